@@ -1,0 +1,126 @@
+package cpuengine
+
+// PanelRows is the number of output rows in a packed panel.
+const PanelRows = 16
+
+// Program is a model lowered for the CPU: activation buffers and the operations
+// over them in the order in which they run. M stands for the tokens of a step
+// and R for its rows that want logits.
+type Program struct {
+	VocabSize             int      `json:"vocab_size"`
+	HiddenSize            int      `json:"hidden_size"`
+	NumLayers             int      `json:"num_layers"` // attention layers, hence KV caches
+	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
+	WeightDtype           string   `json:"weight_dtype"` // DtypeF32 or DtypeBF16
+	Buffers               []Buffer `json:"buffers"`
+	Ops                   []Op     `json:"ops"`
+}
+
+// Buffer is an activation of Width values for each token: [M, Width], or
+// [R, Width] when Selected. Rows are padded to a multiple of PanelRows values;
+// the padding is zero and stays zero.
+type Buffer struct {
+	Name  string `json:"name"`
+	Width int    `json:"width"`
+	// Selected buffers have a row for each wanted logits row only.
+	Selected bool `json:"selected,omitempty"`
+	// LinearInput buffers are read by linear operations only, so that a fast
+	// runner may keep them in bfloat16. All others are float32.
+	LinearInput bool `json:"linear_input,omitempty"`
+}
+
+// OpKind names an operation.
+type OpKind string
+
+// The operations. In and Out are indices into Program.Buffers, Weight, Bias and
+// InvFreq indices into the section table; -1 is none.
+const (
+	// OpEmbedding writes row id of Weight [VocabSize, Width] to Out for each token.
+	// Weight has LayoutRows or, when it is shared with the head, LayoutPanel.
+	OpEmbedding OpKind = "embedding"
+	// OpNorm normalises In into Out: Norm "rms" is x/sqrt(mean(x²)+Epsilon)·Weight,
+	// "layer" is (x-mean)/sqrt(var+Epsilon)·Weight+Bias. Weights are float32.
+	OpNorm OpKind = "norm"
+	// OpLinear is Out = In·Weightᵀ + Bias, or Out += that when Accumulate.
+	// Weight [N, K] has LayoutPanel; Bias is float32 [N].
+	OpLinear OpKind = "linear"
+	// OpAttention reads rows q‖k‖v [(Heads+2·KVHeads)·HeadSize] from In, rotates the
+	// first RotaryDim values of each query and key head (rotate-half; angle =
+	// position·InvFreq[j] rounded to float32), appends keys and values to the cache of Layer, and
+	// writes softmax(q·kᵀ·Scale)·v [Heads·HeadSize] to Out. Query head h uses KV
+	// head h/(Heads/KVHeads). With Window w > 0 a query at position p sees
+	// positions max(0, p-w+1) … p.
+	OpAttention OpKind = "attention"
+	// OpActivation applies Function. Gated: In is a‖b of 2·Width values and
+	// Out = f(a)·b; otherwise Out = f(In).
+	OpActivation OpKind = "activation"
+	// OpSelect copies the wanted rows of In [M, Width] to Out [R, Width]. It stands
+	// once; the operations after it are on Selected buffers. The last operation of
+	// the program writes the logits [R, VocabSize].
+	OpSelect OpKind = "select"
+)
+
+// Activation functions.
+const (
+	FunctionSilu        = "silu"
+	FunctionSquaredReLU = "squared-relu"
+	FunctionReLU        = "relu"
+	FunctionGelu        = "gelu"      // x/2·(1+erf(x/√2))
+	FunctionGeluTanh    = "gelu-tanh" // the tanh approximation
+)
+
+// Norm kinds.
+const (
+	NormRMS   = "rms"
+	NormLayer = "layer"
+)
+
+// Op is one operation. Only the fields of its kind are set; see the kinds.
+type Op struct {
+	Kind   OpKind `json:"kind"`
+	Name   string `json:"name"` // as in the checkpoint, e.g. "layers.3.attention.qkv"
+	In     int    `json:"in"`
+	Out    int    `json:"out"`
+	Weight int    `json:"weight"`
+	Bias   int    `json:"bias"`
+
+	Norm    string  `json:"norm,omitempty"`
+	Epsilon float32 `json:"epsilon,omitempty"`
+
+	N          int  `json:"n,omitempty"`
+	K          int  `json:"k,omitempty"`
+	Accumulate bool `json:"accumulate,omitempty"`
+
+	Layer     int     `json:"layer,omitempty"`
+	Heads     int     `json:"heads,omitempty"`
+	KVHeads   int     `json:"kv_heads,omitempty"`
+	HeadSize  int     `json:"head_size,omitempty"`
+	RotaryDim int     `json:"rotary_dim,omitempty"`
+	InvFreq   int     `json:"inv_freq"`
+	Scale     float32 `json:"scale,omitempty"`
+	Window    int     `json:"window,omitempty"`
+
+	Function string `json:"function,omitempty"`
+	Gated    bool   `json:"gated,omitempty"`
+	Width    int    `json:"width,omitempty"`
+}
+
+// Dtypes and layouts of sections.
+const (
+	DtypeF32    = "f32"
+	DtypeBF16   = "bf16"
+	LayoutRows  = "rows"    // [Rows, Cols], or [Cols] for vectors (Rows 1)
+	LayoutPanel = "panel16" // packed, see the package comment
+)
+
+// Section is one weight in the file.
+type Section struct {
+	Name   string `json:"name"` // as in the checkpoint
+	Dtype  string `json:"dtype"`
+	Layout string `json:"layout"`
+	Rows   int    `json:"rows"`
+	Cols   int    `json:"cols"`
+	Offset int64  `json:"offset"`
+	Size   int64  `json:"size"`
+	CRC32C uint32 `json:"crc32c"`
+}
