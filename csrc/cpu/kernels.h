@@ -101,7 +101,9 @@ struct Kernels {
 enum Activation : int { kSilu = 0, kSquaredRelu = 1, kRelu = 2, kGelu = 3, kGeluTanh = 4 };
 
 // The table named "scalar", "avx2" or "avx512bf16"; null when the name is none
-// of them. supported() tells whether this machine (CPUID and the operating
+// of them or is not compiled for this architecture. ("avx512bf16-emulated", which
+// computes VDPBF16PS by other instructions, is found too; it is for tests alone.)
+// supported() tells whether this machine (CPUID and the operating
 // system's XCR0) can run it.
 const Kernels* kernels_by_name(const char* name);
 bool kernels_supported(const Kernels*);

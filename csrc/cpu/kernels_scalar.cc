@@ -1,0 +1,252 @@
+// The kernel set of plain C++: every processor can run it, and the other sets
+// are compared with it.
+
+// Multiply and add are two roundings on every compiler and processor.
+#if defined(__clang__)
+#pragma clang fp contract(off)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels.h"
+#include "kernels_bf16.h"
+#include "kernels_tables.h"
+
+namespace trtgo {
+namespace cpu {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+inline float widen(float value) { return value; }
+inline float widen(uint16_t value) { return widen_bf16(value); }
+
+// A panel of float weights, [k][16].
+struct FloatPanel {
+  static int64_t bytes(int k) { return int64_t{k} * kPanelRows * 4; }
+
+  template <class X, int R>
+  static void multiply(const X* x, int64_t ldx, const uint8_t* w, int k, float (&sum)[R][kPanelRows]) {
+    const float* line = reinterpret_cast<const float*>(w);
+    for (int i = 0; i < k; i++, line += kPanelRows) {
+      for (int r = 0; r < R; r++) {
+        const float a = widen(x[r * ldx + i]);
+        for (int j = 0; j < kPanelRows; j++) sum[r][j] += a * line[j];
+      }
+    }
+  }
+};
+
+// A panel of bf16 weights, [k/2][16][2].
+struct Bf16Panel {
+  static int64_t bytes(int k) { return int64_t{k + (k & 1)} * kPanelRows * 2; }
+
+  template <class X, int R>
+  static void multiply(const X* x, int64_t ldx, const uint8_t* w, int k, float (&sum)[R][kPanelRows]) {
+    for (int i = 0; i < k; i += 2, w += 4 * kPanelRows) {
+      float even[kPanelRows], odd[kPanelRows];
+      for (int j = 0; j < kPanelRows; j++) {
+        uint32_t pair;
+        std::memcpy(&pair, w + 4 * j, sizeof pair);
+        even[j] = float_from_bits(pair << 16);
+        odd[j] = float_from_bits(pair & 0xffff0000u);
+      }
+      for (int r = 0; r < R; r++) {
+        const float a = widen(x[r * ldx + i]);
+        const float b = widen(x[r * ldx + i + 1]);
+        for (int j = 0; j < kPanelRows; j++) sum[r][j] += a * even[j];
+        for (int j = 0; j < kPanelRows; j++) sum[r][j] += b * odd[j];
+      }
+    }
+  }
+};
+
+template <class X, class Panel, int R>
+void linear_rows(const LinearArgs& args, int row) {
+  const X* x = static_cast<const X*>(args.x) + row * args.ldx;
+  for (int panel = args.panel_begin; panel < args.panel_end; panel++) {
+    const uint8_t* w = static_cast<const uint8_t*>(args.w) + panel * Panel::bytes(args.k);
+    float sum[R][kPanelRows] = {};
+    Panel::template multiply<X, R>(x, args.ldx, w, args.k, sum);
+    for (int r = 0; r < R; r++) {
+      float* y = args.y + (row + r) * args.ldy + int64_t{panel} * kPanelRows;
+      for (int j = 0; j < kPanelRows; j++) {
+        float value = sum[r][j];
+        if (args.bias != nullptr) value += args.bias[panel * kPanelRows + j];
+        if (args.accumulate) value += y[j];
+        y[j] = value;
+      }
+    }
+  }
+}
+
+template <class X, class Panel>
+void linear(const LinearArgs& args) {
+  int row = 0;
+  for (; row + 2 <= args.m; row += 2) linear_rows<X, Panel, 2>(args, row);
+  for (; row < args.m; row++) linear_rows<X, Panel, 1>(args, row);
+}
+
+int64_t linear_scratch_bytes(int, int) { return 0; }
+
+inline void store(void* out, bool bf16, int64_t i, float value) {
+  if (bf16) {
+    static_cast<uint16_t*>(out)[i] = round_bf16(value);
+  } else {
+    static_cast<float*>(out)[i] = value;
+  }
+}
+
+// One query over the blocks that its position sees, ascending. T is the cache's
+// type. scratch: scores[block_size], then sum[head_size].
+template <class T, class Panel>
+void attend(const AttentionArgs& args, int row, int head) {
+  const int size = args.head_size;
+  const float* q = args.q + row * args.ldq + int64_t{head} * size;
+  const int position = args.first_position + row;
+  const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
+  float* scores = args.scratch;
+  float* sum = scores + args.block_size;
+  std::fill(sum, sum + size, 0.0f);
+  float max = -kInfinity, total = 0;
+  for (int block = first / args.block_size; block <= position / args.block_size; block++) {
+    const uint8_t* keys = args.kv + args.block_table[block] * args.block_stride;
+    const T* values = reinterpret_cast<const T*>(keys + args.v_offset);
+    const int base = block * args.block_size;
+    const int begin = std::max(first - base, 0);
+    const int end = std::min(position + 1 - base, args.block_size);
+    float block_max = max;
+    for (int t = begin - begin % kPanelRows; t < end; t += kPanelRows) {
+      float dot[1][kPanelRows] = {};
+      Panel::template multiply<float, 1>(q, 0, keys + t / kPanelRows * Panel::bytes(size), size, dot);
+      for (int j = 0; j < kPanelRows; j++) scores[t + j] = dot[0][j] * args.scale;
+    }
+    for (int t = begin; t < end; t++) block_max = std::max(block_max, scores[t]);
+    if (block_max > max) {
+      const float shrink = std::exp(max - block_max);
+      for (int d = 0; d < size; d++) sum[d] *= shrink;
+      total *= shrink;
+      max = block_max;
+    }
+    for (int t = begin; t < end; t++) {
+      // Scores of -inf before the first finite one weigh nothing.
+      const float p = max == -kInfinity && scores[t] == max ? 0.0f : std::exp(scores[t] - max);
+      total += p;
+      const T* value = values + int64_t{t} * size;
+      for (int d = 0; d < size; d++) sum[d] += p * widen(value[d]);
+    }
+  }
+  const int64_t out = row * args.ldo + int64_t{head} * size;
+  for (int d = 0; d < size; d++) store(args.out, args.out_bf16, out + d, sum[d] / total);
+}
+
+template <class T, class Panel>
+void attention(const AttentionArgs& args) {
+  for (int row = 0; row < args.rows; row++) {
+    for (int head = 0; head < args.group; head++) attend<T, Panel>(args, row, head);
+  }
+}
+
+int64_t attention_scratch_bytes(int, int head_size, int block_size) {
+  return (int64_t{head_size} + block_size) * 4;
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, int n, void* out, bool out_bf16) {
+  double squares = 0;
+  for (int i = 0; i < n; i++) squares += double{x[i]} * x[i];
+  const float scale = static_cast<float>(1 / std::sqrt(squares / n + epsilon));
+  for (int i = 0; i < n; i++) store(out, out_bf16, i, x[i] * scale * weight[i]);
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int n, void* out,
+                bool out_bf16) {
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += x[i];
+  const double mean = sum / n;
+  double squares = 0;
+  for (int i = 0; i < n; i++) squares += (x[i] - mean) * (x[i] - mean);
+  const double scale = 1 / std::sqrt(squares / n + epsilon);
+  for (int i = 0; i < n; i++) {
+    const float centred = static_cast<float>((x[i] - mean) * scale);
+    store(out, out_bf16, i, centred * weight[i] + (bias != nullptr ? bias[i] : 0.0f));
+  }
+}
+
+float silu(float x) { return x / (1 + std::exp(-x)); }
+
+float relu(float x) { return x < 0 ? 0.0f : x; }
+
+float squared_relu(float x) { return relu(x) * relu(x); }
+
+float gelu(float x) { return 0.5f * x * (1 + std::erf(x * 0.70710678f)); }
+
+// x/2 (1 + tanh(u)) = x / (1 + exp(-2u)), u = sqrt(2/pi) (x + 0.044715 x³).
+float gelu_tanh(float x) {
+  const float u = 1.59576912f * (x + 0.044715f * x * x * x);
+  return x / (1 + std::exp(-u));
+}
+
+template <float (*F)(float)>
+void activate(const float* a, const float* b, int n, void* out, bool out_bf16) {
+  for (int i = 0; i < n; i++) store(out, out_bf16, i, b != nullptr ? F(a[i]) * b[i] : F(a[i]));
+}
+
+void activation(int function, const float* a, const float* b, int n, void* out, bool out_bf16) {
+  switch (function) {
+    case kSilu: return activate<silu>(a, b, n, out, out_bf16);
+    case kSquaredRelu: return activate<squared_relu>(a, b, n, out, out_bf16);
+    case kRelu: return activate<relu>(a, b, n, out, out_bf16);
+    case kGelu: return activate<gelu>(a, b, n, out, out_bf16);
+    case kGeluTanh: return activate<gelu_tanh>(a, b, n, out, out_bf16);
+  }
+}
+
+RowStatistics row_statistics(const float* x, int n, float inv_temperature) {
+  float max = -kInfinity;
+  for (int i = 0; i < n; i++) {
+    const float value = x[i] * inv_temperature;
+    if (std::isnan(value)) return {value, value};
+    max = std::max(max, value);
+  }
+  if (std::isinf(max)) return {max, max};
+  double sum = 0;
+  for (int i = 0; i < n; i++) sum += std::exp(x[i] * inv_temperature - max);
+  return {max, static_cast<float>(max + std::log(sum))};
+}
+
+float amax(const float* x, int64_t n) {
+  // Magnitudes compare as their bits do, NaN above everything.
+  uint32_t largest = 0;
+  for (int64_t i = 0; i < n; i++) largest = std::max(largest, bits_from_float(x[i]) & 0x7fffffffu);
+  return float_from_bits(largest);
+}
+
+void to_bf16(const float* x, uint16_t* out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = round_bf16(x[i]);
+}
+
+}  // namespace
+
+const Kernels kScalarKernels = {
+    "scalar",
+    linear<float, FloatPanel>,
+    linear<float, Bf16Panel>,
+    linear<uint16_t, Bf16Panel>,
+    linear_scratch_bytes,
+    attention<float, FloatPanel>,
+    attention<uint16_t, Bf16Panel>,
+    attention_scratch_bytes,
+    rms_norm,
+    layer_norm,
+    activation,
+    row_statistics,
+    amax,
+    to_bf16,
+};
+
+}  // namespace cpu
+}  // namespace trtgo

@@ -1,0 +1,29 @@
+// The kernel sets, each defined in a file of its own. Callers find them through
+// kernels_by_name and kernels_best.
+#ifndef TRTGO_CPU_KERNELS_TABLES_H_
+#define TRTGO_CPU_KERNELS_TABLES_H_
+
+#include "kernels.h"
+
+#if defined(__x86_64__)
+#define TRTGO_CPU_X86 1
+#else
+#define TRTGO_CPU_X86 0
+#endif
+
+namespace trtgo {
+namespace cpu {
+
+extern const Kernels kScalarKernels;
+#if TRTGO_CPU_X86
+extern const Kernels kAvx2Kernels;
+extern const Kernels kAvx512Bf16Kernels;
+// The avx512bf16 set with VDPBF16PS computed by AVX-512F instructions: slow, for
+// tests on machines without it. Never the best one.
+extern const Kernels kAvx512Bf16EmulatedKernels;
+#endif
+
+}  // namespace cpu
+}  // namespace trtgo
+
+#endif  // TRTGO_CPU_KERNELS_TABLES_H_
