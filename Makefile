@@ -1,0 +1,77 @@
+# The two commands: `make demo` shows the whole road on a real model, `make test`
+# runs everything that CI runs. Both install what they need (INSTALL=yes|no
+# answers without asking).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module format model bench clean
+
+# A Go that setup had to fetch lies here and wins over an older one.
+export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
+export GOTOOLCHAIN := local
+
+MODEL_GGUF := models/SmolLM2-135M-Instruct.Q4_1.gguf
+GOLANGCI_LINT_VERSION := v2.12.2
+FUZZ_TIME := 5s
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: ## check for Go, a C++17 compiler and pip; install what is missing
+	@scripts/setup.sh $(SETUP)
+
+build: setup ## the command, out/bin/trtgo
+	go build -trimpath -o out/bin/trtgo ./cmd/trtgo
+
+demo: build ## export, build and run a real model; MODEL=path for your own
+	@scripts/demo.sh
+
+model: $(MODEL_GGUF) ## fetch the model of the demo and the tests
+
+$(MODEL_GGUF):
+	@scripts/fetch_model.sh $(MODEL_GGUF)
+
+test: setup lint unit race asan tsan native fuzz module ## everything that CI runs
+
+unit: $(MODEL_GGUF)
+	TRTGO_REQUIRE_MODELS=1 go test ./...
+
+race:
+	go test -race ./...
+
+# Go's -asan instruments Go alone: the C++ needs its own flag. The canary reads
+# beyond a C++ buffer and must be caught, otherwise the run proves nothing.
+asan:
+	@scripts/sanitize.sh address
+
+tsan:
+	@scripts/sanitize.sh thread
+
+native: ## C++ with all warnings as errors, drivers under UBSan
+	cmake --preset sanitize
+	cmake --build --preset sanitize
+	ctest --preset sanitize
+
+lint: out/tools/bin/golangci-lint
+	test -z "$$(gofmt -l . | tee /dev/stderr)"
+	golangci-lint run
+	@scripts/vet_platforms.sh
+
+out/tools/bin/golangci-lint:
+	GOBIN=$(CURDIR)/out/tools/bin go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+
+fuzz: ## every fuzz target for FUZZ_TIME
+	@scripts/fuzz.sh $(FUZZ_TIME)
+
+module: ## the module zip installs as a user would install it
+	@scripts/module_install.sh
+
+format:
+	gofmt -w $$(git ls-files '*.go')
+	clang-format -i $$(git ls-files '*.cc' '*.h')
+
+bench: build ## decode speed against this machine's stream bandwidth
+	go test -run '^$$' -bench . ./csrc/cpu
+
+clean:
+	rm -rf out

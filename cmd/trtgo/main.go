@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130
+)
+
+func main() {
+	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main as a function: args[0] is the program's name, the result the exit
+// status. An interrupt ends the running command cleanly; a second one kills.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+
+	app := newApp(stdin, stdout, stderr)
+	argv, err := normalizeArgs(app, args)
+	if err == nil {
+		err = app.RunContext(ctx, argv)
+	}
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.As(err, new(*usageError)):
+		fmt.Fprintf(stderr, "trtgo: %v\n", err)
+		return exitUsage
+	case ctx.Err() != nil:
+		fmt.Fprintln(stderr, "trtgo: interrupted")
+		return exitInterrupted
+	case errors.Is(err, errReported):
+		return exitFailed
+	default:
+		fmt.Fprintf(stderr, "trtgo: %v\n", err)
+		return exitFailed
+	}
+}
+
+// errReported ends a command with status 1 whose failures are already printed.
+var errReported = errors.New("failed")
+
+// usageError is a mistake in the command line: exit status 2.
+type usageError struct{ err error }
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func usagef(format string, a ...any) error {
+	return &usageError{fmt.Errorf(format, a...)}
+}
