@@ -147,8 +147,8 @@ func flagTable(flags []cli.Flag) map[string]cli.Flag {
 
 func unknownFlag(flags map[string]cli.Flag, token, name string) error {
 	written, _, _ := strings.Cut(token, "=")
-	for flag, why := range goneFlags {
-		if flag == name {
+	if _, isBuild := flags["gpt-attention-plugin"]; isBuild {
+		if why, gone := goneFlags[name]; gone {
 			return usagef("%s is gone from TensorRT-LLM 1.2: %s", written, why)
 		}
 	}

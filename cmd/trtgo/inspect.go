@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/build"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+)
+
+// maxListedTensors is how many tensors the table for people shows.
+const maxListedTensors = 40
+
+func inspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "what a file or directory is: format, configuration, tensors, problems",
+		ArgsUsage: "PATH",
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
+			&cli.BoolFlag{Name: "check", Usage: "also read an engine's weights and check their checksums"},
+			&cli.BoolFlag{Name: "tensors", Usage: "list every tensor, not only the first"},
+		},
+		Action: inspect,
+	}
+}
+
+func inspect(c *cli.Context) error {
+	if c.Args().Len() != 1 {
+		return usagef("inspect needs one path")
+	}
+	description, err := describe(c, c.Args().First())
+	if err != nil {
+		return err
+	}
+	if c.Bool("json") {
+		err = printJSON(c, description)
+	} else {
+		err = printDescription(c, description)
+	}
+	if err == nil && len(description.Problems) > 0 && c.Bool("check") {
+		return errReported
+	}
+	return err
+}
+
+func describe(c *cli.Context, path string) (export.Description, error) {
+	if _, err := os.Stat(path); err != nil {
+		return export.Description{}, err
+	}
+	if engineconfig.IsEngine(path) {
+		return build.Inspect(c.Context, path, c.Bool("check"))
+	}
+	return export.Inspect(path)
+}
+
+func printDescription(c *cli.Context, d export.Description) error {
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "format\t%s\narchitecture\t%s\n", d.Format, d.Architecture)
+	var total int64
+	for _, t := range d.Tensors {
+		total += t.Bytes
+	}
+	fmt.Fprintf(w, "tensors\t%d, %s\n", len(d.Tensors), humanBytes(total))
+	if len(d.Problems) == 0 {
+		fmt.Fprintf(w, "problems\tnone\n")
+	}
+	for _, p := range d.Problems {
+		fmt.Fprintf(w, "problem\t%s\n", p)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if len(d.Config) > 0 {
+		config, err := json.MarshalIndent(d.Config, "", "  ")
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.App.Writer, "\nconfig\n%s\n", config)
+	}
+	shown := d.Tensors
+	if len(shown) > maxListedTensors && !c.Bool("tensors") {
+		shown = shown[:maxListedTensors]
+	}
+	fmt.Fprintln(c.App.Writer)
+	w = tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	for _, t := range shown {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, t.Dtype, shapeText(t.Shape), humanBytes(t.Bytes))
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if n := len(d.Tensors) - len(shown); n > 0 {
+		fmt.Fprintf(c.App.Writer, "… and %d more (--tensors lists all)\n", n)
+	}
+	return nil
+}
+
+func shapeText(shape []int64) string {
+	text := make([]string, len(shape))
+	for i, n := range shape {
+		text[i] = fmt.Sprint(n)
+	}
+	return "[" + strings.Join(text, ", ") + "]"
+}

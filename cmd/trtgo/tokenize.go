@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/tokenizer"
+)
+
+// clockLayout is how --now is written.
+const clockLayout = "2006-01-02T15:04:05"
+
+func tokenizeCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "tokenize",
+		Usage: "text to token ids and back, JSON lines on stdin and stdout",
+		Description: "Each line of stdin is {\"text\":\"…\"} or {\"ids\":[…]} and is answered by {\"ids\":[…]} or {\"text\":\"…\"}.\n" +
+			"With --apply_chat_template a line is {\"messages\":[…],\"tools\":[…],\"add_generation_prompt\":true}, answered by\n" +
+			"{\"text\":\"…\",\"ids\":[…]}. A line that fails ends the command and is named.",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "tokenizer-dir", Usage: "directory with tokenizer.json or tokenizer.model"},
+			&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file instead of a directory"},
+			&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "encode without begin and end tokens"},
+			&cli.BoolFlag{Name: "skip-special-tokens", Usage: "decode without special tokens"},
+			&cli.BoolFlag{Name: "apply-chat-template", Usage: "lines are conversations"},
+			&cli.StringFlag{Name: "now", Usage: "the time that templates see, e.g. 2026-07-04T09:05:03 (default: now)"},
+		},
+		Action: tokenize,
+	}
+}
+
+type tokenizeRequest struct {
+	Text                *string         `json:"text"`
+	IDs                 *[]int32        `json:"ids"`
+	Messages            json.RawMessage `json:"messages"`
+	Tools               json.RawMessage `json:"tools"`
+	AddGenerationPrompt bool            `json:"add_generation_prompt"`
+}
+
+type tokenizeAnswer struct {
+	Text *string  `json:"text,omitempty"`
+	IDs  *[]int32 `json:"ids,omitempty"`
+}
+
+func tokenize(c *cli.Context) error {
+	if err := noOperands(c); err != nil {
+		return err
+	}
+	now, err := clockOf(c)
+	if err != nil {
+		return err
+	}
+	t, err := openTokenizer(c.String("tokenizer-dir"), c.String("vocab-file"))
+	if err != nil {
+		return err
+	}
+	return eachLine(c.App.Reader, func(line []byte) error {
+		var request tokenizeRequest
+		decoder := json.NewDecoder(bytes.NewReader(line))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&request); err != nil {
+			return err
+		}
+		answer, err := answerTokenize(c, t, request, now)
+		if err != nil {
+			return err
+		}
+		return printJSON(c, answer)
+	})
+}
+
+func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, r tokenizeRequest, now time.Time) (tokenizeAnswer, error) {
+	switch {
+	case c.Bool("apply-chat-template"):
+		if r.Messages == nil {
+			return tokenizeAnswer{}, errors.New(`a line needs "messages" with --apply_chat_template`)
+		}
+		text, err := t.RenderChat(r.Messages, tokenizer.ChatOptions{
+			Tools: r.Tools, AddGenerationPrompt: r.AddGenerationPrompt, Now: now,
+		})
+		if err != nil {
+			return tokenizeAnswer{}, err
+		}
+		ids, err := t.Encode(text, tokenizer.EncodeOptions{})
+		return tokenizeAnswer{Text: &text, IDs: nonNil(ids)}, err
+	case r.Text != nil && r.IDs == nil:
+		ids, err := t.Encode(*r.Text, tokenizer.EncodeOptions{AddSpecialTokens: !c.Bool("no-add-special-tokens")})
+		return tokenizeAnswer{IDs: nonNil(ids)}, err
+	case r.IDs != nil && r.Text == nil:
+		text, err := t.Decode(*r.IDs, tokenizer.DecodeOptions{SkipSpecialTokens: c.Bool("skip-special-tokens")})
+		return tokenizeAnswer{Text: &text}, err
+	default:
+		return tokenizeAnswer{}, errors.New(`a line needs either "text" or "ids"`)
+	}
+}
+
+func nonNil(ids []int32) *[]int32 {
+	if ids == nil {
+		ids = []int32{}
+	}
+	return &ids
+}
+
+func openTokenizer(dir, file string) (*tokenizer.Tokenizer, error) {
+	switch {
+	case dir != "" && file != "":
+		return nil, usagef("--tokenizer_dir and --vocab_file exclude each other")
+	case file != "":
+		return tokenizer.OpenFile(file)
+	case dir != "":
+		return tokenizer.Open(dir)
+	default:
+		return nil, usagef("--tokenizer_dir or --vocab_file is needed")
+	}
+}
+
+func clockOf(c *cli.Context) (time.Time, error) {
+	if c.String("now") == "" {
+		return time.Now(), nil
+	}
+	now, err := time.ParseInLocation(clockLayout, c.String("now"), time.Local)
+	if err != nil {
+		return time.Time{}, &usageError{fmt.Errorf("--now %q is not like 2026-07-04T09:05:03", c.String("now"))}
+	}
+	return now, nil
+}
