@@ -1,0 +1,202 @@
+#!/usr/bin/env python3
+"""Reference logits and greedy continuations of the tiny checkpoints.
+
+    python scripts/logit_goldens.py [NAME ...]      default: all of testdata/models
+
+For each checkpoint, transformers runs in float32 with eager attention on the
+weights as they lie on disk. Written to internal/testmodel/testdata/goldens:
+
+    NAME.logits   raw little-endian float32, [sum of prompt lengths, vocab_size]
+    NAME.json     prompts, greedy ids (32, end ids do not stop), their log-probs,
+                  the top-1 margin of each step, and how far transformers' own
+                  bfloat16 run is from its float32 run on the same tokens
+
+Prompts are random ids. Of many candidates with a seed made of the model's name
+the first one is taken whose 32 greedy steps all have a margin of at least
+MARGIN and at least 6 different ids, so that comparing greedy ids is no luck.
+"""
+import argparse
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+import torch
+import transformers
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTDATA = ROOT / "internal/testmodel/testdata"
+STEPS = 32
+MARGIN = 0.35  # a little more than the 0.3 which the tests ask for
+DISTINCT = 6
+LENGTHS = (1, 5, 20, 40)
+CANDIDATES, ROUNDS = 512, 12
+WORDS = "river stone market copper winter harbour signal garden 1984 42 Zürich naïve".split()
+
+
+def load(directory, dtype):
+    model = AutoModelForCausalLM.from_pretrained(directory, dtype=dtype, attn_implementation="eager")
+    return model.eval()
+
+
+def stop_ids(model):
+    eos = model.config.eos_token_id
+    return set(eos if isinstance(eos, list) else [eos])
+
+
+@torch.no_grad()
+def search(model, length, seed):
+    """The first random prompt whose greedy run has wide margins, else the best one."""
+    rng = np.random.Generator(np.random.PCG64(seed))
+    stops = torch.tensor(sorted(stop_ids(model)))
+    best = (0.02, None)
+    for _ in range(ROUNDS):
+        prompts = torch.from_numpy(rng.integers(4, model.config.vocab_size, (CANDIDATES, length)))
+        if length == 1:  # there are only so many
+            prompts = torch.arange(4, model.config.vocab_size)[:, None]
+        ids, cache, rows = prompts, None, torch.arange(len(prompts))
+        smallest, chosen = torch.full((len(prompts),), 1e9), torch.empty((len(prompts), 0), dtype=torch.long)
+        for _ in range(STEPS):
+            out = model(input_ids=ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+            cache = out.past_key_values
+            top = out.logits[:, -1].topk(2)
+            smallest = torch.minimum(smallest, top.values[:, 0] - top.values[:, 1])
+            chosen = torch.cat([chosen, top.indices[:, :1]], 1)
+            # Rows that can no longer win are dropped: most die within a few steps.
+            alive = torch.nonzero((smallest > best[0]) & ~torch.isin(top.indices[:, 0], stops))[:, 0]
+            if len(alive) == 0:
+                break
+            cache.batch_select_indices(alive)
+            smallest, chosen, rows, ids = smallest[alive], chosen[alive], rows[alive], top.indices[alive, :1]
+        else:
+            for i, row in enumerate(rows):
+                if len(set(chosen[i].tolist())) >= DISTINCT and smallest[i] > best[0]:
+                    best = (smallest[i].item(), prompts[row].tolist())
+                if best[0] >= MARGIN:
+                    return best[1]
+        if length == 1:
+            break
+    if best[1] is None:
+        raise SystemExit(f"no prompt of length {length} will do")
+    return best[1]
+
+
+@torch.no_grad()
+def logits_of(model, ids):
+    return model(input_ids=torch.tensor([ids]), use_cache=False).logits[0].float().numpy()
+
+
+def log_softmax(row):
+    row = row.astype(np.float64)
+    return row - row.max() - np.log(np.exp(row - row.max()).sum())
+
+
+def greedy(model, prompt):
+    """Recomputes the whole sequence at each step: no cache to be wrong."""
+    ids, out, log_probs, margins = list(prompt), [], [], []
+    for _ in range(STEPS):
+        row = logits_of(model, ids)[-1]
+        second, first = np.sort(row)[-2:]
+        token = int(row.argmax())
+        log_probs.append(round(float(log_softmax(row)[token]), 6))
+        margins.append(round(float(first - second), 5))
+        out.append(token)
+        ids.append(token)
+    return out, log_probs, margins
+
+
+def rms(a):
+    return float(np.sqrt(np.mean(np.square(a, dtype=np.float64))))
+
+
+@torch.no_grad()
+def wide(model, ids):
+    """Whether the greedy run of one prompt would be taken by search."""
+    cache, chosen, step = None, [], torch.tensor([ids])
+    for _ in range(STEPS):
+        out = model(input_ids=step, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache, top = out.past_key_values, out.logits[0, -1].topk(2)
+        if top.values[0] - top.values[1] < MARGIN or top.indices[0] >= 2600:  # special tokens
+            return False
+        chosen.append(int(top.indices[0]))
+        step = top.indices[None, :1]
+    return len(set(chosen)) >= DISTINCT
+
+
+def text_prompts(model, directory):
+    """Prompts in words, and one that the chat template renders, found like those of search."""
+    tok = AutoTokenizer.from_pretrained(directory)
+    rng = np.random.Generator(np.random.PCG64(zlib.crc32(directory.name.encode())))
+    found = []
+    for words in (1, 2, 5):
+        while True:
+            text = " ".join(rng.choice(WORDS, words)) + str(rng.choice([".", "?", "!", ":"]))
+            found.append({"text": text, "ids": tok(text)["input_ids"]})
+            if wide(model, found[-1]["ids"]):
+                break
+            found.pop()
+    while True:
+        messages = [{"role": "user", "content": " ".join(rng.choice(WORDS, 2))}]
+        text = tok.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        ids = tok(text, add_special_tokens=False)["input_ids"]
+        if wide(model, ids):
+            return tok, found + [{"text": text, "messages": messages, "ids": ids}]
+
+
+def make(name, directory):
+    model = load(directory, torch.float32)
+    stored = json.loads((directory / "config.json").read_text())["dtype"]
+    extra = {}
+    if (directory / "tokenizer.json").exists():
+        tok, texts = text_prompts(model, directory)
+        prompts = [t["ids"] for t in texts]
+        extra["texts"] = texts
+    else:
+        prompts = [search(model, n, zlib.crc32(f"{name}/{n}".encode())) for n in LENGTHS]
+    rows = [logits_of(model, p) for p in prompts]
+    runs = [greedy(model, p) for p in prompts]
+    if "texts" in extra:
+        for t, run in zip(texts, runs):
+            t["output_text"] = tok.decode(run[0], skip_special_tokens=True)
+    half = load(directory, torch.bfloat16)
+    errors = [logits_of(half, p) - r for p, r in zip(prompts, rows)]
+    forced = []
+    for p, run in zip(prompts, runs):
+        ids = p + run[0][:-1]
+        forced.append(rms(logits_of(half, ids) - logits_of(model, ids)))
+    smallest = min(min(run[2]) for run in runs)
+    golden = {
+        "model": name, "weights": stored, "vocab_size": model.config.vocab_size,
+        "prompts": prompts,
+        "greedy_ids": [r[0] for r in runs], "log_probs": [r[1] for r in runs], "margins": [r[2] for r in runs],
+        "logits_std": round(float(np.concatenate(rows).std()), 4),
+        "smallest_margin": smallest,
+        "bf16_rms": [round(rms(e), 7) for e in errors],
+        "bf16_rms_all": round(rms(np.concatenate(errors)), 7),
+        "bf16_rms_forced": [round(e, 7) for e in forced],
+        "fast": bool(stored == "bfloat16" and smallest >= 0.3),
+        "made_with": {"torch": torch.__version__, "transformers": transformers.__version__},
+        **extra,
+    }
+    out = TESTDATA / "goldens"
+    out.mkdir(parents=True, exist_ok=True)
+    np.concatenate(rows).astype("<f4").tofile(out / f"{name}.logits")
+    text = json.dumps(golden, ensure_ascii=False)
+    (out / f"{name}.json").write_text(text.replace('], "', '],\n"').replace(', "', ',\n"') + "\n")
+    print(f"{name}: std {golden['logits_std']}, margin {smallest}, bf16 rms {golden['bf16_rms_all']}, "
+          f"distinct {[len(set(r[0])) for r in runs]}, stops hit {any(stop_ids(model) & set(r[0]) for r in runs)}",
+          flush=True)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*")
+    names = parser.parse_args().names
+    for directory in sorted((TESTDATA / "models").iterdir()):
+        if not names or directory.name in names:
+            make(directory.name, directory)
+
+
+if __name__ == "__main__":
+    main()
