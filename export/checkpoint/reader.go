@@ -1,0 +1,231 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/safetensors"
+)
+
+// ConfigName is the name of a checkpoint's config.
+const ConfigName = "config.json"
+
+// RankName is the name of a rank's file.
+func RankName(rank int) string { return fmt.Sprintf("rank%d.safetensors", rank) }
+
+// Checkpoint is an open checkpoint directory. It is safe for concurrent use,
+// except Close.
+type Checkpoint struct {
+	dir    string
+	config *Config
+	ranks  []*Rank
+}
+
+// Rank is one rank of a checkpoint: a pipeline stage's share of one
+// tensor-parallel rank.
+type Rank struct {
+	file   *safetensors.File
+	names  []string
+	byName map[string]Tensor
+	extra  []string
+}
+
+// Tensor is a tensor of a rank, valid until the checkpoint is closed. Its methods
+// may be called from several goroutines.
+type Tensor struct {
+	Name  string
+	Dtype string // as safetensors spells it: F32, F16, BF16
+	Shape []int64
+	data  safetensors.Tensor
+}
+
+// Open opens and validates the checkpoint in dir: its config, that every rank's
+// file is there and sound, and that it has every tensor of the model with the
+// right shape and a floating-point dtype. It reads headers only. Errors name
+// file and tensor and wrap [ErrInvalid], [ErrUnsupported] or the system's error.
+//
+// As upstream's loader does, it takes the embedding for an absent lm_head.weight
+// where both have the same shape, and tolerates tensors that nothing expects
+// (see [Rank.Unexpected]).
+func Open(dir string) (*Checkpoint, error) {
+	if partialName(filepath.Base(filepath.Clean(dir))) {
+		return nil, fmt.Errorf("%s: %w: this is what an interrupted export left behind; export again", dir, ErrInvalid)
+	}
+	config, err := ReadConfig(filepath.Join(dir, ConfigName))
+	if err != nil {
+		return nil, err
+	}
+	if algo := config.Quantization.QuantAlgo; algo != "" {
+		return nil, fmt.Errorf("%s: quantisation %s is %w yet: only checkpoints that are not quantised are", dir, algo, ErrUnsupported)
+	}
+	if err := ranksPresent(dir, config.Mapping.WorldSize); err != nil {
+		return nil, err
+	}
+	c := &Checkpoint{dir: dir, config: config}
+	for r := range config.Mapping.WorldSize {
+		rank, err := openRank(filepath.Join(dir, RankName(r)), config, r)
+		if err != nil {
+			c.Close()
+			return nil, err
+		}
+		c.ranks = append(c.ranks, rank)
+	}
+	return c, nil
+}
+
+func ranksPresent(dir string, world int) error {
+	var missing []string
+	for r := range world {
+		switch _, err := os.Stat(filepath.Join(dir, RankName(r))); {
+		case errors.Is(err, fs.ErrNotExist):
+			missing = append(missing, RankName(r))
+		case err != nil:
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%s: %w: of the %d ranks that config.json gives, these files are missing: %s", dir, ErrInvalid, world, enumerate(missing))
+	}
+	return nil
+}
+
+// enumerate lists the first few names.
+func enumerate(names []string) string {
+	const most = 8
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+func openRank(path string, c *Config, number int) (*Rank, error) {
+	file, err := safetensors.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	r := &Rank{file: file, byName: map[string]Tensor{}}
+	if err := r.check(c, number); err != nil {
+		file.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return r, nil
+}
+
+const (
+	embeddingName = "transformer.vocab_embedding.weight"
+	headName      = "lm_head.weight"
+)
+
+func (r *Rank) check(c *Config, number int) error {
+	var missing []string
+	for _, want := range c.RankTensors(number) {
+		data, ok := r.file.Tensor(want.Name)
+		if e, tied := r.byName[embeddingName]; !ok && want.Name == headName && tied && slices.Equal(e.Shape, want.Shape) {
+			data, ok = e.data, true
+		}
+		if !ok {
+			missing = append(missing, want.Name)
+			continue
+		}
+		if !slices.Equal(data.Shape, want.Shape) {
+			return fmt.Errorf("%w: tensor %s has shape %v, config.json gives %v", ErrInvalid, want.Name, data.Shape, want.Shape)
+		}
+		if floatformat.Size(data.Dtype) == 0 {
+			return fmt.Errorf("tensor %s: dtype %s is %w: F32, F16 and BF16 are", want.Name, data.Dtype, ErrUnsupported)
+		}
+		r.byName[want.Name] = Tensor{want.Name, data.Dtype, data.Shape, data}
+		r.names = append(r.names, want.Name)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: missing tensors: %s", ErrInvalid, enumerate(missing))
+	}
+	for _, info := range r.file.Header().Tensors {
+		if _, known := r.byName[info.Name]; !known {
+			r.extra = append(r.extra, info.Name)
+		}
+	}
+	return nil
+}
+
+// Config returns the checkpoint's config; do not modify it.
+func (c *Checkpoint) Config() *Config { return c.config }
+
+// Dir returns the directory.
+func (c *Checkpoint) Dir() string { return c.dir }
+
+// Rank returns rank r, 0 ≤ r < world_size.
+func (c *Checkpoint) Rank(r int) (*Rank, error) {
+	if r < 0 || r >= len(c.ranks) {
+		return nil, fmt.Errorf("%s: %w: no rank %d among %d", c.dir, ErrInvalid, r, len(c.ranks))
+	}
+	return c.ranks[r], nil
+}
+
+// Close closes the ranks' files.
+func (c *Checkpoint) Close() error {
+	var errs []error
+	for _, r := range c.ranks {
+		errs = append(errs, r.file.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Names lists the tensors of the model in the order of the forward pass; do not
+// modify it.
+func (r *Rank) Names() []string { return r.names }
+
+// Tensor finds a tensor by name.
+func (r *Rank) Tensor(name string) (Tensor, bool) {
+	t, ok := r.byName[name]
+	return t, ok
+}
+
+// Unexpected lists tensors in the file that the config does not call for.
+func (r *Rank) Unexpected() []string { return r.extra }
+
+// Size is the tensor's size in bytes.
+func (t Tensor) Size() int64 { return t.data.Size }
+
+// ReadAt reads the tensor's bytes, row-major and little-endian; off counts from
+// its first byte. It implements io.ReaderAt.
+func (t Tensor) ReadAt(p []byte, off int64) (int, error) { return t.data.ReadAt(p, off) }
+
+// ReadAll fills dst, which must be Size bytes long.
+func (t Tensor) ReadAll(dst []byte) error {
+	if int64(len(dst)) != t.Size() {
+		return fmt.Errorf("tensor %s: a buffer of %d bytes for its %d", t.Name, len(dst), t.Size())
+	}
+	_, err := t.data.ReadAt(dst, 0)
+	return err
+}
+
+// chunkValues is how many values ReadFloat32 converts at a time.
+const chunkValues = 16 << 10
+
+// ReadFloat32 fills dst with values converted to float32, beginning with the
+// first one of the given row (everything but the first dimension is a row). It
+// needs no memory in proportion to dst.
+func (t Tensor) ReadFloat32(dst []float32, row int64) error {
+	width := int64(floatformat.Size(t.Dtype))
+	off := row * t.data.RowBytes()
+	if row < 0 || off < 0 || int64(len(dst)) > (t.Size()-off)/width {
+		return fmt.Errorf("tensor %s of shape %v: %d values from row %d lie outside it", t.Name, t.Shape, len(dst), row)
+	}
+	buffer := make([]byte, min(int64(len(dst)), chunkValues)*width)
+	for len(dst) > 0 {
+		n := min(len(dst), chunkValues)
+		b := buffer[:int64(n)*width]
+		if _, err := t.data.ReadAt(b, off); err != nil {
+			return err
+		}
+		floatformat.Decode(dst[:n], b, t.Dtype)
+		dst, off = dst[n:], off+int64(len(b))
+	}
+	return nil
+}
