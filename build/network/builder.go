@@ -12,6 +12,7 @@ import (
 type Builder struct {
 	net     Network
 	weights map[string]*Weight
+	layers  int
 	err     error
 }
 
@@ -88,11 +89,8 @@ func (b *Builder) LayerNorm(name string, in *Tensor, epsilon float32) *Tensor {
 // Attention appends a copy of op with its layer number, input and output set.
 func (b *Builder) Attention(name string, in *Tensor, op Attention) *Tensor {
 	op.Name, op.In, op.Out = opName(name), in, b.tensor(in.Rows, op.Heads*op.HeadSize)
-	for _, other := range b.net.Ops {
-		if _, ok := other.(*Attention); ok {
-			op.Layer++
-		}
-	}
+	op.Layer = b.layers
+	b.layers++
 	return b.add(&op)
 }
 
