@@ -129,15 +129,15 @@ def text_prompts(model, directory):
     tok = AutoTokenizer.from_pretrained(directory)
     rng = np.random.Generator(np.random.PCG64(zlib.crc32(directory.name.encode())))
     found = []
-    for words in (1, 2, 5):
+    for words in (2, 3, 6):
         while True:
-            text = " ".join(rng.choice(WORDS, words)) + str(rng.choice([".", "?", "!", ":"]))
+            text = " ".join(rng.choice(WORDS, words)) + f" {rng.integers(10000)}" + str(rng.choice([".", "?", "!"]))
             found.append({"text": text, "ids": tok(text)["input_ids"]})
             if wide(model, found[-1]["ids"]):
                 break
             found.pop()
     while True:
-        messages = [{"role": "user", "content": " ".join(rng.choice(WORDS, 2))}]
+        messages = [{"role": "user", "content": " ".join(rng.choice(WORDS, 2)) + f" {rng.integers(100)}"}]
         text = tok.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
         ids = tok(text, add_special_tokens=False)["input_ids"]
         if wide(model, ids):
@@ -193,6 +193,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*")
     names = parser.parse_args().names
+    torch.set_num_threads(1)  # one order of summation
     for directory in sorted((TESTDATA / "models").iterdir()):
         if not names or directory.name in names:
             make(directory.name, directory)

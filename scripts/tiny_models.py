@@ -68,7 +68,7 @@ CASES = [
                                        hidden_size=48, num_attention_heads=3, num_key_value_heads=1)),
     Case("llama-linear-rope", 13, dict(hidden_size=48, num_attention_heads=6, num_key_value_heads=6, rope_parameters={
         "rope_type": "linear", "rope_theta": 5000.0, "factor": 4.0}), embedding_std=0.1),
-    Case("llama-bias", 14, dict(hidden_size=48, attention_bias=True, mlp_bias=True)),
+    Case("llama-bias", 30, dict(hidden_size=48, attention_bias=True, mlp_bias=True)),
     Case("llama-headdim", 15, dict(hidden_size=48, head_dim=20, rope_parameters={
         "rope_type": "default", "rope_theta": 500000.0})),
     Case("mistral-headdim", 16, dict(model_type="mistral", hidden_size=48, num_attention_heads=4, head_dim=16,
