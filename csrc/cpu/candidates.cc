@@ -1,0 +1,98 @@
+//go:build linux && (amd64 || arm64)
+
+#include "candidates.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+
+namespace trtgo {
+namespace cpu {
+
+namespace {
+
+// A key sorts as its candidate does: the upper half is the logit's order, the
+// lower the index, inverted so that the smaller index is the larger key.
+uint64_t key_of(float logit, int index) {
+  logit += 0.0f;  // -0 becomes 0
+  uint32_t bits;
+  std::memcpy(&bits, &logit, sizeof bits);
+  if (logit != logit) {
+    bits = 0;
+  } else {
+    bits ^= (bits >> 31) != 0 ? 0xffffffffu : 0x80000000u;
+  }
+  return uint64_t{bits} << 32 | (0xffffffffu - static_cast<uint32_t>(index));
+}
+
+int index_of(uint64_t key) { return static_cast<int>(0xffffffffu - static_cast<uint32_t>(key)); }
+
+constexpr int kStride = 32;  // logits that are passed over with one test
+
+// Whether one of x[kStride] may be above the bar; NaN is taken for above.
+bool any_above(const float* x, float inv_temperature, float bar) {
+  int above = 0;
+  for (int i = 0; i < kStride; i++) above |= !(x[i] * inv_temperature <= bar);
+  return above != 0;
+}
+
+}  // namespace
+
+void select_candidates(const float* logits, int n, float inv_temperature, int k, uint64_t* keys,
+                       trtgo_cpu_candidate* out) {
+  if (k <= 0) return;
+  int held = 0;
+  for (; held < k; held++) keys[held] = key_of(logits[held] * inv_temperature, held);
+
+  // From here the k best so far are among keys[0, held), and what is not above
+  // the smallest of them (as of the last time they were thinned out) cannot enter.
+  uint64_t least = *std::min_element(keys, keys + held);
+  float bar = logits[index_of(least)] * inv_temperature;
+  const auto offer = [&](int i) {
+    const uint64_t key = key_of(logits[i] * inv_temperature, i);
+    if (key < least) return;
+    keys[held++] = key;
+    if (held < kCandidateKeys && (k > 1 || held < 2)) return;
+    std::nth_element(keys, keys + (k - 1), keys + held, std::greater<uint64_t>());
+    held = k;
+    least = keys[k - 1];
+    bar = logits[index_of(least)] * inv_temperature;
+  };
+  int i = k;
+  for (; i + kStride <= n; i += kStride) {
+    if (!any_above(logits + i, inv_temperature, bar)) continue;
+    for (int j = i; j < i + kStride; j++) offer(j);
+  }
+  for (; i < n; i++) offer(i);
+
+  std::partial_sort(keys, keys + k, keys + held, std::greater<uint64_t>());
+  for (int c = 0; c < k; c++) {
+    out[c].token = index_of(keys[c]);
+    out[c].logit = logits[out[c].token] * inv_temperature;
+  }
+}
+
+void answer_row(const Kernels& kernels, float* logits, int n, trtgo_cpu_row* row, trtgo_cpu_edit* edits,
+                uint64_t* keys, trtgo_cpu_candidate* out) {
+  if (row->logits != nullptr) std::memcpy(row->logits, logits, static_cast<size_t>(n) * sizeof(float));
+  const RowStatistics raw = kernels.row_statistics(logits, n, 1.0f);
+  row->raw_log_sum_exp = raw.log_sum_exp;
+
+  for (int e = 0; e < row->num_edits; e++) {
+    float& logit = logits[edits[e].token];
+    edits[e].raw = logit;
+    logit = (logit > 0 ? logit / edits[e].penalty : logit * edits[e].penalty) + edits[e].bias;
+  }
+  const bool same = row->num_edits == 0 && row->inv_temperature == 1.0f;
+  const RowStatistics edited = same ? raw : kernels.row_statistics(logits, n, row->inv_temperature);
+  row->max = edited.max;
+  row->log_sum_exp = edited.log_sum_exp;
+  select_candidates(logits, n, row->inv_temperature, row->num_candidates, keys, out);
+
+  // Backwards, because a token may be edited twice.
+  for (int e = row->num_edits - 1; e >= 0; e--) logits[edits[e].token] = edits[e].raw;
+  for (int c = 0; c < row->num_candidates; c++) out[c].raw = logits[out[c].token];
+}
+
+}  // namespace cpu
+}  // namespace trtgo

@@ -1,0 +1,276 @@
+//go:build linux && (amd64 || arm64)
+
+// What a runner is made of, and the walk of a step through its program.
+#include "runner.h"
+
+#include <algorithm>
+#include <cstring>
+#include <ctime>
+#include <string>
+
+#include "bfloat16.h"
+#include "candidates.h"
+#include "failure.h"
+#include "rotary.h"
+
+namespace trtgo {
+namespace cpu {
+
+namespace {
+
+int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
+
+const Kernels* find_kernels(const char* isa) {
+  if (isa == nullptr || *isa == 0) return kernels_best();
+  const Kernels* kernels = kernels_by_name(isa);
+  if (kernels == nullptr || !kernels_supported(kernels)) {
+    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("this machine cannot run the kernel set ") + isa);
+  }
+  return kernels;
+}
+
+int64_t now() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
+}
+
+}  // namespace
+
+Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& options)
+    : kernels_(find_kernels(options.isa)),
+      fast_(options.fast != 0),
+      max_num_tokens_(options.max_num_tokens),
+      max_batch_size_(options.max_batch_size),
+      team_(std::max(options.threads, 1)) {
+  if (options.threads < 1 || max_num_tokens_ < 1 || max_batch_size_ < 1 || options.num_blocks < 1) {
+    throw Failure(TRTGO_CPU_INVALID, "threads, max_num_tokens, max_batch_size and num_blocks must be at least 1");
+  }
+  copy_program(program);
+  map_buffers();
+  map_cache(options.num_blocks);
+  map_scratch();
+  sequence_of_.resize(static_cast<size_t>(max_num_tokens_));
+}
+
+void Runner::copy_program(const trtgo_cpu_program& program) {
+  vocab_size_ = program.vocab_size;
+  weights_ = static_cast<const uint8_t*>(program.weights);
+  weights_size_ = program.weights_size;
+  buffer_shapes_.assign(program.buffers, program.buffers + program.num_buffers);
+  ops_.assign(program.ops, program.ops + program.num_ops);
+  sections_.assign(program.sections, program.sections + program.num_sections);
+  for (const trtgo_cpu_section& s : sections_) {
+    if (s.offset < 0 || s.size < 0 || s.offset > weights_size_ || s.size > weights_size_ - s.offset) {
+      throw Failure(TRTGO_CPU_INVALID, "a section of " + std::to_string(s.size) + " bytes at " +
+                                           std::to_string(s.offset) + " is outside the weights' " +
+                                           std::to_string(weights_size_));
+    }
+  }
+  rotary_of_op_.assign(ops_.size(), -1);
+  for (size_t i = 0; i < ops_.size(); i++) {
+    const trtgo_cpu_op& op = ops_[i];
+    pad_bias(op);
+    if (op.kind == TRTGO_CPU_SELECT) select_op_ = i;
+    if (op.kind == TRTGO_CPU_ATTENTION && op.rotary_dim > 0) {
+      rotary_of_op_[i] = rotary_of(op.inv_freq, op.rotary_dim / 2);
+    }
+  }
+}
+
+// Kernels add whole panels of bias.
+void Runner::pad_bias(const trtgo_cpu_op& op) {
+  biases_.emplace_back();
+  if (op.kind != TRTGO_CPU_LINEAR || op.bias < 0) return;
+  const float* bias = section_floats(op.bias);
+  biases_.back().assign(bias, bias + op.n);
+  biases_.back().resize(static_cast<size_t>(round_up(op.n, kPanelRows)));
+}
+
+int Runner::rotary_of(int section, int half) {
+  for (size_t i = 0; i < rotaries_.size(); i++) {
+    if (rotaries_[i].section == section) return static_cast<int>(i);
+  }
+  Rotary rotary;
+  rotary.section = section;
+  rotary.half = half;
+  rotary.memory = Mapping(int64_t{max_num_tokens_} * 2 * half * 4, "the rotary table");
+  rotaries_.push_back(std::move(rotary));
+  return static_cast<int>(rotaries_.size()) - 1;
+}
+
+void Runner::map_buffers() {
+  for (const trtgo_cpu_buffer& shape : buffer_shapes_) {
+    Activation a;
+    a.ld = round_up(shape.width, kPanelRows);
+    a.bf16 = fast_ && shape.linear_input != 0;
+    const int64_t rows = shape.selected != 0 ? kRowGroup : max_num_tokens_;
+    a.memory = Mapping(rows * a.ld * (a.bf16 ? 2 : 4), "activations");
+    buffers_.push_back(std::move(a));
+  }
+}
+
+void Runner::map_cache(int num_blocks) {
+  std::vector<KVCache::Layer> layers;
+  for (const trtgo_cpu_op& op : ops_) {
+    if (op.kind != TRTGO_CPU_ATTENTION) continue;
+    if (layers.size() <= static_cast<size_t>(op.layer)) layers.resize(static_cast<size_t>(op.layer) + 1);
+    layers[static_cast<size_t>(op.layer)].kv_heads = op.kv_heads;
+    layers[static_cast<size_t>(op.layer)].head_size = op.head_size;
+  }
+  cache_ = KVCache(std::move(layers), num_blocks, fast_);
+}
+
+// Each worker has scratch for the largest linear and attention, and keys for candidates.
+void Runner::map_scratch() {
+  int64_t bytes = 0;
+  for (const trtgo_cpu_op& op : ops_) {
+    if (op.kind == TRTGO_CPU_LINEAR) {
+      bytes = std::max(bytes, kernels_->linear_scratch_bytes(std::min(max_num_tokens_, kLinearRows), op.k));
+    } else if (op.kind == TRTGO_CPU_ATTENTION) {
+      bytes = std::max(bytes, kernels_->attention_scratch_bytes(op.heads / op.kv_heads, op.head_size, kBlockSize));
+    }
+  }
+  keys_offset_ = round_up(bytes, 64);
+  scratch_bytes_ = round_up(keys_offset_ + kCandidateKeys * int64_t{8}, 4096);
+  scratch_ = Mapping(scratch_bytes_ * team_.size(), "scratch");
+}
+
+const uint8_t* Runner::section_data(int section) const {
+  return weights_ + sections_[static_cast<size_t>(section)].offset;
+}
+
+void Runner::copy_block(int src, int dst, int n) {
+  const int blocks = cache_.num_blocks();
+  if (src < 0 || dst < 0 || src >= blocks || dst >= blocks || n < 0 || n > kBlockSize) {
+    throw Failure(TRTGO_CPU_INVALID, "copy of " + std::to_string(n) + " tokens from block " + std::to_string(src) +
+                                         " to " + std::to_string(dst) + ": there are " + std::to_string(blocks) +
+                                         " blocks of " + std::to_string(kBlockSize));
+  }
+  cache_.copy_block(src, dst, n);
+}
+
+void Runner::describe(trtgo_cpu_description* d) const {
+  d->isa = kernels_->name;
+  d->kv_bytes_per_block = cache_.block_bytes();
+  d->kv_bytes = cache_.block_bytes() * cache_.num_blocks();
+  d->activation_bytes = scratch_.size();
+  for (const Activation& a : buffers_) d->activation_bytes += a.memory.size();
+}
+
+bool Runner::step(const trtgo_cpu_step& step) {
+  if (step.num_tokens < 1 || step.num_tokens > max_num_tokens_ || step.num_sequences > max_batch_size_) {
+    throw Failure(TRTGO_CPU_INVALID, std::to_string(step.num_tokens) + " tokens of " +
+                                         std::to_string(step.num_sequences) + " sequences in a step; the limits are " +
+                                         std::to_string(max_num_tokens_) + " and " + std::to_string(max_batch_size_));
+  }
+  plan(step);
+  return team_.run([](void* runner, int worker) { static_cast<Runner*>(runner)->walk(worker); }, this);
+}
+
+void Runner::plan(const trtgo_cpu_step& step) {
+  step_ = &step;
+  tiles_.clear();
+  for (int s = 0; s < step.num_sequences; s++) {
+    const trtgo_cpu_sequence& sequence = step.sequences[s];
+    for (int i = 0; i < sequence.num_tokens; i++) sequence_of_[static_cast<size_t>(sequence.first_token + i)] = s;
+    for (int i = 0; i < sequence.num_tokens; i += kQueryTile) {
+      tiles_.push_back({s, sequence.first_token + i, std::min(kQueryTile, sequence.num_tokens - i),
+                        sequence.first_position + i});
+    }
+  }
+  if (step.observations != nullptr) {
+    std::memset(step.observations, 0, ops_.size() * sizeof *step.observations);
+    last_time_ = now();
+  }
+}
+
+// Runs on every worker. Each operation ends with a barrier, whose verdict is the
+// same on all of them.
+void Runner::walk(int worker) {
+  if (walk_tokens(worker)) walk_rows(worker);
+}
+
+bool Runner::walk_tokens(int worker) {
+  if (!fill_rotary()) return false;
+  for (size_t i = 0; i < select_op_; i++) {
+    if (!run(i, worker, step_->num_tokens)) return false;
+  }
+  return true;
+}
+
+bool Runner::walk_rows(int worker) {
+  for (int first = 0; first < step_->num_rows; first += kRowGroup) {
+    const int rows = std::min(kRowGroup, step_->num_rows - first);
+    if (worker == 0) first_row_ = first;
+    if (!team_.for_each(0, [](int64_t) {})) return false;  // all workers see first_row_
+    for (size_t i = select_op_; i < ops_.size(); i++) {
+      if (!run(i, worker, rows)) return false;
+    }
+    if (!answer(worker, first, rows)) return false;
+  }
+  return true;
+}
+
+bool Runner::fill_rotary() {
+  return team_.for_each(step_->num_tokens, [this](int64_t token) {
+    const trtgo_cpu_sequence& sequence = step_->sequences[sequence_of_[static_cast<size_t>(token)]];
+    const int position = sequence.first_position + static_cast<int>(token) - sequence.first_token;
+    for (const Rotary& r : rotaries_) rotary_row(position, section_floats(r.section), r.half, r.row(token));
+  });
+}
+
+bool Runner::run(size_t index, int worker, int64_t rows) {
+  const trtgo_cpu_op& op = ops_[index];
+  const bool observed = step_->observations != nullptr;
+  if (observed && !observe_input(index, worker, rows)) return false;
+  bool done = false;
+  switch (op.kind) {
+    case TRTGO_CPU_EMBEDDING: done = embedding(op); break;
+    case TRTGO_CPU_NORM: done = norm(op, rows); break;
+    case TRTGO_CPU_LINEAR: done = linear(index, worker, rows); break;
+    case TRTGO_CPU_ATTENTION: done = attention(op, worker); break;
+    case TRTGO_CPU_ACTIVATION: done = activation(op, rows); break;
+    case TRTGO_CPU_SELECT: done = select(op, rows); break;
+  }
+  if (observed) observe_time(index, worker);
+  return done;
+}
+
+bool Runner::observe_input(size_t index, int worker, int64_t rows) {
+  const trtgo_cpu_op& op = ops_[index];
+  if (worker == 0 && op.kind == TRTGO_CPU_LINEAR) {
+    const Activation& in = buffers_[static_cast<size_t>(op.in)];
+    float& largest = step_->observations[index].input_amax;
+    for (int64_t r = 0; r < rows; r++) {
+      if (in.bf16) {
+        const auto* x = reinterpret_cast<const uint16_t*>(in.row(r));
+        for (int j = 0; j < op.k; j++) largest = std::max(largest, std::abs(from_bf16(x[j])));
+      } else {
+        largest = std::max(largest, kernels_->amax(in.floats(r), op.k));
+      }
+    }
+    last_time_ = now();  // looking is not the operation's time
+  }
+  return team_.for_each(0, [](int64_t) {});
+}
+
+void Runner::observe_time(size_t index, int worker) {
+  if (worker != 0) return;
+  const int64_t time = now();
+  step_->observations[index].nanoseconds += time - last_time_;
+  last_time_ = time;
+}
+
+bool Runner::answer(int worker, int first_row, int rows) {
+  const Activation& logits = buffers_[static_cast<size_t>(ops_.back().out)];
+  auto* keys = reinterpret_cast<uint64_t*>(scratch(worker) + keys_offset_);
+  return team_.for_each(rows, [&](int64_t r) {
+    trtgo_cpu_row* row = step_->rows + first_row + r;
+    answer_row(*kernels_, logits.floats(r), vocab_size_, row, step_->edits + row->first_edit, keys,
+               step_->candidates + row->first_candidate);
+  });
+}
+
+}  // namespace cpu
+}  // namespace trtgo

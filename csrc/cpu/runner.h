@@ -1,0 +1,130 @@
+// Runner: a program, its weights, its KV cache and the threads that walk it.
+#ifndef TRTGO_CPU_RUNNER_H_
+#define TRTGO_CPU_RUNNER_H_
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+#include "kvcache.h"
+#include "memory.h"
+#include "threads.h"
+#include "trtgo_cpu.h"
+
+namespace trtgo {
+namespace cpu {
+
+// Rows of logits that are computed together after the select operation, so that
+// logits of a whole prompt need no [tokens, vocab_size] memory.
+constexpr int kRowGroup = 32;
+
+// Rows of activations that one call of a linear kernel takes.
+constexpr int kLinearRows = 128;
+
+// Queries of one attention work item. Any number gives the same bits.
+constexpr int kQueryTile = 16;
+
+class Runner {
+ public:
+  // Throws Failure, std::bad_alloc and std::system_error.
+  Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& options);
+
+  // Returns false when the step was aborted. Throws Failure and std::bad_alloc.
+  bool step(const trtgo_cpu_step& step);
+
+  void abort(bool on) { team_.set_abort(on); }
+  void copy_block(int src, int dst, int n);
+  void describe(trtgo_cpu_description* description) const;
+
+ private:
+  // An activation buffer [rows, ld], float32 or bf16.
+  struct Activation {
+    Mapping memory;
+    int64_t ld = 0;
+    bool bf16 = false;
+
+    uint8_t* row(int64_t r) const { return memory.data() + r * ld * (bf16 ? 2 : 4); }
+    float* floats(int64_t r) const { return reinterpret_cast<float*>(row(r)); }
+  };
+
+  // cos and sin of a step's tokens for one inv_freq section: [tokens, 2*half].
+  struct Rotary {
+    int section = -1;
+    int half = 0;
+    Mapping memory;
+
+    float* row(int64_t token) const { return reinterpret_cast<float*>(memory.data()) + token * 2 * half; }
+  };
+
+  // Consecutive queries of one sequence.
+  struct QueryTile {
+    int sequence;
+    int first_token;
+    int rows;
+    int first_position;
+  };
+
+  void copy_program(const trtgo_cpu_program& program);
+  void map_buffers();
+  void map_scratch();
+  void map_cache(int num_blocks);
+  void pad_bias(const trtgo_cpu_op& op);
+  int rotary_of(int section, int half);
+
+  void plan(const trtgo_cpu_step& step);
+  void walk(int worker);
+  bool walk_tokens(int worker);
+  bool walk_rows(int worker);
+  bool fill_rotary();
+  bool run(size_t index, int worker, int64_t rows);
+  bool answer(int worker, int first_row, int rows);
+  bool observe_input(size_t index, int worker, int64_t rows);
+  void observe_time(size_t index, int worker);
+
+  bool embedding(const trtgo_cpu_op& op);
+  bool norm(const trtgo_cpu_op& op, int64_t rows);
+  bool linear(size_t index, int worker, int64_t rows);
+  bool attention(const trtgo_cpu_op& op, int worker);
+  bool activation(const trtgo_cpu_op& op, int64_t rows);
+  bool select(const trtgo_cpu_op& op, int64_t rows);
+  void append_token(const trtgo_cpu_op& op, int64_t token, int sequence, int position);
+
+  const uint8_t* section_data(int section) const;
+  const float* section_floats(int section) const { return reinterpret_cast<const float*>(section_data(section)); }
+  uint8_t* scratch(int worker) const { return scratch_.data() + worker * scratch_bytes_; }
+
+  const Kernels* kernels_;
+  const bool fast_;
+  int vocab_size_ = 0;
+  int max_num_tokens_;
+  int max_batch_size_;
+  const uint8_t* weights_ = nullptr;
+  int64_t weights_size_ = 0;
+  std::vector<trtgo_cpu_buffer> buffer_shapes_;
+  std::vector<trtgo_cpu_op> ops_;
+  std::vector<trtgo_cpu_section> sections_;
+  size_t select_op_ = 0;
+  std::vector<std::vector<float>> biases_;  // of each op, padded to whole panels; empty without
+  std::vector<int> rotary_of_op_;
+
+  std::vector<Activation> buffers_;
+  std::vector<Rotary> rotaries_;
+  KVCache cache_;
+  Mapping scratch_;
+  int64_t scratch_bytes_ = 0;  // of each worker
+  int64_t keys_offset_ = 0;    // of the candidates' keys in it
+
+  // Of the running step.
+  const trtgo_cpu_step* step_ = nullptr;
+  std::vector<int32_t> sequence_of_;  // of each token
+  std::vector<QueryTile> tiles_;
+  int first_row_ = 0;      // of the group of rows being computed
+  int64_t last_time_ = 0;  // when the last observed operation ended
+
+  Team team_;  // last: its threads must be gone before anything else
+};
+
+}  // namespace cpu
+}  // namespace trtgo
+
+#endif  // TRTGO_CPU_RUNNER_H_

@@ -1,0 +1,142 @@
+//go:build linux && (amd64 || arm64)
+
+#include "threads.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <climits>
+#include <ctime>
+
+namespace trtgo {
+namespace cpu {
+
+namespace {
+
+// A barrier is usually passed within a microsecond; a scheduler that chooses
+// tokens comes back within a hundred. After that a sleep costs less than it saves.
+constexpr int kSpins = 2000;
+constexpr int64_t kYieldNanoseconds = 100 * 1000;
+
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+int64_t nanoseconds() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
+}
+
+static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t), "a futex is 32 bits");
+
+void futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), operation, value, nullptr, nullptr, 0);
+}
+
+}  // namespace
+
+void Gate::open() {
+  // Sequentially consistent with wait(): either the opener sees the sleeper, or
+  // the sleeper sees the new epoch.
+  epoch_.fetch_add(1, std::memory_order_seq_cst);
+  if (sleepers_.load(std::memory_order_seq_cst) > 0) {
+    futex(&epoch_, FUTEX_WAKE_PRIVATE, INT_MAX);
+  }
+}
+
+bool Gate::spin(uint32_t seen) const {
+  for (int i = 0; i < kSpins; i++) {
+    if (epoch_.load(std::memory_order_acquire) != seen) return true;
+    pause();
+  }
+  for (const int64_t begin = nanoseconds(); nanoseconds() - begin < kYieldNanoseconds;) {
+    if (epoch_.load(std::memory_order_acquire) != seen) return true;
+    sched_yield();
+  }
+  return false;
+}
+
+void Gate::wait(uint32_t seen) {
+  if (spin(seen)) return;
+  sleepers_.fetch_add(1, std::memory_order_seq_cst);
+  while (epoch_.load(std::memory_order_seq_cst) == seen) {
+    futex(&epoch_, FUTEX_WAIT_PRIVATE, seen);
+  }
+  sleepers_.fetch_sub(1, std::memory_order_relaxed);
+}
+
+Team::Team(int threads) : size_(threads) {
+  // The process's signals are for the threads of its own runtime.
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT}) sigdelset(&blocked, fault);
+  pthread_sigmask(SIG_SETMASK, &blocked, &before);
+  try {
+    workers_.reserve(static_cast<size_t>(size_ - 1));
+    for (int worker = 1; worker < size_; worker++) {
+      workers_.emplace_back([this, worker] { work(worker); });
+    }
+  } catch (...) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    stop_workers();
+    throw;
+  }
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Team::~Team() { stop_workers(); }
+
+void Team::stop_workers() {
+  closing_ = true;
+  start_.open();
+  for (std::thread& worker : workers_) worker.join();
+  workers_.clear();
+}
+
+void Team::work(int worker) {
+  for (uint32_t seen = 0;; seen++) {
+    start_.wait(seen);
+    if (closing_) return;
+    job_(context_, worker);
+    arrive();  // and read nothing of the job after it: the next one may begin
+  }
+}
+
+bool Team::run(Job job, void* context) {
+  job_ = job;
+  context_ = context;
+  stopped_ = false;
+  if (size_ > 1) start_.open();
+  job(context, 0);
+  return barrier();
+}
+
+void Team::arrive() {
+  const uint32_t seen = passed_.epoch();
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) {
+    passed_.wait(seen);
+    return;
+  }
+  // The last to arrive decides for all, so that all take the same way.
+  arrived_.store(0, std::memory_order_relaxed);
+  next_.store(0, std::memory_order_relaxed);
+  if (abort_.load(std::memory_order_relaxed)) stopped_ = true;
+  passed_.open();
+}
+
+bool Team::barrier() {
+  arrive();
+  return !stopped_;
+}
+
+}  // namespace cpu
+}  // namespace trtgo

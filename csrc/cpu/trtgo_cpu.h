@@ -1,0 +1,252 @@
+/* The C ABI of the CPU runner: one forward step for a ragged batch per call.
+ *
+ * Rules for all functions
+ *   Owner   The caller owns every array it passes, and the runner keeps none of
+ *           them, except the weights: they stay mapped, unchanged, until close.
+ *   Thread  A runner is used by one thread at a time, which need not be the same
+ *           one; trtgo_cpu_abort may be called by any thread while it is open.
+ *   Fails   By a TRTGO_CPU_… code. With it goes one sentence in `message`, cut to
+ *           message_size bytes and ended by a zero; it is untouched on success.
+ *           No C++ exception leaves a function.
+ *   Trust   Indices, widths and sections of a program are checked by the Go
+ *           binding (program.go), tokens, positions and block tables by step.go;
+ *           the functions below take them as checked, but for what each one's
+ *           Fails names.
+ */
+#ifndef TRTGO_CPU_H_
+#define TRTGO_CPU_H_
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  TRTGO_CPU_OK = 0,
+  TRTGO_CPU_ABORTED = 1,      /* trtgo_cpu_abort was called */
+  TRTGO_CPU_INVALID = 2,      /* an argument is out of range */
+  TRTGO_CPU_NO_MEMORY = 3,    /* the system refused memory or threads */
+  TRTGO_CPU_UNSUPPORTED = 4,  /* this machine lacks the instruction set */
+};
+
+/* Tokens in a KV block. */
+#define TRTGO_CPU_BLOCK_SIZE 32
+/* Most candidates of a row. */
+#define TRTGO_CPU_MAX_CANDIDATES 1024
+
+enum { TRTGO_CPU_F32 = 0, TRTGO_CPU_BF16 = 1 };   /* dtypes */
+enum { TRTGO_CPU_ROWS = 0, TRTGO_CPU_PANEL16 = 1 }; /* layouts, see package cpuengine */
+
+enum { /* kinds of operations, see package cpuengine */
+  TRTGO_CPU_EMBEDDING = 0,
+  TRTGO_CPU_NORM = 1,
+  TRTGO_CPU_LINEAR = 2,
+  TRTGO_CPU_ATTENTION = 3,
+  TRTGO_CPU_ACTIVATION = 4,
+  TRTGO_CPU_SELECT = 5,
+};
+enum { TRTGO_CPU_NORM_RMS = 0, TRTGO_CPU_NORM_LAYER = 1 };
+enum { /* as trtgo::cpu::Activation */
+  TRTGO_CPU_SILU = 0,
+  TRTGO_CPU_SQUARED_RELU = 1,
+  TRTGO_CPU_RELU = 2,
+  TRTGO_CPU_GELU = 3,
+  TRTGO_CPU_GELU_TANH = 4,
+};
+
+typedef struct {
+  int32_t width;
+  int32_t selected;     /* rows are the wanted rows, not the tokens */
+  int32_t linear_input; /* read by linear operations only */
+} trtgo_cpu_buffer;
+
+typedef struct {
+  int32_t dtype;
+  int32_t layout;
+  int32_t rows;
+  int32_t cols;
+  int64_t offset; /* from weights, a multiple of 64 */
+  int64_t size;
+} trtgo_cpu_section;
+
+/* Fields as in cpuengine.Op; in and out index buffers, weight, bias and
+ * inv_freq sections, -1 is none. */
+typedef struct {
+  int32_t kind;
+  int32_t in;
+  int32_t out;
+  int32_t weight;
+  int32_t bias;
+  int32_t inv_freq;
+  int32_t norm;
+  float epsilon;
+  int32_t n;
+  int32_t k;
+  int32_t accumulate;
+  int32_t layer;
+  int32_t heads;
+  int32_t kv_heads;
+  int32_t head_size;
+  int32_t rotary_dim;
+  float scale;
+  int32_t window;
+  int32_t function;
+  int32_t gated;
+  int32_t width;
+} trtgo_cpu_op;
+
+typedef struct {
+  int32_t vocab_size;
+  int32_t num_layers;
+  const trtgo_cpu_buffer* buffers;
+  int32_t num_buffers;
+  const trtgo_cpu_op* ops;
+  int32_t num_ops;
+  const trtgo_cpu_section* sections;
+  int32_t num_sections;
+  const void* weights; /* 64-byte aligned, readable until close */
+  int64_t weights_size;
+} trtgo_cpu_program;
+
+typedef struct {
+  const char* isa; /* "scalar", "avx2", "avx512bf16"; empty is the fastest */
+  int32_t threads; /* at least 1, the caller of step included */
+  int32_t fast;    /* bfloat16 linear inputs and KV cache; for bf16 weights only */
+  int32_t max_num_tokens;
+  int32_t max_batch_size;
+  int32_t num_blocks; /* KV blocks in the arena */
+} trtgo_cpu_options;
+
+typedef struct {
+  const char* isa; /* static */
+  int64_t kv_bytes_per_block;
+  int64_t kv_bytes;         /* reserved, used as blocks are written */
+  int64_t activation_bytes; /* reserved, used as larger steps come */
+} trtgo_cpu_description;
+
+/* The part of a step that belongs to one sequence. */
+typedef struct {
+  int32_t first_token; /* index into trtgo_cpu_step.tokens */
+  int32_t num_tokens;  /* at least 1, at consecutive positions */
+  int32_t first_position;
+  int32_t num_blocks;
+  int64_t first_block; /* index into trtgo_cpu_step.block_tables */
+} trtgo_cpu_sequence;
+
+typedef struct {
+  int32_t token;
+  float penalty; /* never 0 */
+  float bias;
+  float raw; /* the runner's */
+} trtgo_cpu_edit;
+
+typedef struct {
+  int32_t token;
+  float logit;
+  float raw;
+} trtgo_cpu_candidate;
+
+/* One wanted row: what is asked, then what is answered. */
+typedef struct {
+  int32_t token;          /* index into trtgo_cpu_step.tokens */
+  int32_t num_candidates; /* wanted; at most the vocabulary */
+  int32_t num_edits;
+  float inv_temperature;
+  int64_t first_edit;      /* index into edits */
+  int64_t first_candidate; /* index into candidates */
+  float* logits;           /* [vocab_size] to be filled with raw logits, or null */
+  float max;
+  float log_sum_exp;
+  float raw_log_sum_exp;
+} trtgo_cpu_row;
+
+/* One operation of an observed step. */
+typedef struct {
+  int64_t nanoseconds;
+  float input_amax; /* of a linear, else 0 */
+} trtgo_cpu_observation;
+
+typedef struct {
+  const int32_t* tokens; /* ids, [num_tokens] */
+  int32_t num_tokens;
+  const trtgo_cpu_sequence* sequences; /* covering tokens in order */
+  int32_t num_sequences;
+  const int32_t* block_tables;
+  trtgo_cpu_row* rows;
+  int32_t num_rows;
+  trtgo_cpu_edit* edits;
+  trtgo_cpu_candidate* candidates;     /* filled */
+  trtgo_cpu_observation* observations; /* [num_ops] to be filled, or null */
+} trtgo_cpu_step;
+
+typedef struct trtgo_cpu_runner trtgo_cpu_runner;
+
+/* Makes a runner and starts its threads (threads - 1 of them).
+ *
+ * Owner   program and options are copied. The weights they point to are not, and
+ *         must stay as they are until close. *runner belongs to the caller, who
+ *         gives it to trtgo_cpu_close.
+ * Thread  Any.
+ * Fails   INVALID for a count below its minimum or a section outside the weights,
+ *         NO_MEMORY, UNSUPPORTED. *runner is null then. */
+int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options,
+                   trtgo_cpu_runner** runner, char* message, size_t message_size);
+
+/* Runs one forward pass and fills rows, candidates and observations.
+ *
+ * Owner   Nothing of step is kept.
+ * Thread  The one that uses the runner; it works too, as worker 0.
+ * Fails   ABORTED: the keys and values of earlier positions are as they were, and
+ *         the step may be repeated. NO_MEMORY. INVALID for more tokens or
+ *         sequences than the options allow. */
+int trtgo_cpu_run_step(trtgo_cpu_runner* runner, const trtgo_cpu_step* step,
+                       char* message, size_t message_size);
+
+/* Sets (on = 1) or clears (on = 0) the abort flag. While it is set, a step ends
+ * with ABORTED after the chunks of work that its threads are at. A step does not
+ * clear it.
+ *
+ * Thread  Any, at any time between open and close. Cannot fail. */
+void trtgo_cpu_abort(trtgo_cpu_runner* runner, int on);
+
+/* Copies the first n tokens of KV block src to dst in all layers; the other
+ * tokens of dst stay.
+ *
+ * Thread  The one that uses the runner.
+ * Fails   INVALID when src, dst or n is out of range. */
+int trtgo_cpu_copy_block(trtgo_cpu_runner* runner, int32_t src, int32_t dst, int32_t n,
+                         char* message, size_t message_size);
+
+/* Tells what the runner was opened with. Thread: any. Cannot fail. */
+void trtgo_cpu_describe(const trtgo_cpu_runner* runner, trtgo_cpu_description* description);
+
+/* Ends the threads and frees everything; null is ignored.
+ *
+ * Thread  Any, once nothing else uses the runner. Cannot fail. */
+void trtgo_cpu_close(trtgo_cpu_runner* runner);
+
+/* Maps size bytes of zeroed anonymous memory, 2 MiB aligned and in huge pages
+ * where the system allows, for weights that are read rather than mapped.
+ *
+ * Owner   The caller, who gives it to trtgo_cpu_free with the same size.
+ * Thread  Any.
+ * Fails   By null. */
+void* trtgo_cpu_alloc(int64_t size);
+
+/* Unmaps what trtgo_cpu_alloc gave; null is ignored. Thread: any. */
+void trtgo_cpu_free(void* memory, int64_t size);
+
+/* Measures how fast `threads` threads read size bytes of memory each pass, and
+ * gives the median of `passes` passes in bytes per second, 0 when memory or
+ * threads are refused. It is the ceiling of a decode step on this machine.
+ *
+ * Thread  Any; blocks for the time of the passes. */
+double trtgo_cpu_stream_read(int threads, int64_t size, int passes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* TRTGO_CPU_H_ */
