@@ -1,0 +1,127 @@
+package tokenizer
+
+import "unicode/utf8"
+
+// addedToken is an entry of added_tokens: text that is cut out before pre-tokenising.
+type addedToken struct {
+	id         int32
+	content    string
+	special    bool
+	normalized bool
+	singleWord bool // only where no word character touches it
+	lstrip     bool // takes the white space before it
+	rstrip     bool // and after it
+}
+
+// addedVocab finds added tokens in text: leftmost first, of those the longest.
+type addedVocab struct {
+	byID map[int32]*addedToken
+	raw  matcher // normalized == false: searched in the raw text, first
+	norm matcher // normalized == true: searched in what is left, after normalising
+}
+
+func newAddedVocab(tokens []*addedToken) *addedVocab {
+	v := &addedVocab{byID: make(map[int32]*addedToken, len(tokens))}
+	for _, t := range tokens {
+		v.byID[t.id] = t
+		if t.normalized {
+			v.norm.add(t)
+		} else {
+			v.raw.add(t)
+		}
+	}
+	return v
+}
+
+func (v *addedVocab) isSpecial(id int32) bool {
+	t := v.byID[id]
+	return t != nil && t.special
+}
+
+// segment is a stretch of text, or an added token when id >= 0.
+type segment struct {
+	text string
+	id   int32
+}
+
+// split cuts text at added tokens. plainSpecial leaves special tokens in the text.
+func (v *addedVocab) split(text string, plainSpecial bool) []segment {
+	segments := v.raw.split(nil, text, plainSpecial)
+	if v.norm.empty() {
+		return segments
+	}
+	var out []segment
+	for _, s := range segments {
+		if s.id >= 0 {
+			out = append(out, s)
+			continue
+		}
+		out = v.norm.split(out, s.text, plainSpecial)
+	}
+	return out
+}
+
+// matcher finds added tokens in text.
+type matcher struct {
+	trie   trie
+	tokens []*addedToken
+}
+
+func (m *matcher) empty() bool { return len(m.tokens) == 0 }
+
+func (m *matcher) add(t *addedToken) {
+	m.trie.add(t.content, int32(len(m.tokens)))
+	m.tokens = append(m.tokens, t)
+}
+
+// split appends the segments of s to dst.
+func (m *matcher) split(dst []segment, s string, plainSpecial bool) []segment {
+	if m.empty() {
+		if s == "" {
+			return dst
+		}
+		return append(dst, segment{text: s, id: -1})
+	}
+	done := 0 // text before it is in dst
+	for i := 0; i < len(s); {
+		n, value := m.trie.longest(s[i:])
+		if n == 0 {
+			i++
+			continue
+		}
+		start, end := i, i+n
+		i = end
+		t := m.tokens[value]
+		if plainSpecial && t.special {
+			continue
+		}
+		if t.singleWord && (wordEndsAt(s, start) || wordBeginsAt(s, end)) {
+			continue
+		}
+		if t.lstrip {
+			start = max(trailingSpace(s[:start]), done)
+		}
+		if t.rstrip {
+			end += leadingSpace(s[end:])
+		}
+		if done < start {
+			dst = append(dst, segment{text: s[done:start], id: -1})
+		}
+		dst = append(dst, segment{id: t.id})
+		done = end
+	}
+	if done < len(s) {
+		dst = append(dst, segment{text: s[done:], id: -1})
+	}
+	return dst
+}
+
+func wordEndsAt(s string, i int) bool {
+	r, w := utf8.DecodeLastRuneInString(s[:i])
+	return w > 0 && isWord(r)
+}
+
+func wordBeginsAt(s string, i int) bool {
+	r, w := utf8.DecodeRuneInString(s[i:])
+	return w > 0 && isWord(r)
+}

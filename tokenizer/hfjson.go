@@ -1,0 +1,380 @@
+package tokenizer
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+)
+
+// The shape of a tokenizer.json (Hugging Face tokenizers, version "1.0").
+type hfFile struct {
+	AddedTokens   []hfAddedToken  `json:"added_tokens"`
+	Normalizer    json.RawMessage `json:"normalizer"`
+	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
+	PostProcessor json.RawMessage `json:"post_processor"`
+	Decoder       json.RawMessage `json:"decoder"`
+	Model         json.RawMessage `json:"model"`
+}
+
+type hfAddedToken struct {
+	ID         int64  `json:"id"`
+	Content    string `json:"content"`
+	SingleWord bool   `json:"single_word"`
+	LStrip     bool   `json:"lstrip"`
+	RStrip     bool   `json:"rstrip"`
+	Normalized *bool  `json:"normalized"`
+	Special    bool   `json:"special"`
+}
+
+type hfBPE struct {
+	Type         string           `json:"type"`
+	Vocab        map[string]int64 `json:"vocab"`
+	Merges       hfMerges         `json:"merges"`
+	Dropout      *float64         `json:"dropout"`
+	UnkToken     *string          `json:"unk_token"`
+	Prefix       *string          `json:"continuing_subword_prefix"`
+	Suffix       *string          `json:"end_of_word_suffix"`
+	FuseUnk      bool             `json:"fuse_unk"`
+	ByteFallback bool             `json:"byte_fallback"`
+	IgnoreMerges bool             `json:"ignore_merges"`
+}
+
+// hfMerges takes both spellings: "a b" and ["a","b"].
+type hfMerges [][2]string
+
+func (m *hfMerges) UnmarshalJSON(b []byte) error {
+	var pairs [][]string
+	if json.Unmarshal(b, &pairs) == nil {
+		for i, p := range pairs {
+			if len(p) != 2 {
+				return fmt.Errorf("merge %d has %d parts, want 2", i, len(p))
+			}
+			*m = append(*m, [2]string{p[0], p[1]})
+		}
+		return nil
+	}
+	var lines []string
+	if err := json.Unmarshal(b, &lines); err != nil {
+		return fmt.Errorf("merges are neither strings nor pairs: %w", err)
+	}
+	for i, line := range lines {
+		if strings.HasPrefix(line, "#version") {
+			continue
+		}
+		left, right, ok := strings.Cut(line, " ")
+		if !ok || strings.Contains(right, " ") {
+			return fmt.Errorf("merge %d, %q, is not two tokens", i, line)
+		}
+		*m = append(*m, [2]string{left, right})
+	}
+	return nil
+}
+
+// component is a node of a normalizer, pre_tokenizer, post_processor or decoder.
+type component struct {
+	Type            string            `json:"type"`
+	Normalizers     []json.RawMessage `json:"normalizers"`
+	PreTokenizers   []json.RawMessage `json:"pretokenizers"`
+	Processors      []json.RawMessage `json:"processors"`
+	Decoders        []json.RawMessage `json:"decoders"`
+	AddPrefixSpace  *bool             `json:"add_prefix_space"`
+	UseRegex        *bool             `json:"use_regex"`
+	IndividualDigit bool              `json:"individual_digits"`
+	Pattern         struct {
+		Regex  *string `json:"Regex"`
+		String *string `json:"String"`
+	} `json:"pattern"`
+	Behavior      string                      `json:"behavior"`
+	Invert        bool                        `json:"invert"`
+	Single        []map[string]templatePiece  `json:"single"`
+	SpecialTokens map[string]templateSpecials `json:"special_tokens"`
+}
+
+type templatePiece struct {
+	ID string `json:"id"`
+}
+
+type templateSpecials struct {
+	IDs []int64 `json:"ids"`
+}
+
+// maxDepth bounds the nesting of Sequence components.
+const maxDepth = 16
+
+// flatten returns the components of raw in order, Sequences opened.
+func flatten(raw json.RawMessage, where string, depth int) ([]component, error) {
+	if len(raw) == 0 || bytes.Equal(bytes.TrimSpace(raw), []byte("null")) {
+		return nil, nil
+	}
+	if depth > maxDepth {
+		return nil, invalid("%s is nested more than %d deep", where, maxDepth)
+	}
+	var c component
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return nil, invalid("%s: %v", where, err)
+	}
+	if c.Type != "Sequence" {
+		return []component{c}, nil
+	}
+	var out []component
+	for _, list := range [][]json.RawMessage{c.Normalizers, c.PreTokenizers, c.Processors, c.Decoders} {
+		for _, part := range list {
+			inner, err := flatten(part, where, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, inner...)
+		}
+	}
+	return out, nil
+}
+
+// parseHF reads the bytes of a tokenizer.json.
+func parseHF(data []byte) (*Tokenizer, error) {
+	var f hfFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, invalid("not a tokenizer.json: %v", err)
+	}
+	model, vocab, err := parseHFModel(f.Model)
+	if err != nil {
+		return nil, err
+	}
+	normalizers, err := flatten(f.Normalizer, "normalizer", 0)
+	if err != nil {
+		return nil, err
+	}
+	if len(normalizers) > 0 {
+		return nil, unsupported("normalizer %s in tokenizer.json", normalizers[0].Type)
+	}
+	e := &byteLevelEncoder{model: model}
+	if err := e.parsePreTokenizer(f.PreTokenizer); err != nil {
+		return nil, err
+	}
+	if err := checkByteLevelDecoder(f.Decoder); err != nil {
+		return nil, err
+	}
+	added, err := assignAdded(f.AddedTokens, vocab)
+	if err != nil {
+		return nil, err
+	}
+	t := &Tokenizer{vocab: vocab, added: newAddedVocab(added), encoder: e, bos: -1, pad: -1, unk: model.unk, lossy: true}
+	t.decoding = newByteLevelBytes(vocab)
+	if err := t.parsePostProcessor(f.PostProcessor); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+func parseHFModel(raw json.RawMessage) (*bpe, *vocabulary, error) {
+	var kind struct {
+		Type   string          `json:"type"`
+		Merges json.RawMessage `json:"merges"`
+	}
+	if len(raw) == 0 {
+		return nil, nil, invalid("tokenizer.json has no model")
+	}
+	if err := json.Unmarshal(raw, &kind); err != nil {
+		return nil, nil, invalid("model: %v", err)
+	}
+	if kind.Type == "" && kind.Merges != nil {
+		kind.Type = "BPE" // files before the field existed
+	}
+	if kind.Type != "BPE" {
+		return nil, nil, unsupported("model %q in tokenizer.json (BPE is read)", kind.Type)
+	}
+	var m hfBPE
+	if err := json.Unmarshal(raw, &m); err != nil {
+		return nil, nil, invalid("model: %v", err)
+	}
+	switch {
+	case m.ByteFallback:
+		return nil, nil, unsupported("model BPE with byte_fallback (SentencePiece written as tokenizer.json)")
+	case m.Prefix != nil && *m.Prefix != "":
+		return nil, nil, unsupported("model BPE with continuing_subword_prefix %q", *m.Prefix)
+	case m.Suffix != nil && *m.Suffix != "":
+		return nil, nil, unsupported("model BPE with end_of_word_suffix %q", *m.Suffix)
+	case m.Dropout != nil && *m.Dropout != 0:
+		return nil, nil, unsupported("model BPE with dropout %v: its ids are random", *m.Dropout)
+	case len(m.Vocab) == 0:
+		return nil, nil, invalid("model has no vocabulary")
+	}
+	vocab, err := vocabularyOf(m.Vocab)
+	if err != nil {
+		return nil, nil, err
+	}
+	b, err := newByteLevelBPE(vocab, m.Merges)
+	if err != nil {
+		return nil, nil, err
+	}
+	if m.UnkToken != nil {
+		id, ok := vocab.ids[*m.UnkToken]
+		if !ok {
+			return nil, nil, invalid("unk_token %q is not in the vocabulary", *m.UnkToken)
+		}
+		b.unk = id
+	}
+	b.fuseUnk = m.FuseUnk
+	if m.IgnoreMerges {
+		b.whole = wholePieces(vocab)
+	}
+	return b, vocab, nil
+}
+
+func vocabularyOf(m map[string]int64) (*vocabulary, error) {
+	tokens := make([]string, 0, len(m))
+	for token := range m {
+		tokens = append(tokens, token)
+	}
+	// By id, so that errors do not depend on the order of a map.
+	sort.Slice(tokens, func(i, j int) bool {
+		if m[tokens[i]] != m[tokens[j]] {
+			return m[tokens[i]] < m[tokens[j]]
+		}
+		return tokens[i] < tokens[j]
+	})
+	v := newVocabulary(len(m))
+	for _, token := range tokens {
+		if err := v.add(token, m[token], maxID(len(m))); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// newByteLevelBPE builds the merge table. Of a pair listed twice the later rank counts.
+func newByteLevelBPE(v *vocabulary, merges [][2]string) (*bpe, error) {
+	b := &bpe{merges: make(map[uint64]merge, len(merges)), unk: -1}
+	for i := range b.bytes {
+		b.bytes[i] = -1
+		if id, ok := v.ids[string(byteRune[i])]; ok {
+			b.bytes[i] = id
+		}
+	}
+	for i, m := range merges {
+		left, ok1 := v.ids[m[0]]
+		right, ok2 := v.ids[m[1]]
+		joined, ok3 := v.ids[m[0]+m[1]]
+		if !ok1 || !ok2 || !ok3 {
+			missing := m[0] + m[1]
+			if !ok1 {
+				missing = m[0]
+			} else if !ok2 {
+				missing = m[1]
+			}
+			return nil, invalid("merge %d joins %q and %q, but %q is not in the vocabulary", i, m[0], m[1], missing)
+		}
+		b.merges[pairKey(left, right)] = merge{rank: int32(i), id: joined}
+	}
+	return b, nil
+}
+
+// wholePieces maps the bytes of every token to it.
+func wholePieces(v *vocabulary) map[string]int32 {
+	m := make(map[string]int32, len(v.ids))
+	for token, id := range v.ids {
+		if raw, ok := byteLevelDecode(token); ok {
+			m[raw] = id
+		}
+	}
+	return m
+}
+
+// assignAdded gives the added tokens their ids as HF tokenizers does on loading: the vocabulary's
+// where it has the token, otherwise the next free one, whatever the file says.
+func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
+	var out []*addedToken
+	byContent := make(map[string]*addedToken, len(list))
+	next := int64(len(v.ids))
+	highest := int64(-1)
+	for _, a := range list {
+		if a.Content == "" {
+			continue
+		}
+		t := &addedToken{content: a.Content, special: a.Special, singleWord: a.SingleWord,
+			lstrip: a.LStrip, rstrip: a.RStrip, normalized: !a.Special}
+		if a.Normalized != nil {
+			t.normalized = *a.Normalized
+		}
+		if seen := byContent[a.Content]; seen != nil {
+			t.id, t.special = seen.id, t.special || seen.special
+			*seen = *t
+			continue
+		}
+		id, ok := v.ids[a.Content]
+		if !ok {
+			n := next
+			if highest >= next {
+				n = highest + 1
+			}
+			if err := v.add(a.Content, n, maxID(len(v.ids))); err != nil {
+				return nil, err
+			}
+			id = int32(n)
+		}
+		highest = max(highest, int64(id))
+		t.id = id
+		byContent[a.Content] = t
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// parsePostProcessor reads TemplateProcessing; ByteLevel only trims offsets.
+func (t *Tokenizer) parsePostProcessor(raw json.RawMessage) error {
+	parts, err := flatten(raw, "post_processor", 0)
+	if err != nil {
+		return err
+	}
+	for _, c := range parts {
+		switch c.Type {
+		case "ByteLevel":
+		case "TemplateProcessing":
+			if err := t.parseTemplate(c); err != nil {
+				return err
+			}
+		default:
+			return unsupported("post_processor %s in tokenizer.json", c.Type)
+		}
+	}
+	return nil
+}
+
+func (t *Tokenizer) parseTemplate(c component) error {
+	var before, after []int32
+	seen := false
+	for _, piece := range c.Single {
+		for kind, p := range piece {
+			switch kind {
+			case "Sequence":
+				if p.ID != "A" || seen {
+					return unsupported("post_processor TemplateProcessing whose single form has more than the sequence A")
+				}
+				seen = true
+			case "SpecialToken":
+				for _, id := range c.SpecialTokens[p.ID].IDs {
+					if _, ok := t.vocab.token(int32(id)); !ok || int64(int32(id)) != id {
+						return invalid("post_processor adds %q with id %d, which no token has", p.ID, id)
+					}
+					if seen {
+						after = append(after, int32(id))
+					} else {
+						before = append(before, int32(id))
+					}
+				}
+				if len(c.SpecialTokens[p.ID].IDs) == 0 {
+					return invalid("post_processor adds %q but special_tokens does not list it", p.ID)
+				}
+			default:
+				return unsupported("post_processor TemplateProcessing piece %q", kind)
+			}
+		}
+	}
+	if !seen {
+		return invalid("post_processor TemplateProcessing drops the text: its single form has no sequence A")
+	}
+	t.prefix = append(before, t.prefix...)
+	t.suffix = append(t.suffix, after...)
+	return nil
+}

@@ -1,0 +1,262 @@
+package tokenizer
+
+// A splitter cuts text, as a pre-tokeniser's regular expression does, into pieces that
+// together are the text. It returns the end of the piece that begins at s[i:]; i < len(s).
+//
+// The patterns are matched by hand: all of them need look-ahead, which Go's regexp lacks, and
+// a back-tracking engine is a hundred times slower than the tokeniser behind it.
+type splitter func(table []byte, s string, i int) (end int)
+
+// The patterns as they stand in tokenizer.json files. Only these are known: a pattern that
+// differs in one character may split differently, and is refused.
+const (
+	patternGPT2 = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+	// Written by llama.cpp-minded converters for the same language.
+	patternGPT2Short = `'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+	patternLlama3    = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	patternQwen2     = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+	patternTekken    = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
+)
+
+var knownPatterns = map[string]splitter{
+	patternGPT2:      splitGPT2,
+	patternGPT2Short: splitGPT2,
+	patternLlama3:    splitLlama3,
+	patternQwen2:     splitQwen2,
+	patternTekken:    splitTekken,
+}
+
+// runOf returns the end of the run of characters at s[i:] that have one of the classes in
+// want and none of those in not.
+func runOf(table []byte, s string, i int, want, not byte) int {
+	for {
+		_, class, w := nextRune(table, s, i)
+		if w == 0 || class&not != 0 || want != 0 && class&want == 0 {
+			return i
+		}
+		i += w
+	}
+}
+
+// contraction returns the length of 's 't 're 've 'm 'll 'd at s[i:], or 0. Under fold, case
+// is ignored as Unicode has it: the long s (U+017F) folds to s.
+func contraction(s string, i int, fold bool) int {
+	if s[i] != '\'' || i+1 >= len(s) {
+		return 0
+	}
+	lower := func(j int) byte {
+		if j >= len(s) {
+			return 0
+		}
+		c := s[j]
+		if fold && c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}
+	switch lower(i + 1) {
+	case 's', 't', 'm', 'd':
+		return 2
+	case 'r', 'v':
+		if lower(i+2) == 'e' {
+			return 3
+		}
+	case 'l':
+		if lower(i+2) == 'l' {
+			return 3
+		}
+	case 0xC5:
+		if fold && lower(i+2) == 0xBF {
+			return 3
+		}
+	}
+	return 0
+}
+
+// spaceEnd matches `\s+(?!\S)|\s+`: all of a run at the end of the text, or a run without its last
+// character, which then leads the next word, or a run of one.
+func spaceEnd(table []byte, s string, i int) int {
+	end, last := i, i
+	for {
+		_, class, w := nextRune(table, s, end)
+		if w == 0 {
+			return end
+		}
+		if class&classSpace == 0 {
+			break
+		}
+		last, end = end, end+w
+	}
+	if last > i {
+		return last
+	}
+	return end
+}
+
+// lineEnd matches `\s*[\r\n]+`: up to the last line break of the run of white space, or -1.
+func lineEnd(table []byte, s string, i int) int {
+	end := -1
+	for {
+		r, class, w := nextRune(table, s, i)
+		if w == 0 || class&classSpace == 0 {
+			return end
+		}
+		i += w
+		if r == '\r' || r == '\n' {
+			end = i
+		}
+	}
+}
+
+func splitGPT2(table []byte, s string, i int) int {
+	if n := contraction(s, i, false); n > 0 {
+		return i + n
+	}
+	start := i
+	_, class, w := nextRune(table, s, i)
+	if s[i] == ' ' && i+1 < len(s) {
+		// ` ?` takes the space whenever something but white space follows.
+		if _, next, nw := nextRune(table, s, i+1); next&classSpace == 0 {
+			start, class, w = i+1, next, nw
+		}
+	}
+	switch {
+	case class&classLetter != 0:
+		return runOf(table, s, start+w, classLetter, 0)
+	case class&classNumber != 0:
+		return runOf(table, s, start+w, classNumber, 0)
+	case class&classSpace == 0:
+		return runOf(table, s, start+w, 0, classSpace|classLetter|classNumber)
+	}
+	return spaceEnd(table, s, i)
+}
+
+func splitLlama3(table []byte, s string, i int) int { return splitLlama(table, s, i, 3) }
+
+func splitQwen2(table []byte, s string, i int) int { return splitLlama(table, s, i, 1) }
+
+// splitLlama matches Llama-3's pattern with \p{N}{1,digits}.
+func splitLlama(table []byte, s string, i, digits int) int {
+	if n := contraction(s, i, true); n > 0 {
+		return i + n
+	}
+	r, class, w := nextRune(table, s, i)
+	if class&classLetter != 0 {
+		return runOf(table, s, i+w, classLetter, 0)
+	}
+	if class&classNumber != 0 {
+		return numberEnd(table, s, i, digits)
+	}
+	if r != '\r' && r != '\n' {
+		if _, next, nw := nextRune(table, s, i+w); next&classLetter != 0 {
+			return runOf(table, s, i+w+nw, classLetter, 0)
+		}
+	}
+	return punctuationOrSpace(table, s, i, false)
+}
+
+// numberEnd matches `\p{N}{1,max}`.
+func numberEnd(table []byte, s string, i, max int) int {
+	for ; max > 0; max-- {
+		_, class, w := nextRune(table, s, i)
+		if class&classNumber == 0 {
+			break
+		}
+		i += w
+	}
+	return i
+}
+
+// punctuationOrSpace matches ` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where slash adds
+// `/` to the class after the punctuation. The character at s[i:] is neither letter nor number.
+func punctuationOrSpace(table []byte, s string, i int, slash bool) int {
+	start := i
+	if s[i] == ' ' {
+		start++
+	}
+	if end := runOf(table, s, start, 0, classSpace|classLetter|classNumber); end > start {
+		for end < len(s) && (s[end] == '\r' || s[end] == '\n' || slash && s[end] == '/') {
+			end++
+		}
+		return end
+	}
+	if end := lineEnd(table, s, i); end > 0 {
+		return end
+	}
+	return spaceEnd(table, s, i)
+}
+
+// splitTekken matches Tekken's pattern (Mistral-NeMo and later).
+func splitTekken(table []byte, s string, i int) int {
+	r, class, w := nextRune(table, s, i)
+	prefix := class&(classLetter|classNumber) == 0 && r != '\r' && r != '\n'
+	// Regular-expression order: each of the two word forms first with the optional leading
+	// character, then without.
+	if prefix {
+		if end := tekkenLower(table, s, i+w); end > 0 {
+			return end
+		}
+	}
+	if end := tekkenLower(table, s, i); end > 0 {
+		return end
+	}
+	if prefix {
+		if end := tekkenUpper(table, s, i+w); end > 0 {
+			return end
+		}
+	}
+	if end := tekkenUpper(table, s, i); end > 0 {
+		return end
+	}
+	if class&classNumber != 0 {
+		return i + w
+	}
+	return punctuationOrSpace(table, s, i, true)
+}
+
+// tekkenLower matches `[Lu Lt Lm Lo M]*[Ll Lm Lo M]+`, or returns -1. The first class takes all it
+// can; when no lower-case letter follows, back-tracking gives up characters until the last one
+// that both classes hold.
+func tekkenLower(table []byte, s string, i int) int {
+	shared := -1
+	for {
+		_, class, w := nextRune(table, s, i)
+		if class&classLower != 0 {
+			return runOf(table, s, i+w, classLower|classOther, 0)
+		}
+		if class&(classUpper|classOther) == 0 {
+			return shared
+		}
+		i += w
+		if class&classOther != 0 {
+			shared = i
+		}
+	}
+}
+
+// tekkenUpper matches `[Lu Lt Lm Lo M]+[Ll Lm Lo M]*`, or returns -1.
+func tekkenUpper(table []byte, s string, i int) int {
+	end := runOf(table, s, i, classUpper|classOther, 0)
+	if end == i {
+		return -1
+	}
+	return runOf(table, s, end, classLower|classOther, 0)
+}
+
+// splitDigits cuts before and after every \p{N} character (Digits with individual_digits).
+func splitDigits(table []byte, s string, i int) int {
+	_, class, w := nextRune(table, s, i)
+	if class&classNumber != 0 {
+		return i + w
+	}
+	return runOf(table, s, i+w, 0, classNumber)
+}
+
+// splitNumbers cuts runs of \p{N} from the rest (Digits without individual_digits).
+func splitNumbers(table []byte, s string, i int) int {
+	_, class, w := nextRune(table, s, i)
+	if class&classNumber != 0 {
+		return runOf(table, s, i+w, classNumber, 0)
+	}
+	return runOf(table, s, i+w, 0, classNumber)
+}
