@@ -18,6 +18,10 @@ var (
 	// ErrUnsupported is returned by Submit for a feature that this executor
 	// does not have.
 	ErrUnsupported = errors.New("not supported by this executor")
+
+	// ErrNoBackend is returned when an engine is opened that nothing on this
+	// machine, or in this build of the program, can run.
+	ErrNoBackend = errors.New("no backend for this engine here")
 )
 
 // Executor runs requests. All methods may be called by any goroutine, except
@@ -117,9 +121,18 @@ type Response struct {
 	ContextLogits [][]float32
 	Logits        [][]float32 // of OutputIDs, when asked for
 	FinishReason  FinishReason
-	SequenceFinal bool  // no more for this sequence
-	Final         bool  // no more for this request
-	Err           error // the request failed; Final is set
+	Timing        Timing // when SequenceFinal
+	SequenceFinal bool   // no more for this sequence
+	Final         bool   // no more for this request
+	Err           error  // the request failed; Final is set
+}
+
+// Timing tells when things happened to a sequence, each measured from Submit.
+// What never happened is 0.
+type Timing struct {
+	Scheduled  time.Duration // left the queue
+	FirstToken time.Duration
+	LastToken  time.Duration
 }
 
 // Stats is a snapshot of an executor.

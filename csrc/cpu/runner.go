@@ -1,0 +1,222 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"unsafe"
+
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/executor"
+)
+
+// #include <stdlib.h>
+// #include "trtgo_cpu.h"
+import "C"
+
+// Runner runs the steps of one engine. It implements executor.Runner; its
+// methods may be called by any goroutine, one at a time is served.
+type Runner struct {
+	mu       sync.Mutex
+	c        *C.trtgo_cpu_runner // nil once closed
+	weights  *weights
+	program  *cpuengine.Program
+	limits   executor.Limits
+	options  Options
+	observer executor.Observer
+	batch    batch
+	isa      string
+}
+
+// Description tells what a runner was opened with.
+type Description struct {
+	ISA, Precision  string
+	Threads         int
+	WeightBytes     int64 // of the engine file
+	KVBytes         int64 // reserved for the KV cache, used as it fills
+	ActivationBytes int64 // reserved for activations, used as larger steps come
+}
+
+var _ executor.Runner = (*Runner)(nil)
+
+// Open opens the engine file. Errors are those of cpuengine.Open and of the file
+// system, or say which option cannot be had. ctx bounds the opening only.
+func Open(ctx context.Context, path string, o Options) (*Runner, error) {
+	file, err := cpuengine.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if o, err = o.complete(file.Program); err != nil {
+		return nil, err
+	}
+	w, err := loadWeights(ctx, file, o.Load)
+	if err != nil {
+		return nil, err
+	}
+	runner, err := newRunner(file.Program, file.Sections, w, o)
+	if err != nil {
+		w.free()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return runner, nil
+}
+
+// newRunner starts a runner over weights, which become its own when it succeeds.
+// The program must have been validated.
+func newRunner(p *cpuengine.Program, sections []cpuengine.Section, w *weights, o Options) (*Runner, error) {
+	blocks, err := o.cacheBlocks(kvBytesPerBlock(p, o.Precision), availableMemory())
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{weights: w, program: p, options: o}
+	if err := r.open(p, sections, blocks); err != nil {
+		return nil, err
+	}
+	var d C.trtgo_cpu_description
+	C.trtgo_cpu_describe(r.c, &d)
+	r.isa = C.GoString(d.isa)
+	dtype := "bfloat16"
+	if o.Precision == "exact" {
+		dtype = "float32"
+	}
+	r.limits = executor.Limits{
+		VocabSize: p.VocabSize, MaxSeqLen: min(o.MaxSeqLen, blocks*blockSize), MaxBatchSize: o.MaxBatchSize, MaxNumTokens: o.MaxNumTokens,
+		BlockSize: blockSize, NumBlocks: blocks, SharedBlocks: true,
+		MaxCandidates: min(executor.MaxCandidates, p.VocabSize), KVCacheDtype: dtype,
+	}
+	return r, nil
+}
+
+func (r *Runner) open(p *cpuengine.Program, sections []cpuengine.Section, blocks int) error {
+	var program C.trtgo_cpu_program
+	free := fillProgram(&program, p, sections, r.weights)
+	defer free()
+	isa := C.CString(r.options.ISA)
+	defer C.free(unsafe.Pointer(isa))
+	options := C.trtgo_cpu_options{
+		isa: isa, threads: C.int32_t(r.options.Threads), fast: flag(r.options.Precision == "fast"),
+		max_num_tokens: C.int32_t(r.options.MaxNumTokens), max_batch_size: C.int32_t(r.options.MaxBatchSize),
+		num_blocks: C.int32_t(blocks),
+	}
+	var message [256]C.char
+	return failure(C.trtgo_cpu_open(&program, &options, &r.c, &message[0], C.size_t(len(message))), &message)
+}
+
+// failure turns a code and its sentence into an error.
+func failure(code C.int, message *[256]C.char) error {
+	switch code {
+	case C.TRTGO_CPU_OK:
+		return nil
+	case C.TRTGO_CPU_ABORTED:
+		return executor.ErrAborted
+	default:
+		return errors.New("CPU runner: " + C.GoString(&message[0]))
+	}
+}
+
+// Limits returns the sizes that the runner was opened with.
+func (r *Runner) Limits() executor.Limits { return r.limits }
+
+// Describe tells what the runner was opened with.
+func (r *Runner) Describe() Description {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	d := Description{ISA: r.isa, Precision: r.options.Precision, Threads: r.options.Threads, WeightBytes: r.weights.size}
+	if r.c != nil {
+		var description C.trtgo_cpu_description
+		C.trtgo_cpu_describe(r.c, &description)
+		d.KVBytes, d.ActivationBytes = int64(description.kv_bytes), int64(description.activation_bytes)
+	}
+	return d
+}
+
+// Step runs one forward pass; see executor.Runner. A batch that does not fit the
+// limits is refused with one sentence, and nothing of it is run.
+func (r *Runner) Step(ctx context.Context, sequences []executor.Sequence, out *executor.StepResult) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.c == nil {
+		return executor.ErrClosed
+	}
+	if err := checkBatch(&r.limits, sequences); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return executor.ErrAborted
+	}
+	r.batch.fill(sequences, out, len(r.program.Ops), r.limits.VocabSize, r.observer != nil)
+	defer r.batch.unpin()
+	if ctx.Done() != nil {
+		C.trtgo_cpu_abort(r.c, 0)
+		c, ended := r.c, make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			C.trtgo_cpu_abort(c, 1)
+			close(ended)
+		})
+		// The function must be through before the runner may be closed.
+		defer func() {
+			if !stop() {
+				<-ended
+			}
+			C.trtgo_cpu_abort(r.c, 0)
+		}()
+	}
+	var message [256]C.char
+	err := failure(C.trtgo_cpu_run_step(r.c, &r.batch.step, &message[0], C.size_t(len(message))), &message)
+	if err != nil {
+		return err
+	}
+	r.batch.answer(out)
+	if r.observer != nil {
+		r.batch.observe(r.program.Ops, r.observer)
+	}
+	return nil
+}
+
+// CopyBlock copies the first n tokens of KV block src to dst, in all layers.
+func (r *Runner) CopyBlock(src, dst, n int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.c == nil {
+		return executor.ErrClosed
+	}
+	var message [256]C.char
+	return failure(C.trtgo_cpu_copy_block(r.c, C.int32_t(src), C.int32_t(dst), C.int32_t(n), &message[0], C.size_t(len(message))), &message)
+}
+
+// SetObserver makes the following steps report each operation; nil stops.
+func (r *Runner) SetObserver(o executor.Observer) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.observer = o
+}
+
+// Close ends the runner's threads and frees its memory. It is idempotent, and
+// waits for a running step.
+func (r *Runner) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.c != nil {
+		C.trtgo_cpu_close(r.c)
+		r.c = nil
+		r.weights.free()
+	}
+	return nil
+}
+
+// StreamReadBandwidth measures how many bytes a second `threads` threads read
+// from memory: the ceiling of decoding, to be taken in the same process as what
+// is compared with it.
+func StreamReadBandwidth(threads int) float64 {
+	return float64(C.trtgo_cpu_stream_read(C.int(threads), 1<<30, 7))
+}
+
+func flag(b bool) C.int32_t {
+	if b {
+		return 1
+	}
+	return 0
+}

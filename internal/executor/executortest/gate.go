@@ -1,0 +1,98 @@
+package executortest
+
+import (
+	"context"
+	"sync"
+
+	"github.com/trtgo/trtgo/internal/executor"
+)
+
+// Gate is a runner around a runner, whose steps a test can hold back or
+// replace. Its methods may be called by any goroutine.
+type Gate struct {
+	executor.Runner
+
+	mu     sync.Mutex
+	held   chan struct{} // closed by Release; nil when steps pass
+	inside chan struct{} // receives when a step arrives at the held gate
+	before func(batch []executor.Sequence) error
+	after  func(out *executor.StepResult)
+}
+
+// NewGate returns an open gate around runner.
+func NewGate(runner executor.Runner) *Gate {
+	return &Gate{Runner: runner, inside: make(chan struct{}, 1)}
+}
+
+// Hold makes the following steps wait for Release or the end of their context.
+func (g *Gate) Hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held == nil {
+		g.held = make(chan struct{})
+	}
+}
+
+// Release lets steps pass.
+func (g *Gate) Release() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.held != nil {
+		close(g.held)
+		g.held = nil
+	}
+}
+
+// Arrived blocks until a step waits at the held gate, or ctx ends.
+func (g *Gate) Arrived(ctx context.Context) error {
+	select {
+	case <-g.inside:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Before makes f run before each step; an error is the step's. nil removes it.
+func (g *Gate) Before(f func(batch []executor.Sequence) error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.before = f
+}
+
+// After makes f run on the result of each step. nil removes it.
+func (g *Gate) After(f func(out *executor.StepResult)) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.after = f
+}
+
+// Step implements [executor.Runner].
+func (g *Gate) Step(ctx context.Context, batch []executor.Sequence, out *executor.StepResult) error {
+	g.mu.Lock()
+	held, before, after := g.held, g.before, g.after
+	g.mu.Unlock()
+	if held != nil {
+		select {
+		case g.inside <- struct{}{}:
+		default:
+		}
+		select {
+		case <-held:
+		case <-ctx.Done():
+			return executor.ErrAborted
+		}
+	}
+	if before != nil {
+		if err := before(batch); err != nil {
+			return err
+		}
+	}
+	if err := g.Runner.Step(ctx, batch, out); err != nil {
+		return err
+	}
+	if after != nil {
+		after(out)
+	}
+	return nil
+}
