@@ -1,0 +1,160 @@
+package export
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/trtgo/trtgo/export/gguf"
+	"github.com/trtgo/trtgo/export/hf"
+	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/internal/safetensors"
+)
+
+// Formats, as `trtgo inspect` prints them.
+const (
+	FormatHF         = hf.Format
+	FormatGGUF       = gguf.Format
+	FormatCheckpoint = "trtllm-checkpoint"
+)
+
+// Open finds out what the path holds and opens it as a source. Errors say what
+// was found where that is nothing to convert.
+func Open(path string) (source.Model, error) {
+	format, err := detect(path)
+	if err != nil {
+		return nil, err
+	}
+	switch format {
+	case FormatHF:
+		return hf.Open(path)
+	case FormatGGUF:
+		return gguf.Open(path)
+	}
+	return nil, fmt.Errorf("%s: a TensorRT-LLM checkpoint as the source (to divide it otherwise) is %w yet: export from the original model", path, ErrUnsupported)
+}
+
+// detect names the format, or explains what else the path is.
+func detect(path string) (string, error) {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	if stat.IsDir() {
+		return detectDir(path)
+	}
+	if !stat.Mode().IsRegular() {
+		return "", fmt.Errorf("%s: %w: neither a file nor a directory", path, ErrUnknownFormat)
+	}
+	return detectFile(path)
+}
+
+// later says that a format is known but comes in a later release.
+func later(path, what string) error {
+	return fmt.Errorf("%s: %s is %w yet: it is planned for a later release", path, what, ErrUnsupported)
+}
+
+func detectDir(dir string) (string, error) {
+	has := func(names ...string) bool {
+		for _, name := range names {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return true
+			}
+		}
+		return false
+	}
+	if has("config.json") {
+		kind, err := configKind(filepath.Join(dir, "config.json"))
+		if err != nil || kind != "" {
+			return kind, err
+		}
+		return FormatHF, nil
+	}
+	switch {
+	case has("model_config.yaml"):
+		return "", later(dir, "an unpacked .nemo (model_config.yaml)")
+	case has("weights", "context"):
+		return "", later(dir, "a NeMo 2 checkpoint (weights/ and context/)")
+	case has(".metadata", "metadata.json"):
+		return "", later(dir, "a distributed PyTorch or Megatron checkpoint")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".gguf") || strings.HasSuffix(e.Name(), ".nemo") {
+			return "", fmt.Errorf("%s: %w: the directory has no config.json; give the file %s itself", dir, ErrUnknownFormat, filepath.Join(dir, e.Name()))
+		}
+		names = append(names, e.Name())
+	}
+	found := "it is empty"
+	if len(names) > 0 {
+		found = "found " + strings.Join(names[:min(len(names), 8)], ", ")
+	}
+	return "", fmt.Errorf("%s: %w: a Hugging Face directory has a config.json; %s", dir, ErrUnknownFormat, found)
+}
+
+// configKind looks whose config.json it is: "" means Hugging Face's.
+func configKind(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, 16<<20))
+	if err != nil {
+		return "", err
+	}
+	var c struct {
+		Architecture     json.RawMessage `json:"architecture"`
+		PretrainedConfig json.RawMessage `json:"pretrained_config"`
+		Mapping          json.RawMessage `json:"mapping"`
+	}
+	if json.Unmarshal(text, &c) != nil {
+		return "", nil // the Hugging Face reader says what is wrong
+	}
+	switch {
+	case c.PretrainedConfig != nil:
+		return "", fmt.Errorf("%s: %w: this is the config of an engine, which is built from a checkpoint and cannot be exported", path, ErrUnknownFormat)
+	case c.Architecture != nil:
+		return FormatCheckpoint, nil
+	}
+	return "", nil
+}
+
+func detectFile(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	head := make([]byte, 512)
+	n, err := io.ReadFull(f, head)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return "", err
+	}
+	head = head[:n]
+	starts := func(magic string) bool { return bytes.HasPrefix(head, []byte(magic)) }
+	switch {
+	case starts("GGUF"):
+		return FormatGGUF, nil
+	case starts("version https://git-lfs.github.com/spec/"):
+		return "", fmt.Errorf("%s: %w", path, safetensors.ErrPointer)
+	case strings.HasSuffix(path, ".nemo"), n > 262 && string(head[257:262]) == "ustar":
+		return "", later(path, "a .nemo archive")
+	case strings.HasSuffix(path, ".safetensors"):
+		return "", fmt.Errorf("%s: %w: weights without their config; give the directory that holds both", path, ErrUnknownFormat)
+	case starts("PK\x03\x04"), strings.HasSuffix(path, ".bin"), strings.HasSuffix(path, ".pt"), strings.HasSuffix(path, ".ckpt"):
+		return "", later(path, "a PyTorch pickle")
+	case starts("\x1f\x8b"):
+		return "", later(path, "a gzip'ed archive")
+	}
+	return "", fmt.Errorf("%s: %w: neither a Hugging Face directory nor a GGUF file (it begins with %q)", path, ErrUnknownFormat, head[:min(n, 8)])
+}

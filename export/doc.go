@@ -1,0 +1,19 @@
+// Package export turns a model as it is published into a TensorRT-LLM
+// checkpoint, which build turns into an engine.
+//
+//	report, err := export.Convert(ctx, "SmolLM2-135M-Instruct", export.Options{
+//		OutputDir: "ckpt",
+//		Dtype:     "bfloat16",
+//	})
+//	if errors.Is(err, export.ErrUnsupported) {
+//		// the message names what is not supported and what is
+//	}
+//
+// Sources are Hugging Face directories with safetensors (package hf) and GGUF
+// files (package gguf); an implementation of source.Model adds another, through
+// [ConvertModel].
+//
+// Weights are streamed: workers read blocks of rows, convert them and write each
+// part once, at its final offset in a rank's file. Memory does not grow with the
+// model. The output appears under its name only when it is complete.
+package export

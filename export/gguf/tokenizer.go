@@ -1,0 +1,74 @@
+package gguf
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/export/source"
+)
+
+// kept is the tokenizer's metadata as a file, for a tokenizer of a kind that has
+// no tokenizer.json form here.
+func (m *Model) kept() (source.File, error) {
+	keep := map[string]any{}
+	for key, value := range m.file.metadata {
+		if strings.HasPrefix(key, "tokenizer.") {
+			keep[key] = jsonable(value)
+		}
+	}
+	data, err := json.MarshalIndent(keep, "", " ")
+	if err != nil {
+		return source.File{}, fmt.Errorf("%s: tokenizer metadata: %w", m.path, err)
+	}
+	return source.File{Name: checkpoint.GGUFTokenizerName, Data: append(data, '\n')}, nil
+}
+
+// jsonable replaces what encoding/json does not take or misreads: numbers that
+// are not finite become null, bytes a list of numbers.
+func jsonable(value any) any {
+	switch v := value.(type) {
+	case float32:
+		return jsonable(float64(v))
+	case float64:
+		if math.IsInf(v, 0) || math.IsNaN(v) {
+			return nil
+		}
+	case []float32:
+		list := make([]any, len(v))
+		for i, x := range v {
+			list[i] = x
+			if math.IsInf(float64(x), 0) || x != x {
+				list[i] = nil
+			}
+		}
+		return list
+	case []float64:
+		list := make([]any, len(v))
+		for i, x := range v {
+			list[i] = jsonable(x)
+		}
+		return list
+	case []uint8:
+		list := make([]int, len(v))
+		for i, x := range v {
+			list[i] = int(x)
+		}
+		return list
+	case []any:
+		list := make([]any, len(v))
+		for i, x := range v {
+			list[i] = jsonable(x)
+		}
+		return list
+	}
+	return value
+}
+
+// Files implements [source.Model].
+func (m *Model) Files() ([]source.File, error) {
+	f, err := m.kept()
+	return []source.File{f}, err
+}

@@ -1,0 +1,314 @@
+package hf
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/trtgo/trtgo/export/checkpoint"
+)
+
+// family has what differs between the supported classes: upstream's class and
+// the defaults of the transformers configuration class.
+type family struct {
+	architecture string // in the checkpoint
+	epsKeys      []string
+	eps          float64
+	act          string
+	positions    int64
+	window       int64 // sliding_window when the key is absent
+}
+
+var llamaEps = []string{"rms_norm_eps", "norm_eps", "layer_norm_eps"}
+
+var supported = map[string]family{
+	"LlamaForCausalLM":    {"LlamaForCausalLM", llamaEps, 1e-6, "silu", 2048, 0},
+	"MistralForCausalLM":  {"MistralForCausalLM", llamaEps, 1e-6, "silu", 4096 * 32, 4096},
+	"NemotronForCausalLM": {"GPTForCausalLM", []string{"norm_eps", "layer_norm_eps", "rms_norm_eps"}, 1e-5, "relu2", 4096, 0},
+}
+
+// spelled are other names of supported classes, and model types for configs that
+// name no class.
+var spelled = map[string]string{
+	"LLaMAForCausalLM": "LlamaForCausalLM",
+	"llama":            "LlamaForCausalLM", "mistral": "MistralForCausalLM", "nemotron": "NemotronForCausalLM",
+}
+
+// activations maps transformers' names to upstream's.
+var activations = map[string]string{
+	"silu": "silu", "swish": "silu", "relu": "relu", "relu2": "squared-relu", "gelu": "gelu",
+	"gelu_new": "gelu_new", "gelu_fast": "gelu_fast", "gelu_pytorch_tanh": "gelu_pytorch_tanh", "tanh": "tanh",
+}
+
+// Architectures lists the supported architectures.
+func Architectures() []string { return slices.Sorted(maps.Keys(supported)) }
+
+// config is a parsed config.json.
+type config struct {
+	*checkpoint.Config
+	source string // architecture in the source
+	tied   bool
+	dtype  string // "" when the config gives none
+	notes  []string
+}
+
+// fields reads keys of a JSON object; the first error sticks.
+type fields struct {
+	values map[string]json.RawMessage
+	err    error
+}
+
+// get reads the first of the keys that is there and not null into value.
+func (f *fields) get(value any, keys ...string) bool {
+	for _, key := range keys {
+		raw, ok := f.values[key]
+		if !ok || string(raw) == "null" {
+			continue
+		}
+		if err := json.Unmarshal(raw, value); err != nil {
+			if f.err == nil {
+				f.err = fmt.Errorf("%s: %w", key, err)
+			}
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// integer reads a whole number, which some writers spell 4096.0.
+func (f *fields) integer(value *int64, keys ...string) bool {
+	var number float64
+	if !f.get(&number, keys...) {
+		return false
+	}
+	if number != float64(int64(number)) {
+		if f.err == nil {
+			f.err = fmt.Errorf("%s: %g is not a whole number", keys[0], number)
+		}
+		return false
+	}
+	*value = int64(number)
+	return true
+}
+
+// parseConfig turns config.json into a checkpoint's config. Its Dtype is left
+// empty where the file gives none.
+func parseConfig(text []byte) (*config, error) {
+	f := &fields{}
+	if err := json.Unmarshal(finite(text), &f.values); err != nil {
+		return nil, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
+	}
+	c := &config{Config: &checkpoint.Config{
+		LogitsDtype: checkpoint.Float32, PositionEmbeddingType: "rope_gpt_neox", RotaryPct: 1, RotaryBase: 10000,
+		Mapping: checkpoint.Mapping{WorldSize: 1, TPSize: 1, PPSize: 1},
+	}}
+	fam, err := c.architecture(f)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseQuantised(f); err != nil {
+		return nil, err
+	}
+	if err := c.sizes(f, fam); err != nil {
+		return nil, err
+	}
+	if err := c.rotary(f); err != nil {
+		return nil, err
+	}
+	if f.err != nil {
+		return nil, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, f.err)
+	}
+	return c, nil
+}
+
+func (c *config) architecture(f *fields) (family, error) {
+	var names []string
+	var name string
+	f.get(&names, "architectures")
+	if len(names) > 0 {
+		name = names[0]
+	} else {
+		f.get(&name, "model_type")
+	}
+	if f.err != nil {
+		return family{}, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, f.err)
+	}
+	if other, ok := spelled[name]; ok {
+		name = other
+	}
+	c.source = name
+	fam, ok := supported[name]
+	switch {
+	case ok:
+		c.Architecture = fam.architecture
+		return fam, nil
+	case strings.HasPrefix(name, "NemotronH") || name == "nemotron_h":
+		return fam, fmt.Errorf("architecture %s (hybrid Mamba-2) is %w yet: it is planned for a later release", name, checkpoint.ErrUnsupported)
+	case name == "":
+		return fam, fmt.Errorf("%w: neither architectures nor model_type says what model this is", checkpoint.ErrInvalid)
+	}
+	return fam, fmt.Errorf("architecture %.100s is %w: %s are", name, checkpoint.ErrUnsupported, strings.Join(Architectures(), ", "))
+}
+
+func refuseQuantised(f *fields) error {
+	var q struct {
+		Method string `json:"quant_method"`
+	}
+	if f.get(&q, "quantization_config") {
+		if q.Method == "" {
+			q.Method = "an unnamed method"
+		}
+		return fmt.Errorf("weights quantised by %.100s (quantization_config) are %w yet: give the unquantised model", q.Method, checkpoint.ErrUnsupported)
+	}
+	return nil
+}
+
+func (c *config) sizes(f *fields, fam family) error {
+	for _, s := range []struct {
+		value *int64
+		key   string
+	}{
+		{&c.VocabSize, "vocab_size"}, {&c.HiddenSize, "hidden_size"}, {&c.IntermediateSize, "intermediate_size"},
+		{&c.NumHiddenLayers, "num_hidden_layers"}, {&c.NumAttentionHeads, "num_attention_heads"},
+	} {
+		if !f.integer(s.value, s.key) && f.err == nil {
+			return fmt.Errorf("%w: %s is missing", checkpoint.ErrInvalid, s.key)
+		}
+	}
+	c.NumKeyValueHeads = c.NumAttentionHeads
+	f.integer(&c.NumKeyValueHeads, "num_key_value_heads")
+	if !f.integer(&c.HeadSize, "head_dim", "kv_channels") && c.NumAttentionHeads > 0 {
+		if c.HiddenSize%c.NumAttentionHeads != 0 {
+			return fmt.Errorf("%w: head_dim is missing and hidden_size %d is no multiple of num_attention_heads %d", checkpoint.ErrInvalid, c.HiddenSize, c.NumAttentionHeads)
+		}
+		c.HeadSize = c.HiddenSize / c.NumAttentionHeads
+	}
+	c.MaxPositionEmbeddings = fam.positions
+	f.integer(&c.MaxPositionEmbeddings, "max_position_embeddings")
+	c.NormEpsilon = fam.eps
+	f.get(&c.NormEpsilon, fam.epsKeys...)
+	act := fam.act
+	f.get(&act, "hidden_act", "hidden_activation")
+	var ok bool
+	if c.HiddenAct, ok = activations[act]; !ok {
+		return fmt.Errorf("activation %.100q is %w: %s are", act, checkpoint.ErrUnsupported, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
+	}
+	f.get(&c.AttnBias, "attention_bias", "bias")
+	f.get(&c.MLPBias, "mlp_bias")
+	if c.Family() == checkpoint.GPT { // one switch for both; absent ones are written as zeros
+		c.AttnBias = c.AttnBias || c.MLPBias
+		c.MLPBias = c.AttnBias
+	}
+	f.get(&c.tied, "tie_word_embeddings")
+	window := fam.window
+	if raw, given := f.values["sliding_window"]; given && fam.window != 0 {
+		window = 0
+		if string(raw) != "null" {
+			f.integer(&window, "sliding_window")
+		}
+	}
+	if window > 0 {
+		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{window}}
+	}
+	var dtype string
+	f.get(&dtype, "dtype", "torch_dtype")
+	switch dtype = strings.TrimPrefix(dtype, "torch."); dtype {
+	case "float16", "half":
+		c.dtype = checkpoint.Float16
+	case checkpoint.BFloat16, checkpoint.Float32:
+		c.dtype = dtype
+	}
+	return nil
+}
+
+// rotary reads rope_theta and rope_scaling, or rope_parameters, which holds
+// both.
+func (c *config) rotary(f *fields) error {
+	r := &fields{}
+	name := "rope_parameters"
+	if !f.get(&r.values, name) {
+		name = "rope_scaling"
+		f.get(&r.values, name)
+	}
+	f.get(&c.RotaryBase, "rope_theta", "rotary_emb_base")
+	r.get(&c.RotaryBase, "rope_theta")
+	factor := r.get(&c.RotaryPct, "partial_rotary_factor") ||
+		f.get(&c.RotaryPct, "partial_rotary_factor", "rope_percent", "rope_percentage", "rotary_percent", "rotary_pct")
+	switch {
+	case c.Family() == checkpoint.LLaMA && c.RotaryPct != 1:
+		return fmt.Errorf("partial_rotary_factor %g of %s is %w: upstream's LLaMA class rotates whole heads", c.RotaryPct, c.source, checkpoint.ErrUnsupported)
+	case c.Family() == checkpoint.GPT && !factor:
+		c.RotaryPct = 0.5
+		c.notes = append(c.notes, "config.json gives no partial_rotary_factor (rope_percent): 0.5 is assumed, transformers' default and that of every published Nemotron")
+	}
+	kind := "default"
+	r.get(&kind, "rope_type", "type")
+	s := &checkpoint.RotaryScaling{Type: kind}
+	switch kind {
+	case "default":
+		for key, raw := range r.values {
+			if bytes.HasPrefix(raw, []byte("{")) {
+				return fmt.Errorf("%s.%.100s: rotary embedding that differs by layer is %w", name, key, checkpoint.ErrUnsupported)
+			}
+		}
+		s = nil
+	case checkpoint.RotaryLlama3:
+		if !r.get(&s.Factor, "factor") || !r.get(&s.LowFreqFactor, "low_freq_factor") || !r.get(&s.HighFreqFactor, "high_freq_factor") ||
+			!r.integer(&s.OriginalMaxPositionEmbeddings, "original_max_position_embeddings") && !f.integer(&s.OriginalMaxPositionEmbeddings, "original_max_position_embeddings") {
+			if r.err == nil {
+				return fmt.Errorf("%w: %s of type llama3 needs factor, low_freq_factor, high_freq_factor and original_max_position_embeddings", checkpoint.ErrInvalid, name)
+			}
+		}
+	case checkpoint.RotaryLinear:
+		if !r.get(&s.Factor, "factor") && r.err == nil {
+			return fmt.Errorf("%w: %s of type linear has no factor", checkpoint.ErrInvalid, name)
+		}
+	default:
+		return fmt.Errorf("%s of type %.100q is %w: default, linear and llama3 are", name, kind, checkpoint.ErrUnsupported)
+	}
+	if r.err != nil {
+		return fmt.Errorf("%w: %s: %w", checkpoint.ErrInvalid, name, r.err)
+	}
+	c.RotaryScaling = s
+	return nil
+}
+
+// finite replaces the bare Infinity, -Infinity and NaN that Python writes and
+// JSON does not know by null. Texts are left alone.
+func finite(text []byte) []byte {
+	var out []byte
+	inText := false
+	for i := 0; i < len(text); i++ {
+		switch ch := text[i]; {
+		case inText && ch == '\\':
+			out = append(out, ch)
+			if i++; i < len(text) {
+				out = append(out, text[i])
+			}
+			continue
+		case ch == '"':
+			inText = !inText
+		case !inText && (ch == '-' || ch == 'I' || ch == 'N'):
+			if n := nonFinite(text[i:]); n > 0 {
+				out = append(out, "null"...)
+				i += n - 1
+				continue
+			}
+		}
+		out = append(out, text[i])
+	}
+	return out
+}
+
+func nonFinite(text []byte) int {
+	for _, word := range []string{"-Infinity", "Infinity", "NaN"} {
+		if bytes.HasPrefix(text, []byte(word)) {
+			return len(word)
+		}
+	}
+	return 0
+}

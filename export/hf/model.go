@@ -1,0 +1,295 @@
+package hf
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/safetensors"
+)
+
+// Format is the name of this source.
+const Format = "hf-safetensors"
+
+// maxConfig bounds config.json.
+const maxConfig = 16 << 20
+
+// Model is an open Hugging Face directory. It implements [source.Model].
+type Model struct {
+	dir     string
+	config  *config
+	weights *safetensors.Model
+	notes   []string
+}
+
+var _ source.Model = (*Model)(nil)
+
+// Open opens the directory and checks that config and tensors belong together:
+// every weight there with its shape, none left over. Errors name file, field or
+// tensor, and wrap checkpoint.ErrInvalid, checkpoint.ErrUnsupported or the
+// system's error.
+func Open(dir string) (*Model, error) {
+	m, err := openUnchecked(dir)
+	if err != nil {
+		return nil, err
+	}
+	if problems := m.Problems(); len(problems) > 0 {
+		m.Close()
+		return nil, fmt.Errorf("%s: %w", dir, problems[0])
+	}
+	return m, nil
+}
+
+func openUnchecked(dir string) (*Model, error) {
+	path := filepath.Join(dir, "config.json")
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	config, err := parseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	weights, err := openWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Model{dir: dir, config: config, weights: weights, notes: config.notes}
+	m.chooseDtype()
+	if _, there := weights.Tensor(headName); !there && !config.tied {
+		m.notes = append(m.notes, "there is no lm_head.weight, though config.json does not tie it: the embedding is used")
+	}
+	if err := config.Validate(); err != nil {
+		m.Close()
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return m, nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	stat, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !stat.Mode().IsRegular() || stat.Size() > maxConfig {
+		return nil, fmt.Errorf("%s: %w: not a regular file of at most %d bytes", path, checkpoint.ErrInvalid, maxConfig)
+	}
+	return os.ReadFile(path)
+}
+
+// openWeights names what is there instead when there are no safetensors.
+func openWeights(dir string) (*safetensors.Model, error) {
+	weights, err := safetensors.OpenModel(dir)
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return weights, err
+	}
+	if _, statErr := os.Stat(filepath.Join(dir, safetensors.IndexName)); statErr == nil {
+		return nil, err // a shard is missing
+	}
+	for _, name := range []string{"pytorch_model.bin", "pytorch_model.bin.index.json"} {
+		if _, statErr := os.Stat(filepath.Join(dir, name)); statErr == nil {
+			return nil, fmt.Errorf("%s: %s is %w yet: PyTorch pickles are planned for a later release; give the model's safetensors", dir, name, checkpoint.ErrUnsupported)
+		}
+	}
+	return nil, fmt.Errorf("%s: %w: it has neither %s nor %s: %w", dir, checkpoint.ErrInvalid, safetensors.SingleName, safetensors.IndexName, err)
+}
+
+// chooseDtype takes what the config declares, else what the embedding has.
+func (m *Model) chooseDtype() {
+	stored := ""
+	if t, ok := m.weights.Tensor("model.embed_tokens.weight"); ok {
+		stored = map[string]string{"BF16": checkpoint.BFloat16, "F16": checkpoint.Float16, "F32": checkpoint.Float32, "F64": checkpoint.Float32}[t.Dtype]
+	}
+	m.config.Dtype = m.config.dtype
+	switch {
+	case m.config.Dtype == "" && stored == "":
+		m.config.Dtype = checkpoint.BFloat16
+	case m.config.Dtype == "":
+		m.config.Dtype = stored
+	case stored != "" && stored != m.config.Dtype:
+		m.notes = append(m.notes, fmt.Sprintf("the weights are stored as %s, config.json declares %s: the latter counts as the model's dtype", stored, m.config.Dtype))
+	}
+}
+
+// Problems lists what is wrong with the weights: missing ones, wrong shapes,
+// dtypes that cannot be converted, tensors that nothing expects.
+func (m *Model) Problems() []error {
+	var problems []error
+	var missing []string
+	expected := map[string]bool{}
+	for _, w := range m.config.Weights() {
+		origin := m.origin(w.Name)
+		expected[origin] = true
+		if _, ok := m.weights.Tensor(origin); !ok && !m.mayLack(w.Name) {
+			missing = append(missing, origin)
+			continue
+		}
+		if _, err := m.Tensor(w.Name, w.Shape); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if len(missing) > 0 {
+		problems = append([]error{fmt.Errorf("%w: missing tensors: %s", checkpoint.ErrInvalid, enumerate(missing))}, problems...)
+	}
+	var unexpected []string
+	for _, name := range m.weights.Names() {
+		if !expected[name] && !ignored(name) {
+			unexpected = append(unexpected, name)
+		}
+	}
+	if len(unexpected) > 0 {
+		problems = append(problems, fmt.Errorf("%w: tensors that a %s of this config does not have: %s", checkpoint.ErrInvalid, m.config.source, enumerate(unexpected)))
+	}
+	return problems
+}
+
+// ignored tells of tensors that old files carry and every reader recomputes, and
+// of a head that is tied to the embedding anyway.
+func ignored(name string) bool {
+	return strings.HasSuffix(name, "rotary_emb.inv_freq") || name == headName
+}
+
+func enumerate(names []string) string {
+	const most = 8
+	slices.Sort(names)
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}
+
+const (
+	embeddingName = "model.embed_tokens.weight"
+	headName      = "lm_head.weight"
+)
+
+// modules maps the checkpoint's modules to transformers'. In a gated MLP
+// upstream's fc is the activated branch, transformers' gate_proj.
+var modules = map[string]string{
+	"input_layernorm": "input_layernorm", "post_layernorm": "post_attention_layernorm",
+	"attention.q": "self_attn.q_proj", "attention.k": "self_attn.k_proj", "attention.v": "self_attn.v_proj",
+	"attention.dense": "self_attn.o_proj", "mlp.gate": "mlp.up_proj", "mlp.proj": "mlp.down_proj",
+}
+
+// origin gives the Hugging Face name of a weight.
+func (m *Model) origin(name string) string {
+	switch name {
+	case "transformer.vocab_embedding.weight":
+		return embeddingName
+	case headName:
+		if _, there := m.weights.Tensor(headName); there && !m.config.tied {
+			return headName
+		}
+		return embeddingName
+	}
+	if kind, ok := strings.CutPrefix(name, "transformer.ln_f."); ok {
+		return "model.norm." + kind
+	}
+	layer, rest, _ := strings.Cut(strings.TrimPrefix(name, "transformer.layers."), ".")
+	dot := strings.LastIndexByte(rest, '.')
+	module, kind := rest[:dot], rest[dot:]
+	theirs := modules[module]
+	if module == "mlp.fc" {
+		theirs = "mlp.up_proj"
+		if m.config.Gated() {
+			theirs = "mlp.gate_proj"
+		}
+	}
+	return "model.layers." + layer + "." + theirs + kind
+}
+
+// mayLack tells of biases that the GPT class wants and the model may not have.
+func (m *Model) mayLack(name string) bool {
+	return m.config.Family() == checkpoint.GPT && strings.HasSuffix(name, ".bias") && !strings.Contains(name, "layernorm") && !strings.Contains(name, "ln_f")
+}
+
+// Format implements [source.Model].
+func (m *Model) Format() string { return Format }
+
+// Config implements [source.Model].
+func (m *Model) Config() *checkpoint.Config { return m.config.Config }
+
+// Architecture is the architecture that config.json names.
+func (m *Model) Architecture() string { return m.config.source }
+
+// Tensor implements [source.Model].
+func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
+	origin := m.origin(name)
+	t, ok := m.weights.Tensor(origin)
+	if !ok {
+		if m.mayLack(name) {
+			return source.Tensor{Origin: origin, Dtype: "F32", Shape: shape}, nil
+		}
+		return source.Tensor{}, fmt.Errorf("%w: missing tensor %s", checkpoint.ErrInvalid, origin)
+	}
+	if err := source.CheckShape(origin, t.Shape, shape); err != nil {
+		return source.Tensor{}, fmt.Errorf("%s: %w", t.File(), err)
+	}
+	if floatformat.Size(t.Dtype) == 0 {
+		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File(), origin, t.Dtype, checkpoint.ErrUnsupported)
+	}
+	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: rows{t}}
+	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
+		out.Dtype, out.Rows = "F32", onePlus{t}
+	}
+	return out, nil
+}
+
+// Inventory implements [source.Model].
+func (m *Model) Inventory() []source.Info {
+	var list []source.Info
+	for _, name := range m.weights.Names() {
+		t, _ := m.weights.Tensor(name)
+		list = append(list, source.Info{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Size})
+	}
+	return list
+}
+
+// Files implements [source.Model].
+func (m *Model) Files() ([]source.File, error) {
+	paths, err := checkpoint.TokenizerFiles(m.dir)
+	var files []source.File
+	for _, path := range paths {
+		files = append(files, source.File{Name: filepath.Base(path), Path: path})
+	}
+	return files, err
+}
+
+// Notes implements [source.Model].
+func (m *Model) Notes() []string { return m.notes }
+
+// Close implements [source.Model].
+func (m *Model) Close() error { return m.weights.Close() }
+
+// rows reads a tensor as it is stored.
+type rows struct{ safetensors.Tensor }
+
+func (r rows) ReadRows(dst []byte, row int64) error {
+	_, err := r.ReadAt(dst, row*r.RowBytes())
+	return err
+}
+
+// onePlus reads the weight of a LayerNorm1P, which is stored less one. The sum is
+// made in float32, so that it is rounded once, to the target's dtype.
+type onePlus struct{ safetensors.Tensor }
+
+func (r onePlus) ReadRows(dst []byte, row int64) error {
+	values := make([]float32, len(dst)/4)
+	stored := make([]byte, len(values)*floatformat.Size(r.Dtype))
+	if _, err := r.ReadAt(stored, row*r.RowBytes()); err != nil {
+		return err
+	}
+	floatformat.Decode(values, stored, r.Dtype)
+	for i := range values {
+		values[i]++
+	}
+	floatformat.Encode(dst, values, "F32")
+	return nil
+}
