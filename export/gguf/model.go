@@ -330,7 +330,7 @@ func (m *Model) Architecture() string { return m.text("general.architecture") }
 
 // Inventory implements [source.Model].
 func (m *Model) Inventory() []source.Info {
-	var list []source.Info
+	list := []source.Info{}
 	for _, t := range m.file.tensors {
 		list = append(list, source.Info{Name: t.name, Dtype: kindName(t.kind), Shape: t.shape, Bytes: t.size})
 	}

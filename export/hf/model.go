@@ -84,19 +84,19 @@ func readConfig(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
+var pickleNames = []string{"pytorch_model.bin", "pytorch_model.bin.index.json"}
+
 // openWeights names what is there instead when there are no safetensors.
 func openWeights(dir string) (*safetensors.Model, error) {
 	weights, err := safetensors.OpenModel(dir)
 	if err == nil || !errors.Is(err, fs.ErrNotExist) {
 		return weights, err
 	}
-	if _, statErr := os.Stat(filepath.Join(dir, safetensors.IndexName)); statErr == nil {
+	if holds(dir, safetensors.IndexName) {
 		return nil, err // a shard is missing
 	}
-	for _, name := range []string{"pytorch_model.bin", "pytorch_model.bin.index.json"} {
-		if _, statErr := os.Stat(filepath.Join(dir, name)); statErr == nil {
-			return nil, fmt.Errorf("%s: %s is %w yet: PyTorch pickles are planned for a later release; give the model's safetensors", dir, name, checkpoint.ErrUnsupported)
-		}
+	if holds(dir, pickleNames...) {
+		return nil, fmt.Errorf("%s: pytorch_model.bin is %w yet: PyTorch pickles are planned for a later release; give the model's safetensors", dir, checkpoint.ErrUnsupported)
 	}
 	return nil, fmt.Errorf("%s: %w: it has neither %s nor %s: %w", dir, checkpoint.ErrInvalid, safetensors.SingleName, safetensors.IndexName, err)
 }
@@ -244,12 +244,16 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 
 // Inventory implements [source.Model].
 func (m *Model) Inventory() []source.Info {
-	var list []source.Info
+	list := []source.Info{}
 	for _, name := range m.weights.Names() {
 		t, _ := m.weights.Tensor(name)
-		list = append(list, source.Info{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Size})
+		list = append(list, info(t))
 	}
 	return list
+}
+
+func info(t safetensors.Tensor) source.Info {
+	return source.Info{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Size, File: filepath.Base(t.File())}
 }
 
 // Files implements [source.Model].

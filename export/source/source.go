@@ -68,6 +68,22 @@ type Info struct {
 	Dtype string  `json:"dtype"`
 	Shape []int64 `json:"shape"`
 	Bytes int64   `json:"bytes"`
+	// File is the name of the file that holds the tensor, where there are several.
+	File string `json:"file,omitempty"`
+}
+
+// Description is what can be said about a model, be it fit for export or not.
+type Description struct {
+	Format       string `json:"format"`
+	Architecture string `json:"architecture"` // as the source names it
+	// Config is the config as understood, a checkpoint's; or the source's own,
+	// where Problems say why it was not.
+	Config  any    `json:"config"`
+	Tensors []Info `json:"tensors"`
+	// Problems are sentences about what export or build would refuse.
+	Problems []string `json:"problems"`
+	// Notes are sentences about what they would assume.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // File is a file to write beside the weights: the copy of the one at Path, or

@@ -1,0 +1,64 @@
+package hf
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/internal/safetensors"
+)
+
+// FormatPickle is the format of a directory whose weights are PyTorch pickles.
+const FormatPickle = "hf-pytorch"
+
+// Describe tells what the directory holds, even where Open would refuse it. It
+// fails only when there is no readable config.json.
+func Describe(dir string) (*source.Description, error) {
+	path := filepath.Join(dir, "config.json")
+	text, err := readConfig(path)
+	if err != nil {
+		return nil, err
+	}
+	var own map[string]any
+	if err := json.Unmarshal(finite(text), &own); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, checkpoint.ErrInvalid, err)
+	}
+	d := &source.Description{Format: Format, Config: own, Tensors: []source.Info{}, Problems: []string{}}
+	if names, ok := own["architectures"].([]any); ok && len(names) > 0 {
+		d.Architecture, _ = names[0].(string)
+	}
+	if !holds(dir, safetensors.SingleName, safetensors.IndexName) && holds(dir, pickleNames...) {
+		d.Format = FormatPickle
+	}
+	m, err := openUnchecked(dir)
+	if err != nil {
+		d.Problems = append(d.Problems, err.Error())
+		if weights, err := safetensors.OpenModel(dir); err == nil {
+			for _, name := range weights.Names() {
+				t, _ := weights.Tensor(name)
+				d.Tensors = append(d.Tensors, info(t))
+			}
+			weights.Close()
+		}
+		return d, nil
+	}
+	defer m.Close()
+	d.Architecture, d.Config, d.Tensors, d.Notes = m.Architecture(), m.Config(), m.Inventory(), m.Notes()
+	for _, problem := range m.Problems() {
+		d.Problems = append(d.Problems, problem.Error())
+	}
+	return d, nil
+}
+
+// holds tells whether dir has one of the files.
+func holds(dir string, names ...string) bool {
+	for _, name := range names {
+		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+			return true
+		}
+	}
+	return false
+}
