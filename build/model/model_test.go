@@ -76,6 +76,7 @@ func TestNetworks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			net, err := model.New(divided(t, c.architecture, c.changes, c.tp, c.pp), c.rank)
 			require.NoError(t, err)
+			require.Equal(t, divided(t, c.architecture, c.changes, c.tp, c.pp).RankTensors(c.rank), declared(net), "the checkpoint's tensors")
 			golden := filepath.Join("testdata", name+".txt")
 			if *update {
 				require.NoError(t, os.WriteFile(golden, []byte(net.String()), 0o644))
@@ -85,6 +86,19 @@ func TestNetworks(t *testing.T) {
 			require.Equal(t, string(want), net.String())
 		})
 	}
+}
+
+// declared lists a network's weights as package checkpoint does.
+func declared(net *network.Network) []checkpoint.TensorInfo {
+	var list []checkpoint.TensorInfo
+	for _, w := range net.Weights {
+		info := checkpoint.TensorInfo{Name: w.Name}
+		for _, n := range w.Shape {
+			info.Shape = append(info.Shape, int64(n))
+		}
+		list = append(list, info)
+	}
+	return list
 }
 
 // The branch of a gated MLP that is activated is mlp.fc, whatever its name says

@@ -1,0 +1,218 @@
+package cpu
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/trtgo/trtgo/build/model"
+	"github.com/trtgo/trtgo/build/network"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/floatformat"
+)
+
+// ErrSharded is wrapped by the error about a checkpoint of several ranks.
+var ErrSharded = errors.New("the checkpoint is divided among ranks")
+
+// Plan is an engine that can be written: the program and where each section
+// comes from. It reads from the checkpoint, which must stay open.
+type Plan struct {
+	Program  *cpuengine.Program
+	Sections []cpuengine.Section // without offsets
+	Notes    []string            // decisions that the user should know
+
+	sources []cpuengine.Source
+}
+
+// New lowers the checkpoint's model. It reads headers, the whole of embedding
+// and head to see whether they are equal, and of a float16 checkpoint the
+// weights up to the first that is no bfloat16 number. Errors wrap [ErrSharded],
+// [ErrUnsupported], errors of package model or of the checkpoint.
+func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
+	c := ckpt.Config()
+	if m := c.Mapping; m.WorldSize != 1 {
+		return nil, fmt.Errorf("%s: %w: tp_size %d × pp_size %d, and the CPU backend runs one; export its source again with: trtgo export SOURCE --tp_size 1 --pp_size 1 --output_dir CHECKPOINT",
+			ckpt.Dir(), ErrSharded, m.TPSize, m.PPSize)
+	}
+	net, err := model.New(c, 0)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+	}
+	rank, err := ckpt.Rank(0)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkDtypes(net, rank, c.Dtype); err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+	}
+	p := &Plan{}
+	dtype, err := p.weightDtype(ctx, net, rank, c.Dtype)
+	if err != nil {
+		return nil, err
+	}
+	if algo := c.Quantization.KVCacheQuantAlgo; algo != "" {
+		p.note("the checkpoint asks for a KV cache in %s; the CPU backend keeps keys and values in float32 or bfloat16", algo)
+	}
+	tied, err := equalTensors(ctx, rank, embeddingWeight, headWeight)
+	if err != nil {
+		return nil, err
+	}
+	program, weights, err := lower(net, dtype, tied)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+	}
+	p.Program = program
+	for _, w := range weights {
+		p.Sections = append(p.Sections, w.section)
+		p.sources = append(p.sources, newSource(w, rank))
+	}
+	return p, nil
+}
+
+func (p *Plan) note(format string, args ...any) {
+	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
+}
+
+// Size is the size of all sections in bytes.
+func (p *Plan) Size() int64 {
+	var n int64
+	for _, s := range p.Sections {
+		size, err := cpuengine.PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols)
+		if err == nil { // Write reports it
+			n += size
+		}
+	}
+	return n
+}
+
+// WriteOptions say how an engine is written.
+type WriteOptions struct {
+	Workers  int                     // goroutines that read and pack; 0 means GOMAXPROCS
+	Progress func(done, total int64) // bytes of sections; may be nil; called by one goroutine
+}
+
+// Write writes the engine file. After an error, ctx's among them, file is
+// incomplete and is refused when opened; the caller removes it.
+func (p *Plan) Write(ctx context.Context, file cpuengine.Output, o WriteOptions) error {
+	w, err := cpuengine.NewWriter(file, p.Program, p.Sections)
+	if err != nil {
+		return err
+	}
+	w.Workers = o.Workers
+	if o.Progress != nil {
+		total := w.Size()
+		w.Progress = func(done int64) { o.Progress(done, total) }
+	}
+	for _, source := range p.sources {
+		if err := w.WriteSection(ctx, source); err != nil {
+			return err
+		}
+	}
+	return w.Close()
+}
+
+// isMatrix tells whether a weight is a linear's or an embedding's: what is kept
+// in the checkpoint's dtype.
+func isMatrix(w *network.Weight) bool { return len(w.Shape) == 2 }
+
+// checkDtypes refuses a checkpoint whose matrices are not of the dtype that
+// config.json gives: upstream only warns, and the engine would be wrong or slow.
+func checkDtypes(net *network.Network, rank *checkpoint.Rank, dtype string) error {
+	want := checkpoint.SafetensorsDtype(dtype)
+	for _, w := range net.Weights {
+		t, ok := rank.Tensor(w.Name)
+		if !ok {
+			return fmt.Errorf("tensor %s is missing", w.Name)
+		}
+		if !slices.EqualFunc(t.Shape, w.Shape, func(a int64, b int) bool { return a == int64(b) }) {
+			return fmt.Errorf("tensor %s has shape %v, the network needs %v", w.Name, t.Shape, w.Shape)
+		}
+		if isMatrix(w) && t.Dtype != want {
+			return fmt.Errorf("tensor %s is %s, config.json says dtype %s; export the checkpoint again with --dtype %s", w.Name, t.Dtype, dtype, dtype)
+		}
+	}
+	return nil
+}
+
+// weightDtype chooses the dtype of the engine's matrices, one that keeps their values.
+func (p *Plan) weightDtype(ctx context.Context, net *network.Network, rank *checkpoint.Rank, dtype string) (string, error) {
+	switch dtype {
+	case checkpoint.BFloat16:
+		return cpuengine.DtypeBF16, nil
+	case checkpoint.Float32:
+		return cpuengine.DtypeF32, nil
+	}
+	for _, w := range net.Weights {
+		if !isMatrix(w) {
+			continue
+		}
+		t, _ := rank.Tensor(w.Name)
+		fits, err := fitsBF16(ctx, t)
+		if err != nil {
+			return "", err
+		}
+		if !fits {
+			p.note("float16 weights are kept exactly, as float32, which takes twice the memory and time; export with --dtype bfloat16 for a smaller and faster engine")
+			return cpuengine.DtypeF32, nil
+		}
+	}
+	p.note("every float16 weight is a bfloat16 number too: the engine's weights are bfloat16")
+	return cpuengine.DtypeBF16, nil
+}
+
+const chunkBytes = 1 << 20
+
+// chunks calls visit for each part of a tensor's bytes.
+func chunks(ctx context.Context, t checkpoint.Tensor, visit func(b []byte, offset int64) (bool, error)) error {
+	buffer := make([]byte, min(chunkBytes, t.Size()))
+	for offset := int64(0); offset < t.Size(); offset += int64(len(buffer)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b := buffer[:min(int64(len(buffer)), t.Size()-offset)]
+		if _, err := t.ReadAt(b, offset); err != nil {
+			return err
+		}
+		if more, err := visit(b, offset); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// fitsBF16 tells whether every value of a tensor is a bfloat16 number.
+func fitsBF16(ctx context.Context, t checkpoint.Tensor) (bool, error) {
+	width := floatformat.Size(t.Dtype)
+	values := make([]float32, chunkBytes/width)
+	fits := true
+	err := chunks(ctx, t, func(b []byte, _ int64) (bool, error) {
+		v := values[:len(b)/width]
+		floatformat.Decode(v, b, t.Dtype)
+		fits = !slices.ContainsFunc(v, func(f float32) bool { return lowBits(f) != 0 })
+		return fits, nil
+	})
+	return fits, err
+}
+
+// equalTensors tells whether two tensors have the same shape, dtype and bytes.
+func equalTensors(ctx context.Context, rank *checkpoint.Rank, first, second string) (bool, error) {
+	a, ok := rank.Tensor(first)
+	b, ok2 := rank.Tensor(second)
+	if !ok || !ok2 || a.Dtype != b.Dtype || !slices.Equal(a.Shape, b.Shape) {
+		return false, nil
+	}
+	other := make([]byte, min(chunkBytes, b.Size()))
+	equal := true
+	err := chunks(ctx, a, func(chunk []byte, offset int64) (bool, error) {
+		o := other[:len(chunk)]
+		if _, err := b.ReadAt(o, offset); err != nil {
+			return false, err
+		}
+		equal = bytes.Equal(chunk, o)
+		return equal, nil
+	})
+	return equal, err
+}
