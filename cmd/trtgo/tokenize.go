@@ -9,6 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/trtgo/trtgo/internal/dataset"
 	"github.com/trtgo/trtgo/tokenizer"
 )
 
@@ -59,22 +60,28 @@ func tokenize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return eachLine(c.App.Reader, func(line []byte) error {
-		var request tokenizeRequest
-		decoder := json.NewDecoder(bytes.NewReader(line))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&request); err != nil {
-			return err
-		}
-		answer, err := answerTokenize(c, t, request, now)
+	for line, err := range dataset.Lines("stdin", c.App.Reader) {
 		if err != nil {
 			return err
 		}
-		return printJSON(c, answer)
-	})
+		answer, err := answerTokenize(c, t, line.Text, now)
+		if err != nil {
+			return line.Errorf("%w", err)
+		}
+		if err := printJSON(c, answer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, r tokenizeRequest, now time.Time) (tokenizeAnswer, error) {
+func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, line []byte, now time.Time) (tokenizeAnswer, error) {
+	var r tokenizeRequest
+	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&r); err != nil {
+		return tokenizeAnswer{}, err
+	}
 	switch {
 	case c.Bool("apply-chat-template"):
 		if r.Messages == nil {

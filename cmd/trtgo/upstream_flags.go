@@ -108,15 +108,15 @@ func checkUpstreamFlags(c *cli.Context, table []upstreamFlag, log *slog.Logger) 
 // goneFlags were removed from trtllm-build before 1.2; the value says
 // what to use instead.
 var goneFlags = map[string]string{
-	"auto-parallel":                  "shard in the checkpoint, with export --tp_size and --pp_size",
-	"gpus-per-node":                  "shard in the checkpoint, with export --tp_size and --pp_size",
-	"cluster-key":                    "shard in the checkpoint, with export --tp_size and --pp_size",
-	"use-custom-all-reduce":          "it is chosen automatically",
-	"builder-opt":                    "nothing took its place",
+	"auto-parallel":                   "shard in the checkpoint, with export --tp_size and --pp_size",
+	"gpus-per-node":                   "shard in the checkpoint, with export --tp_size and --pp_size",
+	"cluster-key":                     "shard in the checkpoint, with export --tp_size and --pp_size",
+	"use-custom-all-reduce":           "it is chosen automatically",
+	"builder-opt":                     "nothing took its place",
 	"use-context-fmha-for-generation": "nothing took its place",
-	"world-size":                     "the checkpoint says it",
-	"max-output-len":                 "use --max_seq_len, which counts prompt and output",
-	"tp-size":                        "the checkpoint says it",
-	"pp-size":                        "the checkpoint says it",
-	"weight-only-precision":          "say it when exporting the checkpoint",
+	"world-size":                      "the checkpoint says it",
+	"max-output-len":                  "use --max_seq_len, which counts prompt and output",
+	"tp-size":                         "the checkpoint says it",
+	"pp-size":                         "the checkpoint says it",
+	"weight-only-precision":           "say it when exporting the checkpoint",
 }

@@ -1,0 +1,14 @@
+package main
+
+import (
+	"encoding/json"
+
+	"github.com/urfave/cli/v2"
+)
+
+// printJSON writes v as one line, without escaping HTML's characters.
+func printJSON(c *cli.Context, v any) error {
+	encoder := json.NewEncoder(c.App.Writer)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}

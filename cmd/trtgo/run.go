@@ -1,0 +1,253 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/tokenizer"
+	"github.com/trtgo/trtgo/trtllm"
+)
+
+const defaultPrompt = "Born in north-east France, Soyer trained as a"
+
+// runUpstreamFlags are run.py's own flags that run has no use for.
+var runUpstreamFlags = append([]upstreamFlag{
+	{name: "multimodal-input-file", kind: valueFlag, refuse: true, why: "multimodal models are not supported"},
+	{name: "draft-engine-dir", kind: valueFlag, refuse: true, why: "speculative decoding is not supported"},
+	{name: "input-token-extra-ids", kind: listFlag, refuse: true, why: "prompt tuning is not supported"},
+	{name: "input-token-extra-ids-file", kind: valueFlag, refuse: true, why: "prompt tuning is not supported"},
+	{name: "fail-fast-on-attention-window-too-large", kind: switchFlag, why: "the window is the engine's own"},
+	{name: "run-profiling", kind: switchFlag, refuse: true, why: "speeds are measured by a later command"},
+}, sharedUpstreamFlags...)
+
+func runCommand() *cli.Command {
+	own := []cli.Flag{
+		&cli.IntFlag{Name: "max-output-len", Usage: "tokens to generate for each prompt (required)"},
+		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "a longer prompt keeps its last tokens; special tokens count"},
+		&cli.StringSliceFlag{Name: "input-text", Usage: "prompts: several after one flag, or the flag repeated", DefaultText: fmt.Sprintf("%q", defaultPrompt)},
+		&cli.StringFlag{Name: "input-file", Usage: "prompts: .txt (one a line), .csv or .npy (token ids), .json or .jsonl"},
+		&cli.StringSliceFlag{Name: "input-ids", Usage: "a prompt as token ids, 1,2,3; repeatable"},
+		&cli.StringFlag{Name: "output-csv", Usage: "write prompt and output ids, one row for each sequence"},
+		&cli.StringFlag{Name: "output-npy", Usage: "write prompt and output ids as int32"},
+		&cli.StringFlag{Name: "output-logits-npy", Usage: "X.npy: write X_context.npy (with --gather_context_logits) and X_generation.npy (with --output_generation_logits)"},
+		&cli.BoolFlag{Name: "output-generation-logits", Usage: "keep the logits of generated tokens for --output_logits_npy"},
+		&cli.BoolFlag{Name: "gather-context-logits", Usage: "keep the logits of prompt positions for --output_logits_npy"},
+		&cli.StringFlag{Name: "output-log-probs-npy", Usage: "write log-probs of generated tokens, float32"},
+		&cli.StringFlag{Name: "output-cum-log-probs-npy", Usage: "write their sums, float32"},
+		&cli.BoolFlag{Name: "return-log-probs", Usage: "add log-probs to --json"},
+		&cli.BoolFlag{Name: "json", Usage: "one JSON object for each sequence"},
+	}
+	flags := append(own, engineFlags()...)
+	flags = append(flags, samplingFlags()...)
+	return &cli.Command{
+		Name:  "run",
+		Usage: "generate text with an engine",
+		Description: "Prints prompt and output of each text. With --json one object for each sequence; a request that failed has\n" +
+			"\"error\", the others are printed all the same, and the exit status is 1.",
+		Flags:  append(flags, cliFlags(runUpstreamFlags)...),
+		Action: generate,
+	}
+}
+
+// sequence is one generated sequence, or the error of its request.
+type sequence struct {
+	prompt   *prompt
+	sequence int
+	trtllm.Sequence
+	hasText       bool // the engine has a tokenizer
+	contextLogits [][]float32
+	err           error
+}
+
+func generate(c *cli.Context) error {
+	log, err := newLogger(c)
+	if err != nil {
+		return err
+	}
+	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c)); err != nil {
+		return err
+	}
+	engine, err := openEngine(c.Context, c)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	prompts, err := readPrompts(c, engine)
+	if err != nil {
+		return err
+	}
+	requests, err := runRequests(c, engine, prompts, log)
+	if err != nil {
+		return err
+	}
+	sequences, err := runAll(c, engine, prompts, requests)
+	if err != nil {
+		return err
+	}
+	if err := writeOutputs(c, engine, prompts, sequences); err != nil {
+		return err
+	}
+	return failedRequests(c, sequences, log)
+}
+
+func checkRunFlags(c *cli.Context) error {
+	if !c.IsSet("max-output-len") {
+		return usagef("--max_output_len is required")
+	}
+	if c.IsSet("output-logits-npy") && c.Bool("streaming") {
+		return usagef("--output_logits_npy and --streaming exclude each other")
+	}
+	if c.IsSet("output-logits-npy") && c.Int("num-return-sequences") > 1 {
+		return usagef("--output_logits_npy writes one sequence a prompt; --num_return_sequences is %d", c.Int("num-return-sequences"))
+	}
+	if c.IsSet("output-logits-npy") && !c.Bool("gather-context-logits") && !c.Bool("output-generation-logits") {
+		return usagef("--output_logits_npy needs --gather_context_logits, --output_generation_logits or both")
+	}
+	return firstError(checkEngineFlags(c), atLeast(c, "max-output-len", 1), atLeast(c, "max-input-length", 1))
+}
+
+// runRequests makes the request of each prompt.
+func runRequests(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, log *slog.Logger) ([]trtllm.Request, error) {
+	stop, err := groupsFor(c, "stop-words", len(prompts))
+	if err != nil {
+		return nil, err
+	}
+	bad, err := groupsFor(c, "bad-words", len(prompts))
+	if err != nil {
+		return nil, err
+	}
+	sampling := samplingOf(c, log)
+	requests := make([]trtllm.Request, len(prompts))
+	for i, p := range prompts {
+		requests[i] = trtllm.Request{
+			InputIDs: p.ids, MaxTokens: c.Int("max-output-len"), Sampling: sampling,
+			StopWords: stop[i], BadWords: bad[i],
+			LogProbs:         c.Bool("return-log-probs") || c.IsSet("output-log-probs-npy") || c.IsSet("output-cum-log-probs-npy"),
+			ContextLogits:    c.Bool("gather-context-logits") && c.IsSet("output-logits-npy"),
+			GenerationLogits: c.Bool("output-generation-logits") && c.IsSet("output-logits-npy"),
+		}
+		if id := c.Int("end-id"); id != 0 { // as upstream, 0 counts as not given
+			requests[i].EndIDs = endIDs(id)
+		}
+	}
+	return requests, nil
+}
+
+// endIDs is upstream's end_id: a negative one never ends a sequence.
+func endIDs(id int) []int32 {
+	if id < 0 {
+		return []int32{}
+	}
+	return []int32{int32(id)}
+}
+
+// groupsFor hands the n-th occurrence of a list flag to the n-th request; one
+// alone serves all. Upstream drops the prompts that have no list.
+func groupsFor(c *cli.Context, name string, n int) ([][]string, error) {
+	groups := listGroups(c, name)
+	switch len(groups) {
+	case n:
+		return groups, nil
+	case 0:
+		return make([][]string, n), nil
+	case 1:
+		all := make([][]string, n)
+		for i := range all {
+			all[i] = groups[0]
+		}
+		return all, nil
+	default:
+		return nil, usagef("--%s is given %d times for %d prompts; give it once for all, or once for each", name, len(groups), n)
+	}
+}
+
+// runAll runs the requests at once and returns their sequences in order. With
+// --streaming each text is printed as it comes, one prompt after the other.
+func runAll(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, requests []trtllm.Request) ([]sequence, error) {
+	results := make([][]sequence, len(prompts))
+	streams := newTextStreams(c, prompts)
+	var wait sync.WaitGroup
+	for i := range requests {
+		wait.Go(func() {
+			results[i] = runOne(c.Context, engine, prompts[i], requests[i], streams.writer(i))
+		})
+	}
+	printed := streams.print()
+	wait.Wait()
+	if err := c.Context.Err(); err != nil {
+		return nil, err
+	}
+	var all []sequence
+	for _, r := range results {
+		all = append(all, r...)
+	}
+	return all, printed
+}
+
+// runOne runs one request. Its text goes to stream as it comes, when that is not nil.
+func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, stream *textStream) []sequence {
+	_, noText := engine.Tokenizer()
+	if stream != nil {
+		return streamOne(ctx, engine, p, r, stream)
+	}
+	response, err := engine.Generate(ctx, r)
+	if err != nil {
+		return []sequence{{prompt: p, err: err}}
+	}
+	var sequences []sequence
+	for n, s := range response.Sequences {
+		sequences = append(sequences, sequence{
+			prompt: p, sequence: n, Sequence: s, hasText: noText == nil, contextLogits: response.ContextLogits,
+		})
+	}
+	return sequences
+}
+
+func streamOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, stream *textStream) []sequence {
+	defer stream.close()
+	sequences := make([]sequence, max(r.Sampling.NumReturnSequences, 1))
+	for i := range sequences {
+		sequences[i] = sequence{prompt: p, sequence: i, hasText: true}
+	}
+	for chunk, err := range engine.Stream(ctx, r) {
+		if err != nil {
+			return []sequence{{prompt: p, err: err}}
+		}
+		s := &sequences[chunk.Sequence]
+		s.Text += chunk.Text
+		s.OutputIDs = append(s.OutputIDs, chunk.OutputIDs...)
+		s.LogProbs = append(s.LogProbs, chunk.LogProbs...)
+		s.CumLogProb, s.FinishReason = chunk.CumLogProb, chunk.FinishReason
+		stream.write(chunk.Sequence, chunk.Text)
+	}
+	return sequences
+}
+
+// failedRequests logs the errors that --json has already printed, and tells the
+// exit status.
+func failedRequests(c *cli.Context, sequences []sequence, log *slog.Logger) error {
+	failed := 0
+	for _, s := range sequences {
+		if s.err != nil {
+			failed++
+			if !c.Bool("json") {
+				log.Error(fmt.Sprintf("text %d: %v", s.prompt.index, s.err))
+			}
+		}
+	}
+	if failed > 0 {
+		return errReported
+	}
+	return nil
+}
+
+// chatMessage renders a prompt as a user's message.
+func chatMessage(t *tokenizer.Tokenizer, text string) (string, error) {
+	return t.ApplyChatTemplate([]tokenizer.Message{{Role: "user", Content: text}},
+		tokenizer.ChatOptions{AddGenerationPrompt: true, Now: time.Now()})
+}

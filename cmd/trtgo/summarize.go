@@ -1,0 +1,210 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/internal/dataset"
+	"github.com/trtgo/trtgo/internal/evaluation"
+	"github.com/trtgo/trtgo/tokenizer"
+	"github.com/trtgo/trtgo/trtllm"
+)
+
+// summarizeUpstreamFlags are summarize.py's own flags that summarize has no use for.
+var summarizeUpstreamFlags = append([]upstreamFlag{
+	{name: "test-hf", kind: switchFlag, refuse: true, why: "there is no Hugging Face run beside"},
+	{name: "eval-task", kind: valueFlag, why: "the task is summarize"},
+	{name: "dataset-cache-dir", kind: valueFlag, why: "data sets are read where they are"},
+	{name: "rouge-dir", kind: valueFlag, why: "ROUGE is part of the program"},
+	{name: "tensorrt-llm-ppl-threshold", kind: valueFlag, why: "there is no perplexity yet"},
+	{name: "use-gpu-direct-storage", kind: switchFlag, why: "there is no GPU"},
+}, sharedUpstreamFlags...)
+
+func summarizeCommand() *cli.Command {
+	own := []cli.Flag{
+		&cli.StringFlag{Name: "dataset", Usage: "articles: JSON lines with article, highlights, id"},
+		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them"},
+		&cli.BoolFlag{Name: "test-trt-llm", Usage: "upstream's raw prompt (article, then TL;DR:) instead of the chat template"},
+		&cli.IntFlag{Name: "max-ite", Value: 20, Usage: "batches"},
+		&cli.IntFlag{Name: "batch-size", Value: 1, Usage: "articles in a batch"},
+		&cli.IntFlag{Name: "output-len", Value: 100, Usage: "tokens of a summary"},
+		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "tokens of a prompt; a longer article loses its beginning"},
+		&cli.IntFlag{Name: "min-input-length", Usage: "leave out articles with fewer tokens"},
+		&cli.StringFlag{Name: "output", Usage: "file for each article, summary and reference, JSON lines"},
+		&cli.StringFlag{Name: "output-dir", Usage: "directory for upstream's trtllm.out"},
+		&cli.BoolFlag{Name: "check-accuracy", Usage: "fail unless rouge1 is above the threshold"},
+		&cli.Float64Flag{Name: "tensorrt-llm-rouge1-threshold", Value: 15, Usage: "for --check-accuracy"},
+		&cli.BoolFlag{Name: "estimate-accuracy-std-dev", Usage: "mean and deviation instead of the bootstrap median"},
+		&cli.BoolFlag{Name: "eval-ppl", Usage: "perplexity; refused for now"},
+		&cli.BoolFlag{Name: "json", Usage: "end with one JSON object on stdout"},
+	}
+	flags := append(own, engineFlags()...)
+	flags = append(flags, samplingFlags()...)
+	return &cli.Command{
+		Name:  "summarize",
+		Usage: "summarise articles and score them with ROUGE",
+		Description: "Articles are taken in upstream's order: numpy's default_rng(random_seed).permutation. The scores are upstream's\n" +
+			"bootstrap median, without stemmer, and the mean beside it.",
+		Flags:  append(flags, cliFlags(summarizeUpstreamFlags)...),
+		Action: summarize,
+	}
+}
+
+func summarize(c *cli.Context) error {
+	log, err := newLogger(c)
+	if err != nil {
+		return err
+	}
+	if err := firstError(noOperands(c), checkUpstreamFlags(c, summarizeUpstreamFlags, log), checkSummarizeFlags(c)); err != nil {
+		return err
+	}
+	articles, err := readArticles(c)
+	if err != nil {
+		return err
+	}
+	engine, err := openEngine(c.Context, c)
+	if err != nil {
+		return err
+	}
+	defer engine.Close()
+	t, err := engine.Tokenizer()
+	if err != nil {
+		return err
+	}
+	result, err := summarizeArticles(c, engine, t, articles, log)
+	if err != nil {
+		return err
+	}
+	return reportSummaries(c, result)
+}
+
+func checkSummarizeFlags(c *cli.Context) error {
+	for _, name := range []string{"stop-words", "bad-words"} {
+		if len(listGroups(c, name)) > 1 {
+			return usagef("--%s is given %d times; here one list serves all articles", name, len(listGroups(c, name)))
+		}
+	}
+	if c.String("dataset") != "" && c.String("dataset-dir") != "" {
+		return usagef("--dataset and --dataset_dir exclude each other")
+	}
+	if c.String("dataset") == "" && c.String("dataset-dir") == "" {
+		return usagef("--dataset is required: a file of JSON lines with article, highlights and id")
+	}
+	return firstError(checkEngineFlags(c), atLeast(c, "output-len", 1), atLeast(c, "batch-size", 1), atLeast(c, "max-ite", 1),
+		atLeast(c, "max-input-length", 1), atLeast(c, "min-input-length", 0), atLeast(c, "random-seed", 0))
+}
+
+func readArticles(c *cli.Context) ([]dataset.Article, error) {
+	if path := c.String("dataset"); path != "" {
+		return dataset.ReadArticles(path)
+	}
+	return dataset.ReadArticles(c.String("dataset-dir"))
+}
+
+func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Tokenizer, articles []dataset.Article, log *slog.Logger) (evaluation.Result, error) {
+	chat, err := evaluation.UseChatTemplate(c.String("chat-template"), t, c.Bool("test-trt-llm"))
+	if err != nil {
+		return evaluation.Result{}, err
+	}
+	limit, output := engine.Config().MaxSeqLen, c.Int("max-input-length")+c.Int("output-len")
+	if output > limit {
+		return evaluation.Result{}, fmt.Errorf("--max_input_length %d and --output_len %d need %d tokens, the engine's max_seq_len is %d: build it with a larger one",
+			c.Int("max-input-length"), c.Int("output-len"), output, limit)
+	}
+	s := &summaryPrinter{c: c, tokenizer: t, log: log}
+	return evaluation.Summarize(c.Context, articles, generatorOf(c, engine, log), evaluation.SummarizeOptions{
+		Prompter: evaluation.Prompter{
+			Tokenizer: t, MaxInputLength: c.Int("max-input-length"), AddSpecialTokens: !c.Bool("no-add-special-tokens"), ChatTemplate: chat,
+		},
+		Seed: uint64(c.Int("random-seed")), BatchSize: c.Int("batch-size"), MaxIterations: c.Int("max-ite"),
+		MinInputLength: c.Int("min-input-length"), EvalPPL: c.Bool("eval-ppl"),
+		Observer: s.observer(),
+		Outputs: evaluation.Outputs{
+			File: c.String("output"), Dir: c.String("output-dir"), EngineDir: c.String("engine-dir"), TokenizerDir: tokenizerPlace(c),
+		},
+	})
+}
+
+// tokenizerPlace is where the tokenizer came from, for trtllm.out.
+func tokenizerPlace(c *cli.Context) string {
+	for _, name := range []string{"vocab-file", "tokenizer-dir", "hf-model-dir"} {
+		if place := c.String(name); place != "" {
+			return place
+		}
+	}
+	return c.String("engine-dir")
+}
+
+// generatorOf continues a batch of prompts, all at once.
+func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) evaluation.Generator {
+	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: samplingOf(c, log)}
+	if id := c.Int("end-id"); id != 0 {
+		request.EndIDs = endIDs(id)
+	}
+	request.StopWords, request.BadWords = listValues(c, "stop-words"), listValues(c, "bad-words")
+	return func(ctx context.Context, prompts [][]int32, onTokens func(int, []int32)) ([][][]int32, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		outputs, failures := make([][][]int32, len(prompts)), make([]error, len(prompts))
+		var wait sync.WaitGroup
+		for i, ids := range prompts {
+			wait.Go(func() {
+				r := request
+				r.InputIDs = ids
+				if outputs[i], failures[i] = generateIDs(ctx, engine, r, func(ids []int32) { onTokens(i, ids) }); failures[i] != nil {
+					cancel()
+				}
+			})
+		}
+		wait.Wait()
+		return outputs, batchFailure(failures)
+	}
+}
+
+// batchFailure is the first failure that is not only the cancelling by another.
+func batchFailure(failures []error) error {
+	var cancelled error
+	for _, err := range failures {
+		switch {
+		case err == nil:
+		case errors.Is(err, context.Canceled):
+			cancelled = err
+		default:
+			return err
+		}
+	}
+	return cancelled
+}
+
+func generateIDs(ctx context.Context, engine *trtllm.Engine, r trtllm.Request, first func([]int32)) ([][]int32, error) {
+	sequences := make([][]int32, max(r.Sampling.NumReturnSequences, 1))
+	for chunk, err := range engine.Stream(ctx, r) {
+		if err != nil {
+			return nil, err
+		}
+		sequences[chunk.Sequence] = append(sequences[chunk.Sequence], chunk.OutputIDs...)
+		if chunk.Sequence == 0 {
+			first(chunk.OutputIDs)
+		}
+	}
+	return sequences, nil
+}
+
+// reportSummaries prints the scores and checks them against the threshold.
+func reportSummaries(c *cli.Context, result evaluation.Result) error {
+	var err error
+	if c.Bool("json") {
+		err = printJSON(c, result.Report())
+	} else {
+		err = result.WriteText(c.App.Writer, c.Bool("estimate-accuracy-std-dev"))
+	}
+	if err != nil || !c.Bool("check-accuracy") {
+		return err
+	}
+	return result.CheckAccuracy(c.Float64("tensorrt-llm-rouge1-threshold"), c.Bool("estimate-accuracy-std-dev"))
+}
