@@ -46,6 +46,9 @@ type Config struct {
 	RotaryBase    float64
 	RotaryScaling *RotaryScaling
 
+	// QKLayernorm is written as false; a model that has it is not supported.
+	QKLayernorm bool
+
 	// AttnBias and MLPBias say whether the linears of attention and MLP have
 	// biases. The GPT family has one switch for both ("bias").
 	AttnBias, MLPBias bool
@@ -154,6 +157,8 @@ func ParseConfig(text []byte) (*Config, error) {
 	r.take("norm_epsilon", &c.NormEpsilon)
 	r.take("position_embedding_type", &c.PositionEmbeddingType)
 	r.take("rotary_base", &c.RotaryBase)
+	r.take("qk_layernorm", &c.QKLayernorm)
+	delete(r.fields, "rotary_embedding_dim") // the models go by head_size and rotary_pct
 	r.take("use_parallel_embedding", &c.UseParallelEmbedding)
 	r.take("embedding_sharding_dim", &c.EmbeddingShardingDim)
 	switch c.Family() {
@@ -272,6 +277,8 @@ func (c *Config) MarshalJSON() ([]byte, error) {
 	}
 	w.add("rotary_base", float(c.RotaryBase))
 	w.add("rotary_scaling", c.RotaryScaling)
+	w.add("rotary_embedding_dim", c.RotaryDim())
+	w.add("qk_layernorm", c.QKLayernorm)
 	w.add("use_parallel_embedding", c.UseParallelEmbedding)
 	w.add("embedding_sharding_dim", c.EmbeddingShardingDim)
 	w.add("mapping", &c.Mapping)

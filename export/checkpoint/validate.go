@@ -120,7 +120,6 @@ func (c *Config) validateNumbers() error {
 
 // neutral has the keys that change the network, with the values that do not.
 var neutral = map[string][]string{
-	"qk_layernorm":                        {"false"},
 	"q_scaling":                           {"1", "1.0"},
 	"embedding_scale":                     {},
 	"inner_layernorm":                     {"false"},
@@ -154,6 +153,9 @@ var neutral = map[string][]string{
 func (c *Config) validateFeatures() error {
 	if c.PositionEmbeddingType != "rope_gpt_neox" {
 		return fmt.Errorf("position_embedding_type %q is %w: rope_gpt_neox is", c.PositionEmbeddingType, ErrUnsupported)
+	}
+	if c.QKLayernorm {
+		return fmt.Errorf("config: qk_layernorm is %w", ErrUnsupported)
 	}
 	for _, key := range slices.Sorted(maps.Keys(c.Extra)) {
 		allowed, known := neutral[key]
