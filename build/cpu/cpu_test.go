@@ -252,7 +252,8 @@ func TestProgressReachesTotal(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "e"))
 	require.NoError(t, err)
 	defer f.Close()
-	require.NoError(t, p.Write(context.Background(), f, cpu.WriteOptions{Progress: func(done, total int64) {
+	require.NoError(t, p.Write(context.Background(), f, cpu.WriteOptions{Progress: func(done, total int64, section string) {
+		require.NotEmpty(t, section)
 		require.Equal(t, p.Size(), total)
 		seen = append(seen, done)
 	}}))

@@ -2,10 +2,10 @@
 // of the CPU backend (internal/cpuengine): operations are fused, buffers shared
 // and weights packed as the kernels read them.
 //
-//	plan, err := cpu.New(ckpt)           // lowers; reads headers and few weights
+//	plan, err := cpu.New(ctx, ckpt)      // lowers; reads headers and few weights
 //	fmt.Println(plan.Size())             // bytes of the weights
 //	file, err := os.Create("rank0.engine")
-//	err = plan.Write(ctx, file, cpu.WriteOptions{Progress: func(done, total int64) { … }})
+//	err = plan.Write(ctx, file, cpu.WriteOptions{Workers: 4})
 //
 // What is fused: the addition of a residual into the linear before it, mlp.fc and
 // mlp.gate into one linear, and the selection of rows moves up to the last place

@@ -22,6 +22,7 @@ var ErrSharded = errors.New("the checkpoint is divided among ranks")
 type Plan struct {
 	Program  *cpuengine.Program
 	Sections []cpuengine.Section // without offsets
+	TiedHead bool                // the head shares the embedding's section
 	Notes    []string            // decisions that the user should know
 
 	sources []cpuengine.Source
@@ -64,7 +65,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
-	p.Program = program
+	p.Program, p.TiedHead = program, tied
 	for _, w := range weights {
 		p.Sections = append(p.Sections, w.section)
 		p.sources = append(p.sources, newSource(w, rank))
@@ -90,8 +91,10 @@ func (p *Plan) Size() int64 {
 
 // WriteOptions say how an engine is written.
 type WriteOptions struct {
-	Workers  int                     // goroutines that read and pack; 0 means GOMAXPROCS
-	Progress func(done, total int64) // bytes of sections; may be nil; called by one goroutine
+	Workers int // goroutines that read and pack; 0 means GOMAXPROCS
+	// Progress, which may be nil, hears of every block: bytes of sections done and
+	// in all, and the section's name. One goroutine calls it.
+	Progress func(done, total int64, section string)
 }
 
 // Write writes the engine file. After an error, ctx's among them, file is
@@ -102,11 +105,11 @@ func (p *Plan) Write(ctx context.Context, file cpuengine.Output, o WriteOptions)
 		return err
 	}
 	w.Workers = o.Workers
-	if o.Progress != nil {
-		total := w.Size()
-		w.Progress = func(done int64) { o.Progress(done, total) }
-	}
-	for _, source := range p.sources {
+	total := w.Size()
+	for i, source := range p.sources {
+		if o.Progress != nil {
+			w.Progress = func(done int64) { o.Progress(done, total, p.Sections[i].Name) }
+		}
 		if err := w.WriteSection(ctx, source); err != nil {
 			return err
 		}

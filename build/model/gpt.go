@@ -1,8 +1,6 @@
 package model
 
 import (
-	"strconv"
-
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/export/checkpoint"
 )
@@ -12,9 +10,6 @@ import (
 // part of the head, an MLP that only swiglu, fast-swiglu and geglu gate.
 func gpt(c *checkpoint.Config, mapping network.Mapping) (*network.Network, error) {
 	if err := extra(c, "gpt_variant", `"gpt2"`, `"nemotron"`); err != nil {
-		return nil, err
-	}
-	if err := extra(c, "rotary_embedding_dim", strconv.FormatInt(c.RotaryDim(), 10)); err != nil {
 		return nil, err
 	}
 	act, err := activationOf(c.HiddenAct)

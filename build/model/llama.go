@@ -1,8 +1,6 @@
 package model
 
 import (
-	"strconv"
-
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/export/checkpoint"
 )
@@ -10,9 +8,6 @@ import (
 // llama builds LLaMA and Mistral: RMS norms, a gated MLP whatever hidden_act
 // (mlp.fc is the branch that is activated), rotary embedding of the whole head.
 func llama(c *checkpoint.Config, mapping network.Mapping) (*network.Network, error) {
-	if err := extra(c, "rotary_embedding_dim", strconv.FormatInt(c.HeadSize, 10)); err != nil {
-		return nil, err
-	}
 	if err := extra(c, "rotary_pct", "1", "1.0"); err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func TestDefaults(t *testing.T) {
 		require.Equal(t, 8, attention(t, tiny(t, "LlamaForCausalLM", map[string]any{"num_key_value_heads": nil})).KVHeads)
 	})
 	t.Run("part of the head", func(t *testing.T) {
-		require.Equal(t, 8, attention(t, tiny(t, "GPTForCausalLM", map[string]any{"rotary_embedding_dim": 8, "rotary_pct": 0.5})).Rotary.Dim)
+		require.Equal(t, 8, attention(t, tiny(t, "GPTForCausalLM", map[string]any{"rotary_pct": 0.5})).Rotary.Dim)
 	})
 	t.Run("bias of GPT", func(t *testing.T) {
 		net, err := model.New(tiny(t, "GPTForCausalLM", map[string]any{"hidden_act": "gelu"}), 0)
@@ -188,8 +188,6 @@ func TestRefusals(t *testing.T) {
 		{"LlamaForCausalLM", map[string]any{"hidden_act": "sin"}, `hidden_act "sin" is not supported; supported are silu`},
 		{"LlamaForCausalLM", map[string]any{"quantization": map[string]any{"quant_algo": "W8A16"}}, "quant_algo is W8A16"},
 		{"LlamaForCausalLM", map[string]any{"rotary_pct": 0.5}, "rotary_pct is 0.5"},
-		{"LlamaForCausalLM", map[string]any{"rotary_embedding_dim": 8}, "rotary_embedding_dim is 8, supported is 16"},
-		{"GPTForCausalLM", map[string]any{"rotary_embedding_dim": 4, "rotary_pct": 0.5}, "rotary_embedding_dim is 4, supported is 8"},
 		{"GPTForCausalLM", map[string]any{"gpt_variant": "jais"}, `gpt_variant is "jais", supported is "gpt2" or "nemotron"`},
 	} {
 		_, err := model.New(tiny(t, c.architecture, c.changes), 0)

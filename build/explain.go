@@ -1,0 +1,152 @@
+package build
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/trtgo/trtgo/internal/cpuengine"
+)
+
+// Memory is where an engine's memory goes. Bytes are those of the precision that
+// runs by default: fast (bfloat16 KV cache and linear inputs) for bfloat16
+// weights, exact (float32) otherwise.
+type Memory struct {
+	Precision string // "fast" or "exact"
+
+	Weights []WeightGroup // in order of the forward pass
+	Total   int64         // of all weights
+
+	KVPerToken         int64 // keys and values of one token in all layers
+	ActivationPerToken int64 // buffers of one token in a step
+	LogitsPerRow       int64 // buffers of one token whose logits are wanted
+
+	MaxBatchSize, MaxSeqLen, MaxNumTokens int
+	Notes                                 []string
+}
+
+// WeightGroup is the weights of one kind, over all layers.
+type WeightGroup struct {
+	Name  string
+	Bytes int64
+}
+
+// Explain tells where the memory of the engine goes that Build would build, for
+// each limit. It writes nothing. What o asks for is checked as by Build.
+func Explain(ctx context.Context, o Options) (*Memory, error) {
+	o.DryRun = true
+	p, err := prepare(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer p.ckpt.Close()
+	m := &Memory{Precision: "exact", MaxBatchSize: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens, Total: p.plan.Size(), Notes: p.notes}
+	width := int64(4) // of a key, a value or a linear's input
+	if p.plan.Program.WeightDtype == cpuengine.DtypeBF16 {
+		m.Precision, width = "fast", 2
+	}
+	if err := m.weights(p.plan.Sections); err != nil {
+		return nil, err
+	}
+	for _, b := range p.plan.Program.Buffers {
+		bytes := int64(b.Width+cpuengine.PanelRows-1) / cpuengine.PanelRows * cpuengine.PanelRows * 4
+		if b.LinearInput {
+			bytes = bytes / 4 * width
+		}
+		if b.Selected {
+			m.LogitsPerRow += bytes
+		} else {
+			m.ActivationPerToken += bytes
+		}
+	}
+	for _, op := range p.plan.Program.Ops {
+		if op.Kind == cpuengine.OpAttention {
+			m.KVPerToken += 2 * int64(op.KVHeads) * int64(op.HeadSize) * width
+		}
+	}
+	return m, nil
+}
+
+// weights groups sections by their name without the layer.
+func (m *Memory) weights(sections []cpuengine.Section) error {
+	group := map[string]int{}
+	for _, s := range sections {
+		size, err := cpuengine.PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols)
+		if err != nil {
+			return err
+		}
+		name := "norms, biases and rotary frequencies"
+		if s.Rows > 1 {
+			name = groupName(s.Name)
+		}
+		i, ok := group[name]
+		if !ok {
+			i = len(m.Weights)
+			group[name] = i
+			m.Weights = append(m.Weights, WeightGroup{Name: name})
+		}
+		m.Weights[i].Bytes += size
+	}
+	return nil
+}
+
+// groupName turns "transformer.layers.3.mlp.fc.weight|transformer.layers.3.mlp.gate.weight"
+// into "mlp.fc + mlp.gate".
+func groupName(section string) string {
+	var parts []string
+	for _, name := range strings.Split(section, "|") {
+		name = strings.TrimSuffix(strings.TrimPrefix(name, "transformer."), ".weight")
+		if f := strings.SplitN(name, ".", 3); len(f) == 3 && f[0] == "layers" {
+			name = f[2]
+		}
+		parts = append(parts, name)
+	}
+	return strings.Join(parts, " + ")
+}
+
+// String is a table for people.
+func (m *Memory) String() string {
+	var s strings.Builder
+	w := tabwriter.NewWriter(&s, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "weights (mapped from the file, shared between processes)\n")
+	for _, g := range m.Weights {
+		fmt.Fprintf(w, "  %s\t%s\n", g.Name, bytesText(g.Bytes))
+	}
+	fmt.Fprintf(w, "  total\t%s\n", bytesText(m.Total))
+	perSequence := m.KVPerToken * int64(m.MaxSeqLen)
+	fmt.Fprintf(w, "KV cache, precision %s\n", m.Precision)
+	fmt.Fprintf(w, "  a token\t%s\n", bytesText(m.KVPerToken))
+	fmt.Fprintf(w, "  a sequence of max_seq_len %d\t%s\n", m.MaxSeqLen, bytesText(perSequence))
+	fmt.Fprintf(w, "  max_batch_size %d of those\t%s\n", m.MaxBatchSize, product(perSequence, m.MaxBatchSize))
+	fmt.Fprintf(w, "activations of a step\n")
+	fmt.Fprintf(w, "  a token\t%s\n", bytesText(m.ActivationPerToken))
+	fmt.Fprintf(w, "  max_num_tokens %d of those\t%s\n", m.MaxNumTokens, product(m.ActivationPerToken, m.MaxNumTokens))
+	fmt.Fprintf(w, "logits\n")
+	fmt.Fprintf(w, "  a row\t%s\n", bytesText(m.LogitsPerRow))
+	fmt.Fprintf(w, "  max_batch_size %d of those\t%s\n", m.MaxBatchSize, product(m.LogitsPerRow, m.MaxBatchSize))
+	w.Flush()
+	s.WriteString("Limits are ceilings: the KV cache and the activations are sized when the engine is opened, from the memory\nthat is free then, and take memory as they are used.\n")
+	for _, n := range m.Notes {
+		fmt.Fprintf(&s, "note: %s\n", n)
+	}
+	return s.String()
+}
+
+// product prints bytes·n, which may be more than 64 bits hold.
+func product(bytes int64, n int) string { return floatText(float64(bytes) * float64(n)) }
+
+func bytesText(n int64) string { return floatText(float64(n)) }
+
+func floatText(n float64) string {
+	const units = "kMGTPE"
+	if n < 1000 {
+		return fmt.Sprintf("%.0f B", n)
+	}
+	for i, u := range units {
+		if n /= 1000; n < 999.95 || i == len(units)-1 {
+			return fmt.Sprintf("%.1f %cB", n, u)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,142 @@
+package build
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+)
+
+// settings are options with all that follows from the model.
+type settings struct {
+	Options
+	build engineconfig.Build
+	notes []string
+}
+
+func (s *settings) note(format string, args ...any) {
+	s.notes = append(s.notes, fmt.Sprintf(format, args...))
+}
+
+// resolve applies upstream's rules for limits (builder.py, _init_max_seq_len and
+// check_max_num_tokens in TensorRT-LLM 1.2) and makes build_config.
+func resolve(o Options, c *checkpoint.Config) (*settings, error) {
+	s := &settings{Options: o}
+	cache, err := s.kvCacheType()
+	if err != nil {
+		return nil, err
+	}
+	plugins, err := s.plugins(c.Dtype)
+	if err != nil {
+		return nil, err
+	}
+	plugins.PagedKVCache = cache == "PAGED"
+	if err := s.sequenceLength(c); err != nil {
+		return nil, err
+	}
+	s.numTokens(plugins)
+	s.optionNotes(c, plugins, cache)
+
+	s.build = engineconfig.Build{
+		MaxInputLen: s.MaxInputLen, MaxSeqLen: s.MaxSeqLen, OptBatchSize: 8, MaxBatchSize: s.MaxBatchSize, MaxBeamWidth: s.MaxBeamWidth,
+		MaxNumTokens: s.MaxNumTokens, KVCacheType: cache, GatherContextLogits: s.GatherContextLogits, GatherGenerationLogits: s.GatherGenerationLogits,
+		StronglyTyped: true, ProfilingVerbosity: s.ProfilingVerbosity, EnableDebugOutput: s.EnableDebugOutput, SpeculativeDecodingMode: 1,
+		InputTimingCache: s.InputTimingCache, OutputTimingCache: s.OutputTimingCache, WeightSparsity: s.WeightSparsity, WeightStreaming: s.WeightStreaming,
+		Lora:    engineconfig.Lora{LoraDir: []string{}, LoraCkptSource: s.LoraCkptSource, MaxLoraRank: s.MaxLoraRank, LoraTargetModules: []string{}},
+		Plugins: *plugins, UseStripPlan: s.StripPlan, MaxEncoderInputLen: s.MaxEncoderInputLen, MonitorMemory: s.MonitorMemory,
+	}
+	if s.OptNumTokens > 0 {
+		s.build.OptNumTokens = &s.OptNumTokens
+	}
+	return s, nil
+}
+
+// sequenceLength sets MaxSeqLen and fits MaxInputLen to it.
+func (s *settings) sequenceLength(c *checkpoint.Config) error {
+	factor := 1.0
+	if r := c.RotaryScaling; r != nil && r.Type == checkpoint.RotaryLinear {
+		factor = r.Factor
+	}
+	model := int(min(math.Ceil(float64(c.MaxPositionEmbeddings)*factor), maxLimit))
+	given := s.MaxSeqLen > 0
+	if !given {
+		s.MaxSeqLen = model
+	}
+	if s.MaxSeqLen > model {
+		s.note("max_seq_len %d is more than the %d positions that the model was made for; its output may be poor beyond", s.MaxSeqLen, model)
+	}
+	if s.MaxInputLen <= s.MaxSeqLen {
+		return nil
+	}
+	if given && s.MaxInputLen != defaultMaxInputLen {
+		return fmt.Errorf("%w: --max_input_len %d is more than --max_seq_len %d, which holds prompt and output", ErrOption, s.MaxInputLen, s.MaxSeqLen)
+	}
+	if s.MaxInputLen != defaultMaxInputLen {
+		s.note("max_input_len %d is cut to max_seq_len %d", s.MaxInputLen, s.MaxSeqLen)
+	}
+	s.MaxInputLen = s.MaxSeqLen
+	return nil
+}
+
+// numTokens fits MaxNumTokens and OptNumTokens to the other limits.
+func (s *settings) numTokens(plugins *engineconfig.Plugin) {
+	all := s.MaxSeqLen * s.MaxBatchSize
+	if !plugins.RemoveInputPadding {
+		s.note("remove_input_padding is disabled: max_num_tokens is max_batch_size·max_seq_len")
+		s.MaxNumTokens, s.OptNumTokens = min(all, maxLimit), 0
+		return
+	}
+	if s.MaxNumTokens > 16384 {
+		s.note("max_num_tokens %d is more than 16384, which seldom makes anything faster and costs memory", s.MaxNumTokens)
+	}
+	s.MaxNumTokens = min(s.MaxNumTokens, all) // the default of 8192 is no wish: no note
+	least := plugins.TokensPerBlock
+	if !plugins.ContextFMHA {
+		least = s.MaxInputLen
+	}
+	if s.MaxNumTokens < least {
+		s.note("max_num_tokens %d is raised to %d", s.MaxNumTokens, least)
+		s.MaxNumTokens = least
+	}
+	if s.OptNumTokens > s.MaxNumTokens {
+		s.note("opt_num_tokens %d is cut to max_num_tokens %d", s.OptNumTokens, s.MaxNumTokens)
+		s.OptNumTokens = s.MaxNumTokens
+	}
+	if s.OptNumTokens == 0 && !plugins.MultipleProfiles {
+		s.OptNumTokens = int(min(int64(s.MaxBatchSize)*int64(s.MaxBeamWidth), int64(s.MaxNumTokens)))
+	}
+}
+
+// optionNotes tells where the CPU does a thing in another way than was asked.
+func (s *settings) optionNotes(c *checkpoint.Config, plugins *engineconfig.Plugin, cache string) {
+	if s.MaxBeamWidth > 1 {
+		s.note("max_beam_width %d is recorded; the CPU backend has no beam search yet", s.MaxBeamWidth)
+	}
+	if cache == "CONTINUOUS" {
+		s.note("kv_cache_type continuous is recorded; the CPU's cache is always paged")
+	}
+	if s.LogitsDtype == "float16" {
+		s.note("logits_dtype float16 is recorded; the CPU computes logits in float32")
+	}
+	if s.GatherGenerationLogits && !s.GatherAllTokenLogits {
+		s.note("gather_generation_logits is deprecated: it is a choice at run time")
+	}
+	if p := plugins.GPTAttentionPlugin; p != nil && *p != "auto" && *p != c.Dtype {
+		s.note("gpt_attention_plugin %s differs from the checkpoint's dtype %s, which TensorRT-LLM would refuse; the CPU has no plugins", *p, c.Dtype)
+	}
+	if plugins.LoraPlugin != nil || plugins.DoraPlugin {
+		s.note("lora_plugin is recorded; the CPU backend cannot run LoRA adapters yet")
+	}
+	for _, f := range []struct {
+		flag string
+		set  bool
+	}{
+		{"strip_plan", s.StripPlan}, {"weight_sparsity", s.WeightSparsity}, {"weight_streaming", s.WeightStreaming}, {"fast_build", s.FastBuild},
+		{"enable_debug_output", s.EnableDebugOutput}, {"monitor_memory", s.MonitorMemory}, {"input_timing_cache", s.InputTimingCache != ""},
+	} {
+		if f.set {
+			s.note("%s is recorded; it concerns TensorRT only", f.flag)
+		}
+	}
+}
