@@ -34,7 +34,7 @@ func Describe(path string) (*source.Description, error) {
 		d.Problems = append(d.Problems, err.Error())
 		return d, nil
 	}
-	d.Config, d.Notes = m.config, m.notes
+	d.Config, d.Notes = m.config, m.Notes()
 	for _, problem := range m.Problems() {
 		d.Problems = append(d.Problems, problem.Error())
 	}

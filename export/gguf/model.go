@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
@@ -25,7 +26,12 @@ type Model struct {
 	file   *file
 	config *checkpoint.Config
 	notes  []string
-	biased map[string]bool // attention, mlp: some layer has a bias
+	biased map[string]bool // "attn", "ffn": some layer has a bias
+
+	tokenizerOnce sync.Once
+	tokenizerNote string
+	files         []source.File
+	filesErr      error
 }
 
 var _ source.Model = (*Model)(nil)
@@ -338,7 +344,13 @@ func (m *Model) Inventory() []source.Info {
 }
 
 // Notes implements [source.Model].
-func (m *Model) Notes() []string { return m.notes }
+func (m *Model) Notes() []string {
+	m.tokenizerOnce.Do(m.convertTokenizer)
+	if m.tokenizerNote == "" {
+		return m.notes
+	}
+	return append(slices.Clone(m.notes), m.tokenizerNote)
+}
 
 // Close implements [source.Model].
 func (m *Model) Close() error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/tokenizer"
 )
 
 // kept is the tokenizer's metadata as a file, for a tokenizer of a kind that has
@@ -67,8 +68,36 @@ func jsonable(value any) any {
 	return value
 }
 
-// Files implements [source.Model].
+// Files implements [source.Model]. A vocabulary of a kind that package tokenizer
+// knows becomes tokenizer.json; of others the metadata is kept, so that no export
+// fails because of a tokenizer.
 func (m *Model) Files() ([]source.File, error) {
-	f, err := m.kept()
-	return []source.File{f}, err
+	m.tokenizerOnce.Do(m.convertTokenizer)
+	return m.files, m.filesErr
+}
+
+func (m *Model) convertTokenizer() {
+	if _, ok := m.file.metadata["tokenizer.ggml.model"]; !ok {
+		m.tokenizerNote = "the file has no tokenizer: engines of this checkpoint take and give ids only"
+		return
+	}
+	made, err := tokenizer.FromGGUF(m.file.metadata)
+	if err != nil {
+		m.tokenizerNote = fmt.Sprintf("the tokenizer's metadata is kept as %s, but text cannot be used (ids can): %v", checkpoint.GGUFTokenizerName, err)
+		var kept source.File
+		kept, m.filesErr = m.kept()
+		m.files = append(m.files, kept)
+	}
+	if made == nil {
+		return
+	}
+	for _, f := range []source.File{
+		{Name: "tokenizer.json", Data: made.Tokenizer},
+		{Name: "tokenizer_config.json", Data: made.Config},
+		{Name: "generation_config.json", Data: made.Generation},
+	} {
+		if f.Data != nil {
+			m.files = append(m.files, f)
+		}
+	}
 }
