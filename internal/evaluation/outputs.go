@@ -1,0 +1,164 @@
+package evaluation
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/trtgo/trtgo/rouge"
+)
+
+// Outputs say where the summaries are kept. Files appear when the evaluation is complete, and replace older ones.
+type Outputs struct {
+	// File gets a JSON object a line for each sample: article, summary, reference, lengths and scores. Empty: none.
+	File string
+	// Dir gets upstream's trtllm.out: two lines of head, then "[index] [Beam b] summary". Empty: none. It is made if needed.
+	Dir string
+	// EngineDir and TokenizerDir are named in the head of trtllm.out.
+	EngineDir, TokenizerDir string
+}
+
+// record is a line of Outputs.File.
+type record struct {
+	Index        int            `json:"index"`
+	Row          int            `json:"row"`
+	ID           string         `json:"id"`
+	Article      string         `json:"article"`
+	PromptTokens int            `json:"prompt_tokens"`
+	OutputTokens int            `json:"output_tokens"`
+	Summary      string         `json:"summary"`
+	Summaries    []string       `json:"summaries,omitempty"` // of all beams, if there are several
+	Reference    string         `json:"reference"`
+	Scores       []rouge.Scores `json:"scores"`
+}
+
+// outputWriter writes the files of Outputs as samples come. They are opened before anything is generated, so that a path which
+// cannot be written is known at once.
+type outputWriter struct {
+	records, upstream *pendingFile // nil where not asked for
+}
+
+func (o Outputs) open() (*outputWriter, error) {
+	w := &outputWriter{}
+	if err := o.openInto(w); err != nil {
+		w.discard()
+		return nil, fmt.Errorf("keep the summaries: %w", err)
+	}
+	return w, nil
+}
+
+func (o Outputs) openInto(w *outputWriter) (err error) {
+	if o.File != "" {
+		if w.records, err = createPending(o.File); err != nil {
+			return err
+		}
+	}
+	if o.Dir == "" {
+		return nil
+	}
+	if err = os.MkdirAll(o.Dir, 0o755); err != nil {
+		return err
+	}
+	if w.upstream, err = createPending(filepath.Join(o.Dir, "trtllm.out")); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.upstream, "Engine path: %s\nTokenizer path: %s\n", o.EngineDir, o.TokenizerDir)
+	return err
+}
+
+func (w *outputWriter) add(s Sample) error {
+	if w.records != nil {
+		encoder := json.NewEncoder(w.records)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(recordOf(s)); err != nil {
+			return fmt.Errorf("keep the summaries: %w", err)
+		}
+	}
+	if w.upstream == nil {
+		return nil
+	}
+	for beam, summary := range s.Summaries {
+		if _, err := fmt.Fprintf(w.upstream, "[%d] [Beam %d] %s\n", s.Index, beam, summary); err != nil {
+			return fmt.Errorf("keep the summaries: %w", err)
+		}
+	}
+	return nil
+}
+
+func recordOf(s Sample) record {
+	r := record{
+		Index: s.Index, Row: s.Row, ID: s.Article.ID, Article: s.Article.Text, PromptTokens: s.PromptTokens, OutputTokens: s.OutputTokens,
+		Summary: s.Summaries[0], Reference: s.Article.Highlights, Scores: s.Scores,
+	}
+	if len(s.Summaries) > 1 {
+		r.Summaries = s.Summaries
+	}
+	return r
+}
+
+// commit gives the files their names.
+func (w *outputWriter) commit() error {
+	for _, f := range []*pendingFile{w.records, w.upstream} {
+		if f == nil {
+			continue
+		}
+		if err := f.commit(); err != nil {
+			return fmt.Errorf("keep the summaries: %w", err)
+		}
+	}
+	return nil
+}
+
+// discard removes what was not committed.
+func (w *outputWriter) discard() {
+	for _, f := range []*pendingFile{w.records, w.upstream} {
+		if f != nil {
+			f.discard()
+		}
+	}
+}
+
+// pendingFile is a temporary sibling of the file that it will become.
+type pendingFile struct {
+	*bufio.Writer
+	file *os.File
+	path string
+	done bool
+}
+
+func createPending(path string) (*pendingFile, error) {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory, not a file", path)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, err
+	}
+	return &pendingFile{Writer: bufio.NewWriter(f), file: f, path: path}, nil
+}
+
+func (p *pendingFile) commit() error {
+	if err := p.Flush(); err != nil {
+		return err
+	}
+	if err := p.file.Chmod(0o644); err != nil {
+		return err
+	}
+	if err := p.file.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(p.file.Name(), p.path); err != nil {
+		return err
+	}
+	p.done = true
+	return nil
+}
+
+func (p *pendingFile) discard() {
+	if !p.done {
+		_ = p.file.Close()
+		_ = os.Remove(p.file.Name())
+	}
+}

@@ -1,0 +1,165 @@
+package evaluation
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/trtgo/trtgo/rouge"
+)
+
+// Result is what a summarisation gave.
+type Result struct {
+	Samples []Sample
+	// Beams has the scores of each beam or sequence over all samples.
+	Beams []rouge.Interval
+	// Latency is the time of tokenising, generating and decoding all batches.
+	Latency time.Duration
+	// OutputTokens is the number of generated tokens, of all sequences.
+	OutputTokens int
+}
+
+func (r *Result) aggregate() {
+	if len(r.Samples) == 0 {
+		return
+	}
+	for beam := range r.Samples[0].Scores {
+		r.Beams = append(r.Beams, rouge.Aggregate(r.beamScores(beam)))
+	}
+}
+
+func (r *Result) beamScores(beam int) []rouge.Scores {
+	var scores []rouge.Scores
+	for _, sample := range r.Samples {
+		if beam < len(sample.Scores) {
+			scores = append(scores, sample.Scores[beam])
+		}
+	}
+	return scores
+}
+
+// TokensPerSecond is OutputTokens over Latency.
+func (r *Result) TokensPerSecond() float64 {
+	if r.Latency <= 0 {
+		return 0
+	}
+	return float64(r.OutputTokens) / r.Latency.Seconds()
+}
+
+// Fmeasures are the four F-measures times 100, as they are reported.
+type Fmeasures struct {
+	Rouge1    float64 `json:"rouge1"`
+	Rouge2    float64 `json:"rouge2"`
+	RougeL    float64 `json:"rougeL"`
+	RougeLsum float64 `json:"rougeLsum"`
+}
+
+func fmeasuresOf(s rouge.Scores) Fmeasures {
+	return Fmeasures{100 * s.Rouge1.FMeasure, 100 * s.Rouge2.FMeasure, 100 * s.RougeL.FMeasure, 100 * s.RougeLsum.FMeasure}
+}
+
+// each calls f with upstream's names.
+func (f Fmeasures) each(do func(name string, value float64)) {
+	do("rouge1", f.Rouge1)
+	do("rouge2", f.Rouge2)
+	do("rougeL", f.RougeL)
+	do("rougeLsum", f.RougeLsum)
+}
+
+// Report is the last line of summarize --json. It is of the first beam.
+type Report struct {
+	Fmeasures
+	Samples         int       `json:"samples"`
+	TokensPerSecond float64   `json:"tokens_per_second"`
+	OutputTokens    int       `json:"output_tokens"`
+	Seconds         float64   `json:"seconds"`
+	Mean            Fmeasures `json:"mean"`
+}
+
+// Report sums the result up.
+func (r *Result) Report() Report {
+	report := Report{Samples: len(r.Samples), TokensPerSecond: r.TokensPerSecond(), OutputTokens: r.OutputTokens, Seconds: r.Latency.Seconds()}
+	if len(r.Beams) > 0 {
+		report.Fmeasures, report.Mean = fmeasuresOf(r.Beams[0].Median), fmeasuresOf(r.Beams[0].Mean)
+	}
+	return report
+}
+
+// deviations are the standard deviations (of the population) of a beam's F-measures, times 100.
+func (r *Result) deviations(beam int) Fmeasures {
+	mean := r.Beams[beam].Mean
+	var sum rouge.Scores
+	scores := r.beamScores(beam)
+	for _, s := range scores {
+		for _, d := range []struct {
+			sum         *rouge.Score
+			value, mean float64
+		}{
+			{&sum.Rouge1, s.Rouge1.FMeasure, mean.Rouge1.FMeasure}, {&sum.Rouge2, s.Rouge2.FMeasure, mean.Rouge2.FMeasure},
+			{&sum.RougeL, s.RougeL.FMeasure, mean.RougeL.FMeasure}, {&sum.RougeLsum, s.RougeLsum.FMeasure, mean.RougeLsum.FMeasure},
+		} {
+			d.sum.FMeasure += (d.value - d.mean) * (d.value - d.mean)
+		}
+	}
+	root := func(s rouge.Score) float64 { return 100 * math.Sqrt(s.FMeasure/float64(len(scores))) }
+	return Fmeasures{root(sum.Rouge1), root(sum.Rouge2), root(sum.RougeL), root(sum.RougeLsum)}
+}
+
+// WriteText writes upstream's lines. The mean of the first beam follows in a line of its own, whose names are not followed by a
+// colon, so that scripts which search for "rouge1:" find upstream's value alone. With standardDeviation, upstream's
+// --estimate_accuracy_std_dev, the mean takes the place of the bootstrap median and the deviation follows it in brackets.
+func (r *Result) WriteText(w io.Writer, standardDeviation bool) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "TensorRT-LLM (total latency: %s sec)\n", pythonFloat(r.Latency.Seconds()))
+	fmt.Fprintf(&b, "TensorRT-LLM (total output tokens: %d)\n", r.OutputTokens)
+	fmt.Fprintf(&b, "TensorRT-LLM (tokens per second: %s)\n", pythonFloat(r.TokensPerSecond()))
+	for beam, total := range r.Beams {
+		fmt.Fprintf(&b, "TensorRT-LLM beam %d result\n", beam)
+		if standardDeviation {
+			deviation := map[string]float64{}
+			r.deviations(beam).each(func(name string, value float64) { deviation[name] = value })
+			fmeasuresOf(total.Mean).each(func(name string, value float64) {
+				fmt.Fprintf(&b, "  %s: %s (%s)\n", name, pythonFloat(value), pythonFloat(deviation[name]))
+			})
+			continue
+		}
+		fmeasuresOf(total.Median).each(func(name string, value float64) { fmt.Fprintf(&b, "  %s: %s\n", name, pythonFloat(value)) })
+		fmt.Fprintf(&b, "  (mean of %d:", total.Samples)
+		fmeasuresOf(total.Mean).each(func(name string, value float64) { fmt.Fprintf(&b, " %s %.2f", name, value) })
+		b.WriteString(")\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// pythonFloat writes a number as Python does: the shortest digits that give it back, with a decimal point.
+func pythonFloat(v float64) string {
+	if a := math.Abs(v); a != 0 && (a < 1e-4 || a >= 1e16) || math.IsInf(v, 0) || math.IsNaN(v) {
+		return strconv.FormatFloat(v, 'e', -1, 64)
+	}
+	text := strconv.FormatFloat(v, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
+}
+
+// CheckAccuracy is --check_accuracy: rouge1 of the first beam, times 100, must be greater than the threshold. The value is the
+// one that is printed: the bootstrap median, or with standardDeviation the mean. An error wraps ErrAccuracy.
+func (r *Result) CheckAccuracy(threshold float64, standardDeviation bool) error {
+	if len(r.Beams) == 0 {
+		return errors.Join(ErrAccuracy, ErrNoSamples)
+	}
+	total := r.Beams[0].Median
+	if standardDeviation {
+		total = r.Beams[0].Mean
+	}
+	if rouge1 := 100 * total.Rouge1.FMeasure; !(rouge1 > threshold) {
+		return fmt.Errorf("%w: [FAILED] rouge1 (%s) is not greater than threshold (%s)", ErrAccuracy, pythonFloat(rouge1), pythonFloat(threshold))
+	}
+	return nil
+}
