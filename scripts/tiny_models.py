@@ -124,7 +124,7 @@ def weights(case, model):
             if cfg.model_type == "nemotron":
                 # Stored minus one, in steps that keep 1 + w a bfloat16 number: a bfloat16
                 # checkpoint then holds the very weights that the float32 run used.
-                w = rng.integers(-153, 154, shape) / 256
+                w = rng.integers(-77, 78, shape) / 128
         elif name.endswith("norm.bias"):
             w = rng.standard_normal(shape) * 0.2
         elif name.endswith(".bias"):
