@@ -5,7 +5,8 @@
     venv/bin/python scripts/rouge_goldens.py
 
 Writes into rouge/testdata: pairs.jsonl (texts with their scores, without and with stemmer), bootstrap.json (aggregates) and
-stems.tsv (words and stems). Texts are the project's own articles, cut up and mixed, and short cases written by hand.
+stems.tsv (words and stems); and internal/evaluation/testdata/lead.json: the whole of
+an evaluation of the ten articles by summaries that are their first characters. Texts are the project's own articles, cut up and mixed, and short cases written by hand.
 """
 
 import json
@@ -160,8 +161,31 @@ def write_stems():
             f.write(f"{word}\t{stemmer.stem(word)}\n")
 
 
+def write_lead():
+    """summarize.py's loop: shuffled rows, batches, max_ite, and the metric as Hugging Face's "evaluate" computes it."""
+    scorer = rouge_scorer.RougeScorer(TYPES, use_stemmer=False)
+    cases = []
+    for seed, batch_size, max_ite, length in [(0, 1, 20, 200), (0, 2, 3, 200), (42, 3, 2, 120), (7, 4, 20, 400)]:
+        order = np.random.default_rng(seed).permutation(len(ARTICLES)).tolist()[:batch_size * max_ite]
+        aggregator = scoring.BootstrapAggregator()
+        scores = [scorer.score(ARTICLES[row]["highlights"], ARTICLES[row]["article"][:length]) for row in order]
+        for s in scores:
+            aggregator.add_scores(s)
+        np.random.seed(0)
+        result = aggregator.aggregate()
+        cases.append({
+            "seed": seed, "batch_size": batch_size, "max_ite": max_ite, "length": length, "rows": order,
+            "median": [100 * result[t].mid.fmeasure for t in TYPES],
+            "mean": [100 * float(np.mean([s[t].fmeasure for s in scores])) for t in TYPES],
+        })
+    out = ROOT / "internal/evaluation/testdata"
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "lead.json").write_text("[\n" + ",\n".join(json.dumps(c) for c in cases) + "\n]\n")
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
+    write_lead()
     write_pairs()
     write_bootstrap()
     write_stems()
