@@ -46,7 +46,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 	if p.plan.Program.WeightDtype == cpuengine.DtypeBF16 {
 		m.Precision, width = "fast", 2
 	}
-	if err := m.weights(p.plan.Sections); err != nil {
+	if err := m.weights(p.plan.Sections, p.plan.TiedHead); err != nil {
 		return nil, err
 	}
 	for _, b := range p.plan.Program.Buffers {
@@ -69,7 +69,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 }
 
 // weights groups sections by their name without the layer.
-func (m *Memory) weights(sections []cpuengine.Section) error {
+func (m *Memory) weights(sections []cpuengine.Section, tied bool) error {
 	group := map[string]int{}
 	for _, s := range sections {
 		size, err := cpuengine.PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols)
@@ -79,6 +79,9 @@ func (m *Memory) weights(sections []cpuengine.Section) error {
 		name := "norms, biases and rotary frequencies"
 		if s.Rows > 1 {
 			name = groupName(s.Name)
+			if tied && name == "vocab_embedding" {
+				name = "vocab_embedding and lm_head, which are equal"
+			}
 		}
 		i, ok := group[name]
 		if !ok {

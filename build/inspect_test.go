@@ -149,6 +149,9 @@ func TestExplain(t *testing.T) {
 		require.Contains(t, text, want)
 	}
 
+	tied, err := build.Explain(context.Background(), build.Options{CheckpointDir: tinycheckpoint.Dir(t, "llama-tied-llama3", nil)})
+	require.NoError(t, err)
+	require.Equal(t, "vocab_embedding and lm_head, which are equal", tied.Weights[0].Name)
 	f32, err := build.Explain(context.Background(), build.Options{CheckpointDir: tinycheckpoint.Dir(t, "llama-f32", nil), MaxBeamWidth: 2})
 	require.NoError(t, err)
 	require.Equal(t, "exact", f32.Precision)
