@@ -47,9 +47,9 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 	}
 	limits := runner.Limits()
 	description := Config{
-		Architecture: config.PretrainedConfig.Architecture, Dtype: config.Trtgo.WeightDtype, Backend: config.Trtgo.Backend,
+		Architecture: config.Pretrained.Architecture, Dtype: config.Trtgo.WeightDtype, Backend: config.Backend(),
 		Precision: runner.Describe().Precision, VocabSize: limits.VocabSize, MaxBatchSize: limits.MaxBatchSize,
-		MaxInputLen: config.BuildConfig.MaxInputLen, MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
+		MaxInputLen: config.Build.MaxInputLen, MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
 	}
 	e := newEngine(inflight.New(runner, inflight.Options{MaxInputLen: description.MaxInputLen}), description)
 	if err := e.openTokenizer(dir, &o); err != nil {
@@ -60,16 +60,16 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 }
 
 func openRunner(ctx context.Context, dir string, config *engineconfig.Config, o *options) (*cpu.Runner, error) {
-	if backend := config.Trtgo.Backend; backend != "cpu" {
+	if backend := config.Backend(); backend != engineconfig.BackendCPU {
 		return nil, fmt.Errorf("%s: backend %q: %w", dir, backend, ErrNoBackend)
 	}
-	batch := config.BuildConfig.MaxBatchSize
+	batch := config.Build.MaxBatchSize
 	if o.maxBatchSize > 0 {
 		batch = min(batch, o.maxBatchSize)
 	}
-	runner, err := cpu.Open(ctx, filepath.Join(dir, "rank0.engine"), cpu.Options{
+	runner, err := cpu.Open(ctx, filepath.Join(dir, engineconfig.EngineName(0)), cpu.Options{
 		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
-		MaxBatchSize: batch, MaxNumTokens: config.BuildConfig.MaxNumTokens, MaxSeqLen: config.BuildConfig.MaxSeqLen,
+		MaxBatchSize: batch, MaxNumTokens: config.Build.MaxNumTokens, MaxSeqLen: config.Build.MaxSeqLen,
 	})
 	if err != nil && !errors.Is(err, ErrNoBackend) && ctx.Err() == nil {
 		return nil, fmt.Errorf("%w: %w", ErrNotAnEngine, err)

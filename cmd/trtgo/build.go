@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -10,28 +11,17 @@ import (
 	"github.com/trtgo/trtgo/build"
 )
 
-// buildUpstreamFlags are trtllm-build's flags that a CPU engine has no use for.
+// buildUpstreamFlags are trtllm-build's flags that need Python.
 var buildUpstreamFlags = []upstreamFlag{
 	{name: "model-config", kind: valueFlag, refuse: true, why: "the checkpoint has its configuration"},
 	{name: "build-config", kind: valueFlag, refuse: true, why: "give the limits as flags"},
 	{name: "model-cls-file", kind: valueFlag, refuse: true, why: "there is no Python"},
 	{name: "model-cls-name", kind: valueFlag, refuse: true, why: "there is no Python"},
-	{name: "max-encoder-input-len", kind: valueFlag, why: "there are no encoder-decoder models"},
-	{name: "input-timing-cache", kind: valueFlag, why: "it belongs to TensorRT"},
-	{name: "output-timing-cache", kind: valueFlag, why: "it belongs to TensorRT"},
-	{name: "profiling-verbosity", kind: valueFlag, why: "it belongs to TensorRT"},
-	{name: "strip-plan", kind: switchFlag, why: "it belongs to TensorRT"},
-	{name: "weight-sparsity", kind: switchFlag, why: "it belongs to TensorRT"},
-	{name: "weight-streaming", kind: switchFlag, why: "it belongs to TensorRT"},
-	{name: "fast-build", kind: switchFlag, why: "it belongs to TensorRT"},
-	{name: "enable-debug-output", kind: switchFlag, why: "it belongs to TensorRT"},
-	{name: "monitor-memory", kind: switchFlag, why: "it belongs to TensorRT; see --explain"},
-	{name: "visualize-network", kind: valueFlag, why: "it belongs to TensorRT"},
-	{name: "gather-generation-logits", kind: switchFlag, why: "it is a choice of run now"},
 }
 
 func buildCommand() *cli.Command {
-	flags := append(buildSizeFlags(), buildPluginFlags()...)
+	flags := append(buildSizeFlags(), buildRecordedFlags()...)
+	flags = append(flags, buildPluginFlags()...)
 	return &cli.Command{
 		Name:  "build",
 		Usage: "TensorRT-LLM checkpoint → engine",
@@ -62,6 +52,25 @@ func buildSizeFlags() []cli.Flag {
 		&cli.IntFlag{Name: "workers", Usage: "parallel writers (default: the CPUs)"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "check everything, write nothing"},
 		&cli.BoolFlag{Name: "explain", Usage: "print where memory goes for each limit, and write nothing"},
+	}
+}
+
+// buildRecordedFlags are trtllm-build's flags about TensorRT's own matters: they
+// are checked, and recorded in the engine's config.json where upstream does so.
+func buildRecordedFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.IntFlag{Name: "max-encoder-input-len", Value: 1024, Usage: "recorded", Category: upstreamCategory},
+		&cli.StringFlag{Name: "profiling-verbosity", Usage: "layer_names_only, detailed or none; recorded", Category: upstreamCategory},
+		&cli.StringFlag{Name: "input-timing-cache", Usage: "recorded", Category: upstreamCategory},
+		&cli.StringFlag{Name: "output-timing-cache", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "strip-plan", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "weight-sparsity", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "weight-streaming", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "fast-build", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "enable-debug-output", Usage: "recorded", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "monitor-memory", Usage: "recorded; see --explain", Category: upstreamCategory},
+		&cli.StringFlag{Name: "visualize-network", Usage: "refused: there is no TensorRT network to draw", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "gather-generation-logits", Usage: "recorded; it is a choice of run now", Category: upstreamCategory},
 		&cli.StringSliceFlag{Name: "lora-dir", Usage: "refused: LoRA is not supported yet", Category: upstreamCategory},
 		&cli.StringFlag{Name: "lora-ckpt-source", Value: "hf", Usage: "hf or nemo", Category: upstreamCategory},
 		&cli.StringSliceFlag{Name: "lora-target-modules", Usage: "refused: LoRA is not supported yet", Category: upstreamCategory},
@@ -76,10 +85,13 @@ func buildSizeFlags() []cli.Flag {
 func buildPluginFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, p := range build.PluginFlags() {
-		flags = append(flags, &cli.StringFlag{Name: p.Flag, Usage: p.Usage, Category: "plugins"})
+		flags = append(flags, &cli.StringFlag{Name: dashed(p.Flag), Usage: p.Usage, Category: "plugins"})
 	}
 	return flags
 }
+
+// dashed is the form of a flag's name that help shows.
+func dashed(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 func runBuild(c *cli.Context) error {
 	log, err := newLogger(c)
@@ -94,13 +106,40 @@ func runBuild(c *cli.Context) error {
 	}
 	options := buildOptions(c)
 	if c.Bool("explain") {
-		text, err := build.Explain(c.Context, options)
+		memory, err := build.Explain(c.Context, options)
 		if err != nil {
 			return err
 		}
-		return printf(c, "%s", text)
+		return printf(c, "%v", memory)
 	}
 	return buildEngine(c, options, log)
+}
+
+func buildOptions(c *cli.Context) build.Options {
+	o := build.Options{
+		CheckpointDir: c.String("checkpoint-dir"), OutputDir: c.String("output-dir"), Backend: c.String("backend"),
+		MaxBatchSize: c.Int("max-batch-size"), MaxInputLen: c.Int("max-input-len"), MaxSeqLen: c.Int("max-seq-len"),
+		MaxBeamWidth: c.Int("max-beam-width"), MaxNumTokens: c.Int("max-num-tokens"), OptNumTokens: c.Int("opt-num-tokens"),
+		MaxEncoderInputLen: c.Int("max-encoder-input-len"), MaxPromptEmbeddingTableSize: c.Int("max-prompt-embedding-table-size"),
+		KVCacheType: c.String("kv-cache-type"), PagedKVCache: c.String("paged-kv-cache"), LogitsDtype: c.String("logits-dtype"),
+		GatherContextLogits: c.Bool("gather-context-logits"), GatherGenerationLogits: c.Bool("gather-generation-logits"),
+		GatherAllTokenLogits: c.Bool("gather-all-token-logits"),
+		LoraDir:              listValues(c, "lora-dir"), LoraCkptSource: c.String("lora-ckpt-source"),
+		LoraTargetModules: listValues(c, "lora-target-modules"), MaxLoraRank: c.Int("max-lora-rank"),
+		SpeculativeDecodingMode: c.String("speculative-decoding-mode"), MaxDraftLen: c.Int("max-draft-len"),
+		TokensPerBlock: c.Int("tokens-per-block"), ProfilingVerbosity: c.String("profiling-verbosity"),
+		InputTimingCache: c.String("input-timing-cache"), OutputTimingCache: c.String("output-timing-cache"),
+		StripPlan: c.Bool("strip-plan"), WeightSparsity: c.Bool("weight-sparsity"), WeightStreaming: c.Bool("weight-streaming"),
+		FastBuild: c.Bool("fast-build"), EnableDebugOutput: c.Bool("enable-debug-output"), MonitorMemory: c.Bool("monitor-memory"),
+		VisualizeNetwork: c.String("visualize-network"),
+		DryRun:           c.Bool("dry-run"), Workers: c.Int("workers"), Version: programVersion(), Plugins: map[string]string{},
+	}
+	for _, p := range build.PluginFlags() {
+		if name := dashed(p.Flag); c.IsSet(name) {
+			o.Plugins[p.Flag] = c.String(name)
+		}
+	}
+	return o
 }
 
 func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error {

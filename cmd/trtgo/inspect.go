@@ -50,9 +50,9 @@ func inspect(c *cli.Context) error {
 	return err
 }
 
-func describe(c *cli.Context, path string) (export.Description, error) {
+func describe(c *cli.Context, path string) (*export.Description, error) {
 	if _, err := os.Stat(path); err != nil {
-		return export.Description{}, err
+		return nil, err
 	}
 	if engineconfig.IsEngine(path) {
 		return build.Inspect(c.Context, path, c.Bool("check"))
@@ -60,7 +60,7 @@ func describe(c *cli.Context, path string) (export.Description, error) {
 	return export.Inspect(path)
 }
 
-func printDescription(c *cli.Context, d export.Description) error {
+func printDescription(c *cli.Context, d *export.Description) error {
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "format\t%s\narchitecture\t%s\n", d.Format, d.Architecture)
 	var total int64
@@ -77,7 +77,7 @@ func printDescription(c *cli.Context, d export.Description) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	if len(d.Config) > 0 {
+	if d.Config != nil {
 		config, err := json.MarshalIndent(d.Config, "", "  ")
 		if err != nil {
 			return err

@@ -1,0 +1,241 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cpu_test
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	buildcpu "github.com/trtgo/trtgo/build/cpu"
+	"github.com/trtgo/trtgo/csrc/cpu"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/executor"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// buildEngine takes a tiny model through export and build and returns the engine file.
+func buildEngine(t testing.TB, source, dtype string) string {
+	t.Helper()
+	dir := t.TempDir()
+	_, err := export.Convert(t.Context(), source, export.Options{OutputDir: filepath.Join(dir, "checkpoint"), Dtype: dtype})
+	require.NoError(t, err)
+	c, err := checkpoint.Open(filepath.Join(dir, "checkpoint"))
+	require.NoError(t, err)
+	defer c.Close()
+	plan, err := buildcpu.New(t.Context(), c)
+	require.NoError(t, err)
+	path := filepath.Join(dir, "rank0.engine")
+	file, err := os.Create(path)
+	require.NoError(t, err)
+	defer file.Close()
+	require.NoError(t, plan.Write(t.Context(), file, buildcpu.WriteOptions{}))
+	return path
+}
+
+func openRunner(t testing.TB, path string, o cpu.Options) *cpu.Runner {
+	t.Helper()
+	if o.Threads == 0 {
+		o.Threads = 1
+	}
+	r, err := cpu.Open(t.Context(), path, o)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	return r
+}
+
+// chunk makes the sequence of tokens[from:to] over blocks from firstBlock on, with
+// a full row wanted after each token.
+func chunk(tokens []int32, from, to int, firstBlock int32) executor.Sequence {
+	s := executor.Sequence{Tokens: tokens[from:to], SeqLen: to}
+	for i := from; i < to; i++ {
+		s.Positions = append(s.Positions, int32(i))
+		s.Rows = append(s.Rows, executor.LogitsRow{Index: i - from, Candidates: 4, Logits: true})
+	}
+	for b := range int32(to+31) / 32 {
+		s.BlockTable = append(s.BlockTable, firstBlock+b)
+	}
+	return s
+}
+
+// forward runs tokens in steps of size n and returns the logits after each.
+func forward(t testing.TB, r *cpu.Runner, tokens []int32, n int, firstBlock int32) [][]float32 {
+	t.Helper()
+	var logits [][]float32
+	for from := 0; from < len(tokens); from += n {
+		var out executor.StepResult
+		require.NoError(t, r.Step(t.Context(), []executor.Sequence{chunk(tokens, from, min(from+n, len(tokens)), firstBlock)}, &out))
+		for _, row := range out.Rows {
+			logits = append(logits, row.Logits)
+		}
+	}
+	return logits
+}
+
+// difference gives the largest and the root mean square difference.
+func difference(want, got [][]float32) (largest, rms float64) {
+	n := 0
+	for i := range want {
+		for j := range want[i] {
+			d := math.Abs(float64(want[i][j]) - float64(got[i][j]))
+			if math.IsNaN(d) {
+				return math.NaN(), math.NaN()
+			}
+			largest = max(largest, d)
+			rms += d * d
+			n++
+		}
+	}
+	return largest, math.Sqrt(rms / float64(n))
+}
+
+// TestLogitsEqualTransformers checks every position of every prompt of every tiny
+// model against transformers' float32 run, with the project's tolerances.
+func TestLogitsEqualTransformers(t *testing.T) {
+	for _, name := range testmodel.Names() {
+		t.Run(name, func(t *testing.T) {
+			golden := testmodel.Golden(t, name)
+			source := testmodel.Dir(t, name)
+			t.Run("float32", func(t *testing.T) {
+				compareLogits(t, openRunner(t, buildEngine(t, source, "float32"), cpu.Options{}), golden, 1.5e-4, 2e-5)
+			})
+			if golden.Weights != "bfloat16" {
+				return // other weights are not the golden's once they are rounded
+			}
+			engine := buildEngine(t, source, "bfloat16")
+			t.Run("bfloat16 exact", func(t *testing.T) {
+				compareLogits(t, openRunner(t, engine, cpu.Options{Precision: "exact"}), golden, 2e-3, 2e-3)
+			})
+			t.Run("bfloat16 fast", func(t *testing.T) {
+				compareLogits(t, openRunner(t, engine, cpu.Options{Precision: "fast"}), golden, math.Inf(1), 1.25*golden.BF16RMSAll)
+			})
+		})
+	}
+}
+
+func compareLogits(t *testing.T, r *cpu.Runner, golden testmodel.Reference, maxLargest, maxRMS float64) {
+	t.Helper()
+	var want, got [][]float32
+	for p, prompt := range golden.Prompts {
+		want = append(want, golden.Logits[p]...)
+		got = append(got, forward(t, r, prompt, len(prompt), 0)...)
+	}
+	largest, rms := difference(want, got)
+	t.Logf("largest difference %.2e (limit %.2e), rms %.2e (limit %.2e)", largest, maxLargest, rms, maxRMS)
+	require.LessOrEqual(t, largest, maxLargest)
+	require.LessOrEqual(t, rms, maxRMS)
+}
+
+// TestGreedyEqualsTransformers continues each prompt by 32 tokens. Ids must be
+// equal until the first step whose float32 margin is below the precision's limit.
+func TestGreedyEqualsTransformers(t *testing.T) {
+	for _, name := range testmodel.Names() {
+		golden := testmodel.Golden(t, name)
+		for _, precision := range []struct {
+			name, dtype string
+			margin      float32
+			wanted      bool
+		}{
+			{"exact", "float32", 0.02, true},
+			{"exact", "bfloat16", 0.02, golden.Weights == "bfloat16"},
+			{"fast", "bfloat16", 0.25, golden.Fast},
+		} {
+			if !precision.wanted {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %s %s", name, precision.dtype, precision.name), func(t *testing.T) {
+				r := openRunner(t, buildEngine(t, testmodel.Dir(t, name), precision.dtype), cpu.Options{Precision: precision.name})
+				for p := range golden.Prompts {
+					compareGreedy(t, r, golden, p, precision.margin)
+				}
+			})
+		}
+	}
+}
+
+func compareGreedy(t *testing.T, r *cpu.Runner, golden testmodel.Reference, p int, margin float32) {
+	t.Helper()
+	tokens := append([]int32(nil), golden.Prompts[p]...)
+	done := 0
+	compared := 0
+	for step, want := range golden.GreedyIDs[p] {
+		if golden.Margins[p][step] < margin {
+			t.Logf("prompt %d: stopped at step %d, margin %.3f", p, step, golden.Margins[p][step])
+			break
+		}
+		s := chunk(tokens, done, len(tokens), 0)
+		s.Rows = s.Rows[len(s.Rows)-1:]
+		var out executor.StepResult
+		require.NoError(t, r.Step(t.Context(), []executor.Sequence{s}, &out))
+		best := out.Rows[0].Candidates[0]
+		require.Equal(t, want, best.Token, "prompt %d, step %d, margin %.3f", p, step, golden.Margins[p][step])
+		logProb := best.Raw - out.Rows[0].RawLogSumExp
+		if margin < 0.1 {
+			limit := 3e-4
+			if r.Describe().Precision == "exact" && golden.Weights == "bfloat16" {
+				limit = 2e-3
+			}
+			require.InDelta(t, golden.LogProbs[p][step], logProb, limit, "prompt %d, step %d", p, step)
+		}
+		done = len(tokens)
+		tokens = append(tokens, want)
+		compared++
+	}
+	require.GreaterOrEqual(t, compared, testmodel.Steps/2, "prompt %d: too few steps compared", p)
+}
+
+// TestBitsDoNotDependOnTheBatch runs prompts alone, token by token, in chunks and
+// together, on one to three threads and on every kernel set: the bits are equal.
+func TestBitsDoNotDependOnTheBatch(t *testing.T) {
+	for _, name := range []string{"llama-gqa", "nemotron", "mistral-window"} {
+		golden := testmodel.Golden(t, name)
+		engine := buildEngine(t, testmodel.Dir(t, name), "bfloat16")
+		for _, precision := range []string{"exact", "fast"} {
+			t.Run(name+" "+precision, func(t *testing.T) {
+				for threads := 1; threads <= 3; threads++ {
+					r := openRunner(t, engine, cpu.Options{Precision: precision, Threads: threads, MaxBatchSize: 8})
+					alone := make([][][]float32, len(golden.Prompts))
+					for p, prompt := range golden.Prompts {
+						alone[p] = forward(t, r, prompt, len(prompt), 0)
+						for _, n := range []int{1, 2, 7, 16, 33} {
+							require.Equal(t, alone[p], forward(t, r, prompt, n, 3), "prompt %d in steps of %d", p, n)
+						}
+					}
+					require.Equal(t, alone, together(t, r, golden.Prompts), "%d threads", threads)
+				}
+			})
+		}
+	}
+}
+
+// together runs all prompts in one step, their blocks interleaved backwards.
+func together(t *testing.T, r *cpu.Runner, prompts [][]int32) [][][]float32 {
+	t.Helper()
+	var batch []executor.Sequence
+	block := int32(30)
+	for _, prompt := range prompts {
+		s := chunk(prompt, 0, len(prompt), 0)
+		for i := range s.BlockTable {
+			s.BlockTable[i] = block
+			block--
+		}
+		batch = append(batch, s)
+	}
+	var out executor.StepResult
+	require.NoError(t, r.Step(context.Background(), batch, &out))
+	logits := make([][][]float32, len(prompts))
+	n := 0
+	for p, prompt := range prompts {
+		for range prompt {
+			logits[p] = append(logits[p], out.Rows[n].Logits)
+			n++
+		}
+	}
+	return logits
+}
