@@ -4,246 +4,333 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// Options are limits beside the runner's.
+// Options bound an executor below its runner's limits. The zero value takes
+// the runner's.
 type Options struct {
-	// MaxInputLen bounds the tokens of a prompt; 0 leaves it to the runner's MaxSeqLen.
+	// MaxInputLen is the longest prompt in tokens. 0: MaxSeqLen - 1.
 	MaxInputLen int
+
+	// MaxSeqLen, MaxBatchSize and MaxNumTokens lower the runner's limits of the
+	// same name. 0, and what is larger than the runner's: the runner's.
+	MaxSeqLen    int
+	MaxBatchSize int
+	MaxNumTokens int
+
+	// ChunkTokens bounds the prompt tokens of one sequence in one step. 0: no
+	// bound but MaxNumTokens.
+	ChunkTokens int
+
+	// Now is the clock of time limits and timings. nil: time.Now.
+	Now func() time.Time
 }
 
-// Executor implements executor.Executor over a runner, which it owns.
+// Executor is an in-flight batching executor. Create it with New.
 type Executor struct {
-	runner  executor.Runner
-	limits  executor.Limits
-	options Options
+	runner      executor.Runner
+	limits      executor.Limits // the runner's, lowered by Options
+	maxInputLen int
+	chunkTokens int
+	now         func() time.Time
+
+	ctx   context.Context // ends with Close, and with it a running step
+	abort context.CancelFunc
+	wake  chan struct{} // work or an end for the loop
+	ready chan struct{} // responses for Await
+	done  chan struct{} // closed when the loop ended
 
 	mu        sync.Mutex
-	wake      sync.Cond // the loop waits for work
+	closing   bool
+	dead      error // why the loop ended without Close
 	live      map[uint64]*request
-	queue     []*sequence // by priority, then by arrival
-	running   []*sequence
-	blocks    blockPool
-	stats     executor.Stats
-	closed    bool
-	broken    error // why the loop ended by itself
+	queue     []*sequence // ordered by before
+	order     uint64
 	responses []executor.Response
-	ready     chan struct{} // holds one token while there are responses
+	stats     executor.Stats
 
-	stopStep context.CancelFunc
-	done     chan struct{} // closed when the loop has ended
+	closeOnce sync.Once
+	closeErr  error
+
+	scheduler scheduler // belongs to the loop
 }
 
-var _ executor.Executor = (*Executor)(nil)
-
-// New starts an executor over the runner. Close ends both.
-func New(runner executor.Runner, o Options) *Executor {
-	e := &Executor{
-		runner: runner, limits: runner.Limits(), options: o,
-		live: make(map[uint64]*request), ready: make(chan struct{}, 1), done: make(chan struct{}),
+// New starts an executor over runner and takes ownership of it: Close closes
+// both. An error means that the runner's limits make no executor; the runner
+// is then still the caller's.
+func New(runner executor.Runner, options Options) (*Executor, error) {
+	limits := runner.Limits()
+	lower := func(limit *int, to int) {
+		if to > 0 {
+			*limit = min(*limit, to)
+		}
 	}
-	e.wake.L = &e.mu
-	e.blocks = newBlockPool(e.limits.NumBlocks)
-	ctx, cancel := context.WithCancel(context.Background())
-	e.stopStep = cancel
-	go e.loop(ctx)
-	return e
+	lower(&limits.MaxSeqLen, options.MaxSeqLen)
+	lower(&limits.MaxBatchSize, options.MaxBatchSize)
+	lower(&limits.MaxNumTokens, options.MaxNumTokens)
+	if limits.StateSlots > 0 {
+		lower(&limits.MaxBatchSize, limits.StateSlots)
+	}
+	for _, l := range []struct {
+		name  string
+		value int
+	}{
+		{"vocab size", limits.VocabSize}, {"max_seq_len", limits.MaxSeqLen}, {"max_batch_size", limits.MaxBatchSize},
+		{"max_num_tokens", limits.MaxNumTokens}, {"block size", limits.BlockSize}, {"number of KV blocks", limits.NumBlocks},
+	} {
+		if l.value < 1 {
+			return nil, fmt.Errorf("inflight: the runner's %s is %d", l.name, l.value)
+		}
+	}
+	e := &Executor{
+		runner: runner, limits: limits, now: options.Now,
+		maxInputLen: limits.MaxSeqLen - 1, chunkTokens: limits.MaxNumTokens,
+		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{}),
+		live: map[uint64]*request{},
+	}
+	lower(&e.maxInputLen, options.MaxInputLen)
+	lower(&e.chunkTokens, options.ChunkTokens)
+	if e.now == nil {
+		e.now = time.Now
+	}
+	e.stats.KVBlocksTotal, e.stats.TokensPerBlock = limits.NumBlocks, limits.BlockSize
+	e.ctx, e.abort = context.WithCancel(context.Background())
+	e.scheduler.init(e)
+	go e.loop()
+	return e, nil
 }
 
-// Submit queues a request; see executor.Executor.
+// Submit implements [executor.Executor]. The request's slices and map are
+// copied where they are needed later.
 func (e *Executor) Submit(r executor.Request) error {
-	if err := e.check(&r); err != nil {
+	if err := e.validate(&r); err != nil {
 		return err
+	}
+	r = clone(r)
+	if r.Sampling.TopK >= e.limits.VocabSize && !r.Sampling.Greedy() {
+		r.Sampling.TopK = 0
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	switch {
-	case e.closed:
-		return executor.ErrClosed
-	case e.broken != nil:
-		return e.broken
-	case e.live[r.ClientID] != nil:
-		return fmt.Errorf("%w: client id %d is in use by a live request", executor.ErrInvalidRequest, r.ClientID)
+	if err := e.stopped(); err != nil {
+		return err
 	}
-	live := newRequest(r, time.Now())
-	e.live[r.ClientID] = live
-	for _, s := range live.sequences {
-		e.enqueue(s)
+	if _, ok := e.live[r.ClientID]; ok {
+		return invalid("client id %d is in use by a live request", r.ClientID)
 	}
-	e.wake.Signal()
+	q := &request{Request: r, submitted: e.now(), order: e.order, open: max(1, r.Sampling.NumReturnSequences)}
+	if r.AllottedTime > 0 {
+		q.deadline = q.submitted.Add(r.AllottedTime)
+	}
+	e.order++
+	e.live[r.ClientID] = q
+	sequences := make([]*sequence, q.open)
+	for i := range sequences {
+		sequences[i] = newSequence(q, i)
+	}
+	at, _ := slices.BinarySearchFunc(e.queue, sequences[0], before)
+	e.queue = slices.Insert(e.queue, at, sequences...)
+	e.stats.QueuedRequests++
+	signal(e.wake)
 	return nil
 }
 
-// enqueue puts a sequence behind those of its priority.
-func (e *Executor) enqueue(s *sequence) {
-	i := len(e.queue)
-	for i > 0 && e.queue[i-1].request.Priority < s.request.Priority {
-		i--
+// clone copies what the caller may change after Submit.
+func clone(r executor.Request) executor.Request {
+	r.InputIDs = slices.Clone(r.InputIDs)
+	r.EndIDs = slices.Clone(r.EndIDs)
+	r.Sampling.Bias = maps.Clone(r.Sampling.Bias)
+	lists := func(list [][]int32) [][]int32 {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i] = slices.Clone(list[i])
+		}
+		return list
 	}
-	e.queue = append(e.queue, nil)
-	copy(e.queue[i+1:], e.queue[i:])
-	e.queue[i] = s
+	r.StopSequences, r.BadSequences = lists(r.StopSequences), lists(r.BadSequences)
+	return r
 }
 
-// Cancel ends a live request after the running step; others are ignored.
+// stopped is the error of calls that come too late. The caller holds mu.
+func (e *Executor) stopped() error {
+	if e.dead != nil {
+		return e.dead
+	}
+	if e.closing {
+		return executor.ErrClosed
+	}
+	return nil
+}
+
+// Cancel implements [executor.Executor].
 func (e *Executor) Cancel(clientID uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r := e.live[clientID]; r != nil {
+	if r, ok := e.live[clientID]; ok {
 		r.cancelled = true
-		e.wake.Signal()
+		signal(e.wake)
 	}
 }
 
-// Await returns all responses there are; see executor.Executor.
+// Await implements [executor.Executor].
 func (e *Executor) Await(ctx context.Context) ([]executor.Response, error) {
 	for {
-		if responses := e.take(); responses != nil {
+		ended := false
+		select {
+		case <-e.done: // before looking: nothing comes after it
+			ended = true
+		default:
+		}
+		e.mu.Lock()
+		responses := e.responses
+		e.responses = nil
+		err := e.stopped()
+		e.mu.Unlock()
+		if len(responses) > 0 {
 			return responses, nil
+		}
+		if ended {
+			return nil, err
 		}
 		select {
 		case <-e.ready:
+		case <-e.done:
 		case <-ctx.Done():
 			return nil, ctx.Err()
-		case <-e.done:
-			if responses := e.take(); responses != nil {
-				return responses, nil
-			}
-			return nil, e.ended()
 		}
 	}
 }
 
-func (e *Executor) take() []executor.Response {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	responses := e.responses
-	e.responses = nil
-	return responses
-}
-
-func (e *Executor) ended() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.broken != nil && !e.closed {
-		return e.broken
-	}
-	return executor.ErrClosed
-}
-
-// respond queues a response. The lock is held.
-func (e *Executor) respond(r executor.Response) {
-	e.responses = append(e.responses, r)
-	select {
-	case e.ready <- struct{}{}:
-	default:
-	}
-}
-
-// Stats returns a snapshot.
+// Stats implements [executor.Executor].
 func (e *Executor) Stats() executor.Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.stats
-	s.QueuedRequests = len(e.queue)
-	s.ActiveRequests = len(e.running)
-	s.KVBlocksTotal, s.TokensPerBlock = e.limits.NumBlocks, e.limits.BlockSize
-	s.KVBlocksUsed = e.limits.NumBlocks - e.blocks.free()
-	return s
+	return e.stats
 }
 
-// Close cancels what runs and closes the runner. It is idempotent; every call
-// returns when all has ended.
+// Close implements [executor.Executor]. It aborts the running step, so it
+// returns as soon as the runner does.
 func (e *Executor) Close() error {
 	e.mu.Lock()
-	first := !e.closed
-	e.closed = true
-	e.wake.Signal()
+	e.closing = true
 	e.mu.Unlock()
-	e.stopStep()
+	e.abort()
 	<-e.done
-	if !first {
-		return nil
-	}
-	return e.runner.Close()
+	e.closeOnce.Do(func() { e.closeErr = e.runner.Close() })
+	return e.closeErr
 }
 
-// loop runs steps until the executor is closed. A panic fails what is live and
-// everything after it, instead of leaving clients waiting.
-func (e *Executor) loop(ctx context.Context) {
+// loop runs iterations until Close, and sleeps while there is nothing to do.
+func (e *Executor) loop() {
 	defer close(e.done)
 	defer func() {
 		if p := recover(); p != nil {
-			e.fail(fmt.Errorf("the executor's loop panicked: %v", p))
+			// Whatever is broken here, nobody may wait for it for ever.
+			e.die(fmt.Errorf("inflight: the executor stopped: %v\n%s", p, debug.Stack()))
 		}
 	}()
-	var batch batch
-	for e.schedule(&batch) {
-		err := e.runner.Step(ctx, batch.steps, &batch.out)
-		e.commit(&batch, err)
+	for e.work() {
+		e.iterate()
 	}
+	e.scheduler.finishAll(executor.FinishCancelled)
+	e.publish()
+}
+
+// work blocks until there is something to do; false means Close.
+func (e *Executor) work() bool {
+	for {
+		e.mu.Lock()
+		busy := len(e.queue) > 0 || len(e.scheduler.active) > 0
+		e.mu.Unlock()
+		if e.ctx.Err() != nil {
+			return false
+		}
+		if busy {
+			return true
+		}
+		select {
+		case <-e.wake:
+		case <-e.ctx.Done():
+		}
+	}
+}
+
+// iterate does one iteration: who leaves, who enters, one step, its tokens.
+func (e *Executor) iterate() {
+	s := &e.scheduler
+	s.reap()
+	s.admit()
+	if s.plan() {
+		err := e.runner.Step(e.ctx, s.batch, &s.result)
+		switch {
+		case err == nil && len(s.result.Rows) != s.rows:
+			s.failPlanned(fmt.Errorf("inflight: the runner returned %d rows, %d were asked for", len(s.result.Rows), s.rows))
+		case err == nil:
+			s.commit()
+		case errors.Is(err, executor.ErrAborted) && e.ctx.Err() != nil:
+			// Close: the loop ends and answers all.
+		default:
+			s.failPlanned(err)
+		}
+	}
+	e.publish()
+}
+
+// publish makes the iteration's responses and statistics visible, at once.
+func (e *Executor) publish() {
+	s := &e.scheduler
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.endAll(executor.FinishCancelled, nil)
+	for i := range s.outgoing {
+		if s.outgoing[i].Final {
+			delete(e.live, s.outgoing[i].ClientID)
+			e.stats.FinishedRequests++
+		}
+	}
+	queued, active := map[*request]bool{}, map[*request]bool{}
+	for _, q := range s.active {
+		active[q.request] = true
+	}
+	for _, q := range e.queue {
+		if !active[q.request] {
+			queued[q.request] = true
+		}
+	}
+	e.stats.ActiveRequests, e.stats.QueuedRequests = len(active), len(queued)
+	e.stats.KVBlocksUsed = s.blocks.used()
+	e.stats.Iterations, e.stats.ContextTokens, e.stats.GeneratedTokens = s.iterations, s.contextTokens, s.generatedTokens
+	if len(s.outgoing) > 0 {
+		e.responses = append(e.responses, s.outgoing...)
+		clear(s.outgoing)
+		s.outgoing = s.outgoing[:0]
+		signal(e.ready)
+	}
 }
 
-// fail ends everything with an error. The lock may be held by what panicked.
-func (e *Executor) fail(err error) {
-	e.mu.TryLock()
+// die fails every live request with err, for good.
+func (e *Executor) die(err error) {
+	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.broken = err
-	e.endAll(executor.FinishNone, err)
+	e.dead = err
+	for _, id := range slices.Sorted(maps.Keys(e.live)) {
+		e.responses = append(e.responses, executor.Response{ClientID: id, Err: err, Final: true})
+		e.stats.FinishedRequests++
+	}
+	clear(e.live)
+	e.queue = nil
+	e.stats.ActiveRequests, e.stats.QueuedRequests = 0, 0
 }
 
-func (e *Executor) endAll(reason executor.FinishReason, err error) {
-	for _, r := range e.live {
-		e.endRequest(r, reason, err)
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
-	e.queue, e.running = nil, nil
-}
-
-// check refuses what no step could run.
-func (e *Executor) check(r *executor.Request) error {
-	n := len(r.InputIDs)
-	switch {
-	case n == 0:
-		return fmt.Errorf("%w: the prompt has no tokens", executor.ErrInvalidRequest)
-	case r.MaxTokens < 1:
-		return fmt.Errorf("%w: max tokens is %d, must be at least 1", executor.ErrInvalidRequest, r.MaxTokens)
-	case e.options.MaxInputLen > 0 && n > e.options.MaxInputLen:
-		return fmt.Errorf("%w: the prompt has %d tokens, max_input_len is %d", executor.ErrTooLong, n, e.options.MaxInputLen)
-	case n+r.MaxTokens > e.limits.MaxSeqLen:
-		return fmt.Errorf("%w: prompt of %d and output of %d tokens are %d, max_seq_len is %d", executor.ErrTooLong,
-			n, r.MaxTokens, n+r.MaxTokens, e.limits.MaxSeqLen)
-	case e.blocksFor(n+r.MaxTokens) > e.limits.NumBlocks:
-		return fmt.Errorf("%w: prompt and output need %d KV blocks, there are %d", executor.ErrTooLong,
-			e.blocksFor(n+r.MaxTokens), e.limits.NumBlocks)
-	}
-	for i, id := range r.InputIDs {
-		if id < 0 || int(id) >= e.limits.VocabSize {
-			return fmt.Errorf("%w: prompt token %d is id %d, outside the vocabulary of %d", executor.ErrInvalidRequest, i, id, e.limits.VocabSize)
-		}
-	}
-	return errors.Join(checkSampling(&r.Sampling), e.checkWords(r))
-}
-
-func (e *Executor) checkWords(r *executor.Request) error {
-	for _, words := range [][][]int32{r.StopSequences, r.BadSequences, {r.EndIDs}} {
-		for _, word := range words {
-			for _, id := range word {
-				if id < 0 || int(id) >= e.limits.VocabSize {
-					return fmt.Errorf("%w: id %d in a stop, bad or end list is outside the vocabulary of %d", executor.ErrInvalidRequest, id, e.limits.VocabSize)
-				}
-			}
-		}
-	}
-	return nil
-}
-
-func (e *Executor) blocksFor(tokens int) int {
-	return (tokens + e.limits.BlockSize - 1) / e.limits.BlockSize
 }

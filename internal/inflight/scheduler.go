@@ -2,202 +2,244 @@ package inflight
 
 import (
 	"slices"
-	"time"
 
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// batch is one step: the runner's form and whose it is.
-type batch struct {
-	steps     []executor.Sequence
-	sequences []*sequence
-	out       executor.StepResult
+// contextLogitsChunk bounds the prompt tokens of one step for a request that
+// wants the logits of each: a row of logits can be a megabyte.
+const contextLogitsChunk = 64
+
+// scheduler holds what runs and decides what a step does. It belongs to the
+// loop; nothing here is locked but e.queue.
+type scheduler struct {
+	e      *Executor
+	blocks *blockPool
+	slots  []int // free recurrent state slots
+	active []*sequence
+
+	// The step being built and its result; the slices are used again.
+	planned   []planned
+	batch     []executor.Sequence
+	positions []int32
+	rows      int
+	result    executor.StepResult
+
+	outgoing        []executor.Response
+	iterations      uint64
+	contextTokens   uint64
+	generatedTokens uint64
 }
 
-// schedule waits until there is something to run and fills the batch; false when
-// the executor is closed.
-func (e *Executor) schedule(b *batch) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for {
-		if e.closed {
-			return false
+// planned is the part of a step that belongs to a sequence: its next n tokens.
+type planned struct {
+	*sequence
+	n       int
+	context int                // rows of prompt logits
+	asked   executor.LogitsRow // the row of the next token
+	sampled bool               // whether asked is part of the step
+}
+
+func (s *scheduler) init(e *Executor) {
+	s.e, s.blocks = e, newBlockPool(e.limits.NumBlocks)
+	for i := range e.limits.StateSlots {
+		s.slots = append(s.slots, e.limits.StateSlots-1-i)
+	}
+}
+
+// reap ends cancelled requests and those whose time is over, running or waiting.
+func (s *scheduler) reap() {
+	now := s.e.now()
+	over := map[*request]executor.FinishReason{}
+	s.e.mu.Lock()
+	for _, r := range s.e.live {
+		if r.cancelled {
+			over[r] = executor.FinishCancelled
+		} else if !r.deadline.IsZero() && !now.Before(r.deadline) {
+			over[r] = executor.FinishTimeout
 		}
-		e.dropEnded(time.Now())
-		e.admit(time.Now())
-		if len(e.running) > 0 {
-			e.fill(b)
+	}
+	s.e.mu.Unlock()
+	if len(over) > 0 {
+		s.finishRequests(func(r *request) executor.FinishReason { return over[r] })
+	}
+}
+
+// finishAll ends every live request.
+func (s *scheduler) finishAll(reason executor.FinishReason) {
+	s.finishRequests(func(*request) executor.FinishReason { return reason })
+}
+
+// finishRequests ends all sequences of the requests for which reason is not
+// FinishNone, in the order of arrival.
+func (s *scheduler) finishRequests(reason func(*request) executor.FinishReason) {
+	sequences := s.remove(func(r *request) bool { return reason(r) != executor.FinishNone })
+	for _, q := range sequences {
+		s.finish(q, reason(q.request))
+	}
+}
+
+// failRequests gives each of the requests one final response with err.
+func (s *scheduler) failRequests(fails func(*request) bool, err error) {
+	failed := map[*request]bool{}
+	for _, q := range s.remove(fails) {
+		s.free(q)
+		if !failed[q.request] {
+			failed[q.request] = true
+			s.outgoing = append(s.outgoing, executor.Response{ClientID: q.ClientID, Err: err, Final: true})
+		}
+	}
+}
+
+// failPlanned fails every request of the step.
+func (s *scheduler) failPlanned(err error) {
+	in := map[*request]bool{}
+	for _, p := range s.planned {
+		in[p.request] = true
+	}
+	s.failRequests(func(r *request) bool { return in[r] }, err)
+}
+
+// remove takes the sequences of some requests out of queue and batch.
+func (s *scheduler) remove(of func(*request) bool) []*sequence {
+	var removed []*sequence
+	take := func(q *sequence) bool {
+		if of(q.request) {
+			removed = append(removed, q)
 			return true
 		}
-		e.wake.Wait()
+		return false
 	}
+	s.active = slices.DeleteFunc(s.active, take)
+	s.e.mu.Lock()
+	s.e.queue = slices.DeleteFunc(s.e.queue, take)
+	s.e.mu.Unlock()
+	slices.SortFunc(removed, before)
+	return removed
 }
 
-// dropEnded ends what was cancelled or has used its time.
-func (e *Executor) dropEnded(now time.Time) {
-	for _, r := range e.live {
-		switch {
-		case r.cancelled:
-			e.endRequest(r, executor.FinishCancelled, nil)
-		case r.overdue(now):
-			e.endRequest(r, executor.FinishTimeout, nil)
+// admit moves waiting sequences into the batch while places and blocks last.
+func (s *scheduler) admit() {
+	s.e.mu.Lock()
+	defer s.e.mu.Unlock()
+	now := s.e.now()
+	n := 0
+	for n < len(s.e.queue) && len(s.active) < s.e.limits.MaxBatchSize && s.enter(s.e.queue[n]) {
+		s.e.queue[n].start(now)
+		n++
+	}
+	clear(s.e.queue[:n])
+	s.e.queue = s.e.queue[n:]
+}
+
+// enter reserves what a sequence needs and makes it active, if all of that is free.
+func (s *scheduler) enter(q *sequence) bool {
+	need := blocksFor(q.kvTokens(), s.e.limits.BlockSize)
+	donor := s.donorOf(q)
+	if donor != nil && s.e.limits.SharedBlocks {
+		need -= (len(q.InputIDs) - 1) / s.e.limits.BlockSize
+	}
+	if !s.blocks.reserve(need) {
+		return false
+	}
+	q.reserved, q.donor = need, donor
+	if last := len(s.slots) - 1; last >= 0 {
+		q.slot, s.slots = s.slots[last], s.slots[:last]
+	}
+	s.active = append(s.active, q)
+	return true
+}
+
+// donorOf finds a running sequence of the same request, whose prompt q can take
+// over. There is no way to copy recurrent state.
+func (s *scheduler) donorOf(q *sequence) *sequence {
+	if s.e.limits.StateSlots > 0 || len(q.InputIDs) < 2 {
+		return nil
+	}
+	for _, a := range s.active {
+		if a.request == q.request && a.donor == nil {
+			return a
 		}
 	}
-	isEnded := func(s *sequence) bool { return s.ended }
-	e.queue = slices.DeleteFunc(e.queue, isEnded)
-	e.running = slices.DeleteFunc(e.running, isEnded)
+	return nil
 }
 
-// admit takes sequences from the queue, in order, while their blocks are free.
-// The first that does not fit holds the others back, so that none starves.
-func (e *Executor) admit(now time.Time) {
-	for len(e.queue) > 0 && len(e.running) < e.limits.MaxBatchSize {
-		s := e.queue[0]
-		blocks := e.blocks.take(e.blocksFor(len(s.request.InputIDs) + s.request.MaxTokens))
-		if blocks == nil {
-			return
+// plan builds the next step: the last token of each sequence that has only that
+// to compute, then chunks of the others' prompts. It tells whether there is any.
+func (s *scheduler) plan() bool {
+	s.planned, s.rows = s.planned[:0], 0
+	budget := s.e.limits.MaxNumTokens
+	for _, q := range s.active {
+		if q.donor == nil && q.missing() == 1 && budget > 0 {
+			s.planned = append(s.planned, planned{sequence: q, n: 1})
+			budget--
 		}
-		s.blocks = blocks
-		s.timing.Scheduled = now.Sub(s.request.submitted)
-		e.queue = e.queue[1:]
-		e.running = append(e.running, s)
 	}
+	for _, q := range s.active {
+		if q.donor != nil || q.missing() == 1 {
+			continue
+		}
+		n := min(q.missing(), budget, s.e.chunkTokens)
+		if q.ContextLogits && q.index == 0 {
+			n = min(n, contextLogitsChunk)
+		}
+		if n > 0 {
+			s.planned = append(s.planned, planned{sequence: q, n: n})
+			budget -= n
+		}
+	}
+	s.batch, s.positions = s.batch[:0], s.positions[:0]
+	for i := range s.planned {
+		for range s.planned[i].n {
+			s.positions = append(s.positions, 0)
+		}
+	}
+	at := 0
+	for i := range s.planned {
+		n := s.planned[i].n
+		s.batch = append(s.batch, s.part(&s.planned[i], s.positions[at:at+n]))
+		at += n
+	}
+	return len(s.planned) > 0
 }
 
-// fill makes a step: first a token of each sequence that decodes, then chunks of
-// prompts as far as max_num_tokens reaches.
-func (e *Executor) fill(b *batch) {
-	b.steps, b.sequences = b.steps[:0], b.sequences[:0]
-	room := e.limits.MaxNumTokens
-	for _, prefill := range []bool{false, true} {
-		for _, s := range e.running {
-			missing := len(s.tokens) - s.computed
-			if room > 0 && prefill == (s.computed < len(s.request.InputIDs)) {
-				n := min(missing, room)
-				room -= n
-				b.steps = append(b.steps, e.stepOf(s, n))
-				b.sequences = append(b.sequences, s)
+// part is the planned part of a step in the runner's terms.
+func (s *scheduler) part(p *planned, positions []int32) executor.Sequence {
+	end := p.computed + p.n
+	for len(p.table)*s.e.limits.BlockSize < end {
+		p.table = append(p.table, s.blocks.take())
+		p.reserved--
+	}
+	for i := range positions {
+		positions[i] = int32(p.computed + i)
+	}
+	part := executor.Sequence{
+		Tokens: p.tokens[p.computed:end], Positions: positions, BlockTable: p.table, SeqLen: end, StateSlot: p.slot,
+	}
+	if p.ContextLogits {
+		for i := range p.n {
+			if position := p.computed + i; position < len(p.InputIDs)-1 && p.wantsContextRow(position) {
+				part.Rows = append(part.Rows, executor.LogitsRow{Index: i, Logits: true})
+				p.context++
 			}
 		}
 	}
+	if end == len(p.tokens) {
+		p.asked, p.sampled = s.row(p.sequence, p.n-1), true
+		part.Rows = append(part.Rows, p.asked)
+	}
+	s.rows += len(part.Rows)
+	return part
 }
 
-// stepOf is the next n tokens of a sequence.
-func (e *Executor) stepOf(s *sequence, n int) executor.Sequence {
-	first, end := s.computed, s.computed+n
-	step := executor.Sequence{
-		Tokens: s.tokens[first:end], Positions: make([]int32, n),
-		BlockTable: s.blocks, SeqLen: end,
-	}
-	for i := range step.Positions {
-		step.Positions[i] = int32(first + i)
-	}
-	prompt := len(s.request.InputIDs)
-	if s.request.ContextLogits && s.index == 0 {
-		for i := first; i < min(end, prompt); i++ {
-			step.Rows = append(step.Rows, executor.LogitsRow{Index: i - first, Logits: true})
-		}
-	}
-	if end == len(s.tokens) {
-		step.Rows = append(step.Rows, s.samplingRow(n-1, e.limits.MaxCandidates))
-	}
-	return step
-}
-
-// commit takes a step's results to its sequences.
-func (e *Executor) commit(b *batch, err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.stats.Iterations++
-	if err != nil {
-		if e.closed {
-			return // schedule ends the loop, which ends the requests
-		}
-		for _, s := range b.sequences {
-			e.endRequest(s.request, executor.FinishNone, err)
-		}
-		return
-	}
-	rows := b.out.Rows
-	for i, s := range b.sequences {
-		n := len(b.steps[i].Rows)
-		e.advance(s, &b.steps[i], rows[:n])
-		rows = rows[n:]
-	}
-}
-
-// advance moves a sequence over the tokens of a step and chooses the next one
-// when the step reached its end.
-func (e *Executor) advance(s *sequence, step *executor.Sequence, rows []executor.RowResult) {
-	if s.ended {
-		return
-	}
-	prompt := len(s.request.InputIDs)
-	e.stats.ContextTokens += uint64(max(min(step.SeqLen, prompt)-s.computed, 0))
-	s.computed = step.SeqLen
-	if step.SeqLen < len(s.tokens) {
-		e.keepContext(s, rows)
-		return
-	}
-	last := len(rows) - 1
-	e.keepContext(s, rows[:last])
-	e.choose(s, &rows[last])
-}
-
-func (e *Executor) keepContext(s *sequence, rows []executor.RowResult) {
-	for i := range rows {
-		s.pending.ContextLogits = append(s.pending.ContextLogits, slices.Clone(rows[i].Logits))
-	}
-}
-
-// choose takes the next token and ends the sequence or sends what it has.
-func (e *Executor) choose(s *sequence, row *executor.RowResult) {
-	token := s.sample(row)
-	if slices.Contains(s.request.EndIDs, token.Token) {
-		e.endSequence(s, executor.FinishEnd, nil)
-		return
-	}
-	e.stats.GeneratedTokens++
-	s.append(token.Token, token.Raw-row.RawLogSumExp, time.Now())
-	if s.request.GenerationLogits {
-		s.pending.Logits = append(s.pending.Logits, slices.Clone(row.Logits))
-	}
-	if reason := s.finish(); reason != executor.FinishNone {
-		e.endSequence(s, reason, nil)
-	} else if s.request.Streaming {
-		e.send(s)
-	}
-}
-
-// send gives what a sequence has gathered to the client.
-func (e *Executor) send(s *sequence) {
-	r := s.pending
-	r.ClientID, r.Sequence, r.CumLogProb = s.request.ClientID, s.index, float32(s.cumLogProb)
-	s.pending = executor.Response{}
-	e.respond(r)
-}
-
-// endSequence sends a sequence's last response; with it the request ends when it
-// was the last one.
-func (e *Executor) endSequence(s *sequence, reason executor.FinishReason, err error) {
-	if s.ended {
-		return
-	}
-	s.ended = true
-	s.request.unended--
-	e.blocks.give(s.blocks)
-	s.blocks = nil
-	s.pending.FinishReason, s.pending.SequenceFinal, s.pending.Err, s.pending.Timing = reason, true, err, s.timing
-	if s.request.unended == 0 {
-		s.pending.Final = true
-		delete(e.live, s.request.ClientID)
-		e.stats.FinishedRequests++
-	}
-	e.send(s)
-}
-
-func (e *Executor) endRequest(r *request, reason executor.FinishReason, err error) {
-	for _, s := range r.sequences {
-		e.endSequence(s, reason, err)
+// row asks for the logits of the next token.
+func (s *scheduler) row(q *sequence, index int) executor.LogitsRow {
+	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
+	// A second run of the same token would change recurrent state twice.
+	undecided := s.e.limits.StateSlots > 0 && q.Sampling.TopK == 0
+	wanted := q.GenerationLogits || q.wantsContextRow(len(q.InputIDs)-1)
+	return executor.LogitsRow{
+		Index: index, Temperature: q.Sampling.Temperature, Edits: q.edits.of(q.tokens, len(q.output())),
+		Candidates: candidates, Logits: full || q.full || undecided || wanted,
 	}
 }

@@ -1,0 +1,235 @@
+package inflight
+
+import (
+	"cmp"
+	"errors"
+	"math"
+	"slices"
+
+	"github.com/trtgo/trtgo/internal/executor"
+)
+
+var (
+	errNaN    = errors.New("the model's logits are not numbers")
+	errBanned = errors.New("every token is banned: loosen bad words, bias or min tokens")
+)
+
+// candidatesFor is the number of candidates to ask for, and whether the whole
+// row is needed from the start.
+func candidatesFor(s *executor.Sampling, limits *executor.Limits) (candidates int, full bool) {
+	most := min(limits.MaxCandidates, limits.VocabSize)
+	if s.TopK == 0 {
+		return most, most == 0 // unbounded: as many as there are
+	}
+	return min(s.TopK, most), s.TopK > most
+}
+
+// choose takes one token from a row by the rule of the package comment, with u
+// uniform in [0,1). decided is false when the row's candidates do not settle it
+// and the row must be asked for in full.
+func choose(row *executor.RowResult, s *executor.Sampling, u float64) (c executor.Candidate, decided bool) {
+	list := row.Candidates
+	bounded := s.TopK > 0 && s.TopK <= len(list) // whether what is kept ends inside list
+	if bounded {
+		list = list[:s.TopK]
+	}
+	if s.MinP > 0 {
+		if n := minPCount(list, s.MinP); n < len(list) {
+			list, bounded = list[:n], true
+		}
+	}
+	if !bounded && (s.TopK > 0 || s.MinP > 0) {
+		return c, false
+	}
+	mass := 1.0
+	if bounded {
+		mass = massOf(list, row.LogSumExp)
+	}
+	target := u * topP(s) * mass
+	cumulative := 0.0
+	for i := range list {
+		cumulative += probability(list[i].Logit, row.LogSumExp)
+		if cumulative > target {
+			return list[i], true
+		}
+	}
+	if bounded { // rounding at the very end
+		return lastPossible(list), true
+	}
+	return c, false
+}
+
+// chooseFull does what choose does on the whole row of logits, raw, with the
+// edits and the temperature that the row was asked with.
+func chooseFull(row *executor.RowResult, asked executor.LogitsRow, s *executor.Sampling, u float64) executor.Candidate {
+	list := editedRow(row.Logits, asked)
+	mass := 1.0
+	if s.MinP > 0 {
+		list = list[:keepMinP(list, s.MinP)]
+		mass = massOf(list, row.LogSumExp)
+	}
+	if s.TopK > 0 && s.TopK < len(list) {
+		slices.SortFunc(list, descending)
+		list = list[:s.TopK]
+		mass = massOf(list, row.LogSumExp)
+	}
+	return at(list, row.LogSumExp, u*topP(s)*mass)
+}
+
+// at returns the token of list at which the probability, cumulated in descending
+// order, exceeds target. It halves the list around a pivot as quickselect does:
+// sorting a vocabulary would cost as much as a step.
+func at(list []executor.Candidate, logSumExp float32, target float64) executor.Candidate {
+	for len(list) > 64 {
+		pivot := median(list[0], list[len(list)/2], list[len(list)-1])
+		n := 0 // list[:n] come before the pivot
+		mass := 0.0
+		for i, c := range list {
+			if descending(c, pivot) < 0 {
+				mass += probability(c.Logit, logSumExp)
+				list[n], list[i] = list[i], list[n]
+				n++
+			}
+		}
+		if target < mass {
+			list = list[:n]
+			continue
+		}
+		// The pivot is first among the rest: settle it, so that the list shrinks.
+		rest := list[n:]
+		for i := range rest {
+			if rest[i].Token == pivot.Token {
+				rest[0], rest[i] = rest[i], rest[0]
+				break
+			}
+		}
+		target -= mass
+		p := probability(pivot.Logit, logSumExp)
+		if target < p || len(rest) == 1 {
+			return pivot
+		}
+		target -= p
+		list = rest[1:]
+	}
+	slices.SortFunc(list, descending)
+	for _, c := range list {
+		p := probability(c.Logit, logSumExp)
+		if target < p {
+			return c
+		}
+		target -= p
+	}
+	return list[len(list)-1] // rounding at the very end: the sum of all is 1 up to float32
+}
+
+// editedRow applies edits and temperature to a raw row, as the runner does, and
+// leaves banned tokens out.
+func editedRow(logits []float32, asked executor.LogitsRow) []executor.Candidate {
+	list := make([]executor.Candidate, len(logits))
+	for i, l := range logits {
+		list[i] = executor.Candidate{Token: int32(i), Logit: l, Raw: l}
+	}
+	for _, edit := range asked.Edits {
+		c := &list[edit.Token]
+		if edit.Penalty != 0 && edit.Penalty != 1 {
+			if c.Logit > 0 {
+				c.Logit /= edit.Penalty
+			} else {
+				c.Logit *= edit.Penalty
+			}
+		}
+		c.Logit += edit.Bias
+	}
+	if t := asked.Temperature; t != 0 && t != 1 {
+		for i := range list {
+			list[i].Logit /= t
+		}
+	}
+	return slices.DeleteFunc(list, func(c executor.Candidate) bool { return c.Logit == banned })
+}
+
+// minPCount is the number of leading candidates with at least minP times the
+// probability of the first.
+func minPCount(sorted []executor.Candidate, minP float32) int {
+	if len(sorted) == 0 {
+		return 0
+	}
+	threshold := minPThreshold(sorted[0].Logit, minP)
+	for i, c := range sorted {
+		if float64(c.Logit) < threshold {
+			return i
+		}
+	}
+	return len(sorted)
+}
+
+// keepMinP moves the candidates that min-p keeps to the front of an unsorted
+// list and returns their number.
+func keepMinP(list []executor.Candidate, minP float32) int {
+	top := slices.MinFunc(list, descending)
+	threshold := minPThreshold(top.Logit, minP)
+	n := 0
+	for i, c := range list {
+		if float64(c.Logit) >= threshold {
+			list[n], list[i] = list[i], list[n]
+			n++
+		}
+	}
+	return n
+}
+
+func minPThreshold(top, minP float32) float64 { return float64(top) + math.Log(float64(minP)) }
+
+// massOf is the probability of all of list.
+func massOf(list []executor.Candidate, logSumExp float32) float64 {
+	sum := 0.0
+	for _, c := range list {
+		sum += probability(c.Logit, logSumExp)
+	}
+	return sum
+}
+
+func probability(logit, logSumExp float32) float64 {
+	return math.Exp(float64(logit) - float64(logSumExp))
+}
+
+// lastPossible is the last candidate that is not banned.
+func lastPossible(sorted []executor.Candidate) executor.Candidate {
+	for i := len(sorted) - 1; i > 0; i-- {
+		if sorted[i].Logit > banned {
+			return sorted[i]
+		}
+	}
+	return sorted[0]
+}
+
+func topP(s *executor.Sampling) float64 {
+	if s.TopP == 0 {
+		return 1
+	}
+	return float64(s.TopP)
+}
+
+// descending is the order of candidates: larger logit, then smaller token id.
+func descending(a, b executor.Candidate) int {
+	return cmp.Or(cmp.Compare(b.Logit, a.Logit), cmp.Compare(a.Token, b.Token))
+}
+
+func median(a, b, c executor.Candidate) executor.Candidate {
+	three := [3]executor.Candidate{a, b, c}
+	slices.SortFunc(three[:], descending)
+	return three[1]
+}
+
+// checkRow refuses a row from which nothing can be chosen.
+func checkRow(row *executor.RowResult) error {
+	for _, v := range []float32{row.LogSumExp, row.RawLogSumExp} {
+		if math.IsNaN(float64(v)) && !(row.Max == banned) || math.IsInf(float64(v), 1) {
+			return errNaN
+		}
+	}
+	if row.Max == banned {
+		return errBanned
+	}
+	return nil
+}
