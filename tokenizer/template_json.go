@@ -218,10 +218,6 @@ func (d *dumper) string(s string) {
 		case r == '\f':
 			d.out.WriteString(`\f`)
 		case r < 0x20 || d.ascii && r >= 0x7F && r < 0x10000:
-			if r == 0x7F {
-				d.out.WriteRune(r)
-				continue
-			}
 			fmt.Fprintf(&d.out, `\u%04x`, r)
 		case d.ascii && r >= 0x10000:
 			fmt.Fprintf(&d.out, `\u%04x\u%04x`, 0xD800+(r-0x10000)>>10, 0xDC00+(r-0x10000)&0x3FF)

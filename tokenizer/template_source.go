@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -14,19 +15,9 @@ import (
 // newline. prepareTemplate does all of that here and hands the engine a template without free text:
 // what is text becomes {{ "text" }}, so that nothing is left for the engine to trim.
 //
-// It also decodes Python's string escapes, renames the filters that this package provides, and
-// counts the depth of macros, whose endless recursion would end the process.
-
-const (
-	macroEnter = "trtgo_macro_enter"
-	macroLeave = "trtgo_macro_leave"
-)
-
-// ownFilters are filters that the engine has, but not as transformers has them. The engine looks
-// for unknown filters among the variables.
-var ownFilters = map[string]bool{"tojson": true}
-
-func filterName(name string) string { return "trtgo_" + name }
+// It also decodes Python's string escapes, sends through this package's functions what the engine
+// does otherwise than Python (template_expression.go), and counts the depth of macros, whose endless
+// recursion would end the process.
 
 // maxBrackets bounds nested brackets, over which the engine's parser recurses.
 const maxBrackets = 100
@@ -119,22 +110,12 @@ func (l *templateLexer) text(s string) {
 	if s == "" {
 		return
 	}
-	l.out.WriteString("{{ ")
-	l.literal(s)
-	l.out.WriteString(" }}")
+	l.out.WriteString("{{ " + literal(s) + " }}")
 }
 
-// literal writes a string as the engine reads it.
-func (l *templateLexer) literal(s string) {
-	l.out.WriteByte('"')
-	for i := range len(s) {
-		switch s[i] {
-		case '"', '\\':
-			l.out.WriteByte('\\')
-		}
-		l.out.WriteByte(s[i])
-	}
-	l.out.WriteByte('"')
+// literal spells a string as the engine reads it.
+func literal(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
 // stripAfter is what a tag's end does to what follows; the position is behind the tag.
@@ -164,127 +145,154 @@ func (l *templateLexer) comment() error {
 	return nil
 }
 
-// tag copies an expression or a statement, up to and with its end.
+// tag reads an expression or a statement, up to and with its end.
 func (l *templateLexer) tag(open, end string) error {
-	start := l.out.Len()
 	block := open == "{%"
 	if block && l.rawBlock() {
 		return l.raw()
 	}
-	words := tagWords{}
+	var tokens []templateToken
 	brackets := 0
-	l.out.WriteString(open)
 	for {
 		if l.pos >= len(l.src) {
 			return fmt.Errorf("a tag %s has no end %s", open, end)
 		}
 		rest := l.src[l.pos:]
 		sign := byte(0)
-		if (rest[0] == '-' || rest[0] == '+' && block) && strings.HasPrefix(rest[1:], end) {
+		if rest[0] == '-' || rest[0] == '+' && block {
 			sign = rest[0]
-			rest = rest[1:]
-			l.pos++
 		}
-		if brackets == 0 && strings.HasPrefix(rest, end) {
-			l.pos += len(end)
-			l.out.WriteString(" " + end)
-			l.macro(start, words.first)
-			l.stripAfter(sign, block)
-			return nil
-		}
-		if sign != 0 {
-			return fmt.Errorf("a tag ends inside brackets")
-		}
-		c := rest[0]
-		switch {
-		case c == '"' || c == '\'':
-			if err := l.strings(); err != nil {
-				return err
+		if brackets <= 0 {
+			if strings.HasPrefix(rest, end) {
+				sign = 0
+			} else if sign != 0 && strings.HasPrefix(rest[1:], end) {
+				l.pos++
+			} else {
+				sign = 1
 			}
-			words.pipe = false
-			continue
-		case strings.IndexByte("([{", c) >= 0:
+			if sign != 1 {
+				l.pos += len(end)
+				l.statement(open, tokens)
+				l.stripAfter(sign, block)
+				return nil
+			}
+		}
+		token, err := l.token()
+		if err != nil {
+			return err
+		}
+		switch token.kind {
+		case '(', '[', '{':
 			if brackets++; brackets > maxBrackets {
 				return fmt.Errorf("brackets are nested more than %d deep", maxBrackets)
 			}
-		case strings.IndexByte(")]}", c) >= 0:
-			brackets--
+		case ')', ']', '}':
+			if brackets--; brackets < 0 {
+				return fmt.Errorf("%q closes nothing", token.text)
+			}
 		}
-		l.word(&words, rest)
+		tokens = append(tokens, token)
 	}
 }
 
-// tagWords is what is known of a tag's words so far.
-type tagWords struct {
-	first string
-	pipe  bool // the last word was |
+// templateToken is a word (kind 'w', numbers too), a string ('s', text is its value), white space
+// (' ') or an operator, whose kind is its first character.
+type templateToken struct {
+	kind byte
+	text string
 }
 
-// word copies one word or character.
-func (l *templateLexer) word(w *tagWords, rest string) {
-	c := rest[0]
+// numberLiteral is a decimal number; the dot of x.5 belongs to the word before it.
+var numberLiteral = regexp.MustCompile(`^[0-9][0-9_]*(\.[0-9]+)?([eE][+-]?[0-9]{1,3}\b)?`)
+
+// token reads the next token.
+func (l *templateLexer) token() (templateToken, error) {
+	rest := l.src[l.pos:]
+	if rest[0] == '"' || rest[0] == '\'' {
+		s, err := l.strings()
+		return templateToken{'s', s}, err
+	}
+	if number := numberLiteral.FindString(rest); number != "" {
+		l.pos += len(number)
+		number = strings.ReplaceAll(number, "_", "")
+		if strings.ContainsAny(number, "eE") { // which the engine does not read
+			f, _ := strconv.ParseFloat(number, 64)
+			if number = strconv.FormatFloat(f, 'f', -1, 64); !strings.Contains(number, ".") {
+				number += ".0"
+			}
+		}
+		return templateToken{'w', number}, nil
+	}
 	n := 0
 	for n < len(rest) && (rest[n] == '_' || rest[n] >= utf8.RuneSelf || isASCIIAlnum(rest[n])) {
 		n++
 	}
-	switch {
-	case n > 0:
-		name := rest[:n]
-		if w.first == "" {
-			w.first = name
-		}
-		if w.pipe && ownFilters[name] {
-			name = filterName(name)
-		}
-		l.out.WriteString(name)
-		w.pipe = false
+	if n > 0 {
 		l.pos += n
-	case c == ' ' || c == '\t' || c == '\n':
-		l.pos++
-		l.out.WriteByte(' ')
-	default:
-		w.pipe = c == '|'
-		l.pos++
-		l.out.WriteByte(c)
-		if c == '}' || c == '{' {
-			l.out.WriteByte(' ')
+		return templateToken{'w', rest[:n]}, nil
+	}
+	if space := len(rest) - len(strings.TrimLeftFunc(rest, pythonSpace)); space > 0 {
+		l.pos += space
+		return templateToken{' ', " "}, nil
+	}
+	n = 1
+	for _, op := range []string{"==", "!=", "<=", ">=", "//", "**"} {
+		if strings.HasPrefix(rest, op) {
+			n = 2
 		}
 	}
+	l.pos += n
+	return templateToken{rest[0], rest[:n]}, nil
 }
 
 func isASCIIAlnum(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
 }
 
-// macro counts the depth of macros in and out.
-func (l *templateLexer) macro(start int, first string) {
+// statement writes a tag, and around macros the counting of their depth.
+func (l *templateLexer) statement(open string, tokens []templateToken) {
+	if open == "{{" {
+		w := expressionWriter{tokens: tokens}
+		l.out.WriteString("{{ " + printCall + "(" + w.expression() + ") }}")
+		return
+	}
+	for len(tokens) > 0 && tokens[0].kind == ' ' {
+		tokens = tokens[1:]
+	}
+	first := ""
+	if len(tokens) > 0 {
+		first = tokens[0].text
+		tokens = tokens[1:]
+	}
+	w := expressionWriter{tokens: tokens}
 	switch first {
-	case "macro":
-		l.out.WriteString("{{ " + macroEnter + "() }}")
 	case "endmacro":
-		tag := string(l.out.Bytes()[start:])
-		l.out.Truncate(start)
-		l.out.WriteString("{{ " + macroLeave + "() }}" + tag)
+		l.out.WriteString("{{ " + macroLeave + "() }}{% endmacro %}")
+	case "for":
+		l.out.WriteString("{% for " + w.loop() + " %}")
+	default:
+		l.out.WriteString("{% " + first + w.expression() + " %}")
+	}
+	if first == "macro" {
+		l.out.WriteString("{{ " + macroEnter + "() }}")
 	}
 }
 
 // strings reads string literals; Jinja joins those that follow each other.
-func (l *templateLexer) strings() error {
+func (l *templateLexer) strings() (string, error) {
 	joined := ""
 	for {
 		s, err := l.stringLiteral()
 		if err != nil {
-			return err
+			return "", err
 		}
 		joined += s
 		next := strings.TrimLeftFunc(l.src[l.pos:], pythonSpace)
 		if next == "" || next[0] != '"' && next[0] != '\'' {
-			break
+			return joined, nil
 		}
 		l.pos = len(l.src) - len(next)
 	}
-	l.literal(joined)
-	return nil
 }
 
 // stringLiteral reads one literal with Python's escapes.
