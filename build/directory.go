@@ -13,8 +13,6 @@ import (
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
-const partialMark = ".partial-"
-
 // directory is an engine directory under way: a hidden sibling of what it will be.
 type directory struct {
 	dir, partial string
@@ -29,7 +27,7 @@ func createDirectory(dir string) (*directory, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, err
 	}
-	partial, err := os.MkdirTemp(parent, "."+base+partialMark)
+	partial, err := os.MkdirTemp(parent, "."+base+engineconfig.PartialMark)
 	if err != nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 const (
@@ -26,6 +27,10 @@ const (
 	FileName = "config.json"
 	// RuntimeVersion is the release of TensorRT-LLM whose format is written.
 	RuntimeVersion = "1.2.1"
+
+	// PartialMark is in the name of a directory that is being built: ".NAME" +
+	// PartialMark + a number, beside the NAME that it will have. Read refuses it.
+	PartialMark = ".partial-"
 
 	maxSize = 16 << 20 // bytes of config.json
 )
@@ -151,6 +156,9 @@ func IsEngine(dir string) bool {
 // Read reads the config of the engine in dir. Errors name the file and wrap
 // [ErrInvalid] or are the file system's (fs.ErrNotExist when there is no config).
 func Read(dir string) (*Config, error) {
+	if base := filepath.Base(filepath.Clean(dir)); strings.HasPrefix(base, ".") && strings.Contains(base, PartialMark) {
+		return nil, fmt.Errorf("%s: %w: it is what an interrupted build left behind; build again", dir, ErrInvalid)
+	}
 	text, err := readText(dir)
 	if err != nil {
 		return nil, err
