@@ -104,12 +104,16 @@ def gguf_source(path):
     heads = meta("llama.attention.head_count")
     kv_heads = meta("llama.attention.head_count_kv", heads)
     head_size = meta("llama.attention.key_length", meta("llama.embedding_length") // heads)
-    tensors = {}
+    tensors, scaling = {}, None
     for t in reader.tensors:
         values = np.asarray(gguf.quants.dequantize(t.data, t.tensor_type), np.float32)
         values = values.reshape([int(n) for n in reversed(t.shape)])
         top = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight",
                "output.weight": "lm_head.weight"}
+        if t.name == "rope_freqs.weight":  # llama3's scaling; only tiny_gguf.py's file has it here
+            scaling = {"type": "llama3", "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+                       "high_freq_factor": 4.0, "original_max_position_embeddings": 32}
+            continue
         if t.name in top:
             tensors[top[t.name]] = values
             continue
@@ -126,7 +130,7 @@ def gguf_source(path):
         "kv_heads": kv_heads, "head_size": head_size, "intermediate_size": meta("llama.feed_forward_length"),
         "eps": shortest(meta("llama.attention.layer_norm_rms_epsilon")),
         "max_position_embeddings": meta("llama.context_length"), "theta": shortest(meta("llama.rope.freq_base", 1e4)),
-        "partial": 1.0, "scaling": None, "window": None, "attn_bias": False, "mlp_bias": False,
+        "partial": 1.0, "scaling": scaling, "window": None, "attn_bias": False, "mlp_bias": False,
     }, tensors
 
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Reference logits and greedy continuations of the tiny checkpoints.
 
-    python scripts/logit_goldens.py [NAME ...]      default: all of testdata/models
+    python scripts/logit_goldens.py [NAME ...]      default: all of testdata/models and testdata/gguf
 
 For each checkpoint, transformers runs in float32 with eager attention on the
-weights as they lie on disk. Written to internal/testmodel/testdata/goldens:
+weights as they lie on disk; a quantised GGUF's are dequantised by gguf-py and
+rounded to bfloat16, as export does. Written to internal/testmodel/testdata/goldens:
 
     NAME.logits   raw little-endian float32, [sum of prompt lengths, vocab_size]
     NAME.json     prompts, greedy ids (32, end ids do not stop), their log-probs,
@@ -25,12 +26,17 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+import gguf_values
+
 ROOT = Path(__file__).resolve().parent.parent
 TESTDATA = ROOT / "internal/testmodel/testdata"
 STEPS = 32
 MARGIN = 0.35  # a little more than the 0.3 which the tests ask for
 DISTINCT = 6
 LENGTHS = (1, 5, 20, 40)
+SHORT = ("llama-f32", "llama-f16", "llama-sharded", "nemotron-f32", "gguf-")  # these go without the longest
+TEXTS = ("The river rose 42 metres in 2031.", "def area(x):\n\treturn x*x  # it's\n", "naïve Zürich 東京 🙂",
+         "<|im_start|>user\nhi<|im_end|>\n", "  two  spaces,and  1234567 'll")
 CANDIDATES, ROUNDS = 512, 12
 
 
@@ -145,22 +151,10 @@ def text_prompts(model, directory):
             return tok, found + [{"text": text, "messages": messages, "ids": ids}]
 
 
-def make(name, directory):
-    model = load(directory, torch.float32)
-    stored = json.loads((directory / "config.json").read_text())["dtype"]
-    extra = {}
-    if (directory / "tokenizer.json").exists():
-        tok, texts = text_prompts(model, directory)
-        prompts = [t["ids"] for t in texts]
-        extra["texts"] = texts
-    else:
-        prompts = [search(model, n, zlib.crc32(f"{name}/{n}".encode())) for n in LENGTHS]
+def measure(name, model, half, stored, prompts):
+    """Everything about one model; half is the same model in bfloat16."""
     rows = [logits_of(model, p) for p in prompts]
     runs = [greedy(model, p) for p in prompts]
-    if "texts" in extra:
-        for t, run in zip(texts, runs):
-            t["output_text"] = tok.decode(run[0], skip_special_tokens=True)
-    half = load(directory, torch.bfloat16)
     errors = [logits_of(half, p) - r for p, r in zip(prompts, rows)]
     forced = []
     for p, run in zip(prompts, runs):
@@ -178,16 +172,49 @@ def make(name, directory):
         "bf16_rms_forced": [round(e, 7) for e in forced],
         "fast": bool(stored == "bfloat16" and smallest >= 0.3),
         "made_with": {"torch": torch.__version__, "transformers": transformers.__version__},
-        **extra,
     }
-    out = TESTDATA / "goldens"
-    out.mkdir(parents=True, exist_ok=True)
-    np.concatenate(rows).astype("<f4").tofile(out / f"{name}.logits")
-    text = json.dumps(golden, ensure_ascii=False)
-    (out / f"{name}.json").write_text(text.replace('], "', '],\n"').replace(', "', ',\n"') + "\n")
     print(f"{name}: std {golden['logits_std']}, margin {smallest}, bf16 rms {golden['bf16_rms_all']}, "
           f"distinct {[len(set(r[0])) for r in runs]}, stops hit {any(stop_ids(model) & set(r[0]) for r in runs)}",
           flush=True)
+    return golden, np.concatenate(rows)
+
+
+def write(golden, logits):
+    out, name = TESTDATA / "goldens", golden["model"]
+    out.mkdir(parents=True, exist_ok=True)
+    logits.astype("<f4").tofile(out / f"{name}.logits")
+    text = json.dumps(golden, ensure_ascii=False)
+    (out / f"{name}.json").write_text(text.replace('], "', '],\n"').replace(', "', ',\n"') + "\n")
+
+
+def random_prompts(name, model):
+    return [search(model, n, zlib.crc32(f"{name}/{n}".encode())) for n in LENGTHS
+            if n < 40 or not name.startswith(SHORT)]
+
+
+def make_hf(name, directory):
+    model, half = load(directory, torch.float32), load(directory, torch.bfloat16)
+    stored = json.loads((directory / "config.json").read_text())["dtype"]
+    if not (directory / "tokenizer.json").exists():
+        write(*measure(name, model, half, stored, random_prompts(name, model)))
+        return
+    tok, texts = text_prompts(model, directory)
+    golden, logits = measure(name, model, half, stored, [t["ids"] for t in texts])
+    for t, ids in zip(texts, golden["greedy_ids"]):
+        t["output_text"] = tok.decode(ids, skip_special_tokens=True)
+    write({**golden, "texts": texts}, logits)
+
+
+def make_gguf(name, path):
+    source = gguf_values.read(path)
+    stored, model = source.model("auto")
+    half = source.model("auto")[1].to(torch.bfloat16)
+    golden, logits = measure(name, model, half, stored, random_prompts(name, model))
+    tok = source.tokenizer()
+    if tok is not None:
+        golden["encodings"] = [{"text": t, "ids": tok.encode(t).ids} for t in TEXTS]
+    golden["gguf_tensors"] = source.listing()
+    write(golden, logits)
 
 
 def main():
@@ -197,7 +224,11 @@ def main():
     torch.set_num_threads(1)  # one order of summation
     for directory in sorted((TESTDATA / "models").iterdir()):
         if not names or directory.name in names:
-            make(directory.name, directory)
+            make_hf(directory.name, directory)
+    for path in sorted((TESTDATA / "gguf").glob("*.gguf")):
+        name = f"gguf-{path.stem}"
+        if (not names or name in names) and not path.stem.startswith("unsupported"):
+            make_gguf(name, path)
 
 
 if __name__ == "__main__":

@@ -91,6 +91,10 @@ CASES = [
     Case("llama-f32", 19, dict(hidden_size=32, intermediate_size=56, num_hidden_layers=2), dtype=torch.float32),
     Case("llama-f16", 20, dict(hidden_size=32, intermediate_size=56, num_hidden_layers=2), dtype=torch.float16),
     Case("llama-sharded", 21, dict(hidden_size=48, num_hidden_layers=2), max_shard_size="30KB"),
+    Case("nemotron-f32", 23, dict(model_type="nemotron", vocab_size=128, hidden_size=32, head_dim=16,
+                                  intermediate_size=56, num_hidden_layers=2, norm_eps=1e-5, hidden_act="relu2",
+                                  rope_parameters={"rope_type": "default", "rope_theta": 10000.0,
+                                                   "partial_rotary_factor": 0.5}), dtype=torch.float32),
     # With a tokenizer and a chat template, for commands that take text.
     Case("llama-text", 22, dict(vocab_size=2603, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
                                 tie_word_embeddings=True, bos_token_id=2600, eos_token_id=2601,
@@ -125,6 +129,8 @@ def weights(case, model):
                 # Stored minus one, in steps that keep 1 + w a bfloat16 number: a bfloat16
                 # checkpoint then holds the very weights that the float32 run used.
                 w = rng.integers(-77, 78, shape) / 128
+                if case.dtype == torch.float32:
+                    w = rng.uniform(-0.6, 0.6, shape)  # here export has something to round
         elif name.endswith("norm.bias"):
             w = rng.standard_normal(shape) * 0.2
         elif name.endswith(".bias"):

@@ -9,10 +9,10 @@ import (
 
 // Reference is what transformers computes on a checkpoint. Unless said
 // otherwise it ran in float32 with eager attention, on the weights as they lie
-// on disk. Index p counts prompts, s the Steps greedy steps of each.
+// on disk; a quantised GGUF's are dequantised and rounded to bfloat16. Index p counts prompts, s the Steps greedy steps of each.
 type Reference struct {
 	Model     string `json:"model"`
-	Weights   string `json:"weights"` // dtype on disk: bfloat16, float16, float32
+	Weights   string `json:"weights"` // dtype of the values: bfloat16, float16, float32
 	VocabSize int    `json:"vocab_size"`
 
 	Prompts [][]int32 `json:"prompts"` // [p][position]
@@ -42,6 +42,11 @@ type Reference struct {
 
 	// Texts belong to checkpoints with a tokenizer: Texts[p] is Prompts[p].
 	Texts []TextPrompt `json:"texts"`
+
+	// Of GGUF files only: the tensors, and texts as the `tokenizers` library
+	// encodes them with the file's vocabulary (none for "gguf-spm").
+	GGUFTensors []GGUFTensor `json:"gguf_tensors"`
+	Encodings   []Encoding   `json:"encodings"`
 }
 
 // TextPrompt is a prompt in words. Messages is set where Text is the chat
