@@ -51,7 +51,11 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 		Precision: runner.Describe().Precision, VocabSize: limits.VocabSize, MaxBatchSize: limits.MaxBatchSize,
 		MaxInputLen: config.Build.MaxInputLen, MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
 	}
-	e := newEngine(inflight.New(runner, inflight.Options{MaxInputLen: description.MaxInputLen}), description)
+	x, err := inflight.New(runner, inflight.Options{MaxInputLen: description.MaxInputLen})
+	if err != nil {
+		return nil, errors.Join(err, runner.Close())
+	}
+	e := newEngine(x, description)
 	if err := e.openTokenizer(dir, &o); err != nil {
 		e.Close()
 		return nil, err
