@@ -3,16 +3,17 @@ module github.com/trtgo/trtgo
 go 1.26.0
 
 require (
-	github.com/ardanlabs/jinja v1.5.0
-	github.com/dlclark/regexp2 v1.12.0
-	github.com/rogpeppe/go-internal v1.16.0
-	github.com/schollz/progressbar/v3 v3.19.1
-	github.com/stretchr/testify v1.12.1
-	github.com/urfave/cli/v2 v2.27.7
-	github.com/x448/float16 v0.8.4
-	go.uber.org/goleak v1.3.0
-	golang.org/x/sys v0.49.0
-	golang.org/x/term v0.47.0
+	github.com/ardanlabs/jinja v1.5.0 // chat templates (tokenizer)
+	github.com/dlclark/regexp2 v1.12.0 // test oracle for the hand-written pre-tokenisers
+	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command as a user types it
+	github.com/schollz/progressbar/v3 v3.19.1 // progress on a terminal (cmd/trtgo)
+	github.com/stretchr/testify v1.12.1 // require, in tests
+	github.com/urfave/cli/v2 v2.27.7 // the command line (cmd/trtgo only)
+	github.com/x448/float16 v0.8.4 // float16 edges and oracle
+	go.uber.org/goleak v1.3.0 // tests: no goroutine is left behind
+	golang.org/x/mod v0.41.0 // CI: the module zip as a user's go install sees it
+	golang.org/x/sys v0.49.0 // mmap, affinity (csrc/cpu)
+	golang.org/x/term v0.47.0 // is stderr a terminal? (cmd/trtgo)
 )
 
 require (
@@ -22,6 +23,5 @@ require (
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
-	golang.org/x/mod v0.41.0 // indirect
 	golang.org/x/tools v0.49.0 // indirect
 )
