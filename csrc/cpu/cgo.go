@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 package cpu
 
 // The flags of every C++ file of this package. Instruction sets are chosen per
@@ -5,5 +7,5 @@ package cpu
 // business of the CMake build. Only libc stays a dynamic dependency.
 
 // #cgo CXXFLAGS: -O3 -std=c++17
-// #cgo linux LDFLAGS: -static-libstdc++ -static-libgcc -lpthread -lm
+// #cgo LDFLAGS: -static-libstdc++ -static-libgcc -lpthread -lm
 import "C"

@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 // Which kernel sets this machine can run, asked of the processor (CPUID) and of
 // the operating system (XCR0: does it save the registers?).
 #include <cstring>
@@ -29,7 +31,7 @@ unsigned long long extended_control_register() {
   return static_cast<unsigned long long>(high) << 32 | low;
 }
 
-[[maybe_unused]] Features detect() {
+Features detect() {
   Features features;
   unsigned a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return features;
@@ -63,7 +65,15 @@ struct Entries {
 const Entries& entries() {
   static const Entries all = [] {
     Entries found = {};
+#if TRTGO_CPU_X86
+    const Features features = detect();
+    found.list[found.count++] = {&kAvx512Bf16Kernels, features.avx512bf16};
+    found.list[found.count++] = {&kAvx2Kernels, features.avx2};
+#endif
     found.list[found.count++] = {&kScalarKernels, true};
+#if TRTGO_CPU_X86
+    found.list[found.count++] = {&kAvx512Bf16EmulatedKernels, features.avx512};
+#endif
     return found;
   }();
   return all;

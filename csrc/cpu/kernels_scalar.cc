@@ -1,3 +1,5 @@
+//go:build linux && (amd64 || arm64)
+
 // The kernel set of plain C++: every processor can run it, and the other sets
 // are compared with it.
 

@@ -21,6 +21,10 @@ extern const Kernels kAvx512Bf16Kernels;
 // The avx512bf16 set with VDPBF16PS computed by AVX-512F instructions: slow, for
 // tests on machines without it. Never the best one.
 extern const Kernels kAvx512Bf16EmulatedKernels;
+
+// linear_bf16_bf16 of the two.
+void linear_avx512bf16(const LinearArgs&);
+void linear_avx512bf16_emulated(const LinearArgs&);
 #endif
 
 }  // namespace cpu

@@ -1,0 +1,166 @@
+//go:build linux && (amd64 || arm64)
+
+#include "kernelhooks.h"
+
+#include <cstring>
+
+#include "kernels.h"
+#include "kernels_tables.h"
+
+#if TRTGO_CPU_X86
+#include <immintrin.h>
+#endif
+
+using trtgo::cpu::AttentionArgs;
+using trtgo::cpu::kernels_best;
+using trtgo::cpu::kernels_by_name;
+using trtgo::cpu::kernels_supported;
+using trtgo::cpu::LinearArgs;
+
+namespace {
+
+#if TRTGO_CPU_X86
+
+constexpr int kChains = 12;  // enough to hide the latency of an instruction
+
+__attribute__((target("avx2,fma"))) float multiply_avx2(int64_t rounds) {
+  __m256 sum[kChains];
+  for (int i = 0; i < kChains; i++) sum[i] = _mm256_set1_ps(static_cast<float>(i));
+  const __m256 x = _mm256_set1_ps(0.999f);
+  for (int64_t n = 0; n < rounds; n++) {
+    for (int i = 0; i < kChains; i++) sum[i] = _mm256_fmadd_ps(sum[i], x, x);
+  }
+  for (int i = 1; i < kChains; i++) sum[0] = _mm256_add_ps(sum[0], sum[i]);
+  return _mm256_cvtss_f32(sum[0]);
+}
+
+__attribute__((target("avx512f"))) float multiply_avx512(int64_t rounds) {
+  __m512 sum[kChains];
+  for (int i = 0; i < kChains; i++) sum[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512 x = _mm512_set1_ps(0.999f);
+  for (int64_t n = 0; n < rounds; n++) {
+    for (int i = 0; i < kChains; i++) sum[i] = _mm512_fmadd_ps(sum[i], x, x);
+  }
+  for (int i = 1; i < kChains; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+  return _mm512_cvtss_f32(sum[0]);
+}
+
+#endif
+
+}  // namespace
+
+const char* trtgo_kernels_best(void) { return kernels_best()->name; }
+
+int trtgo_kernels_known(const char* set) { return kernels_by_name(set) != nullptr ? 1 : 0; }
+
+int trtgo_kernels_supported(const char* set) {
+  return kernels_by_name(set) != nullptr && kernels_supported(kernels_by_name(set)) ? 1 : 0;
+}
+
+void trtgo_kernel_linear(const char* set, int format, const void* x, int64_t ldx, const void* w, const float* bias,
+                         float* y, int64_t ldy, int m, int k, int panel_begin, int panel_end, int accumulate,
+                         void* scratch) {
+  const trtgo::cpu::Kernels* kernels = kernels_by_name(set);
+  const LinearArgs args = {x, ldx, w, bias, y, ldy, m, k, panel_begin, panel_end, accumulate != 0, scratch};
+  switch (format) {
+    case TRTGO_LINEAR_F32_F32: return kernels->linear_f32_f32(args);
+    case TRTGO_LINEAR_F32_BF16: return kernels->linear_f32_bf16(args);
+    case TRTGO_LINEAR_BF16_BF16: return kernels->linear_bf16_bf16(args);
+  }
+}
+
+int64_t trtgo_kernel_linear_scratch_bytes(const char* set, int m, int k) {
+  return kernels_by_name(set)->linear_scratch_bytes(m, k);
+}
+
+void trtgo_kernel_attention(const char* set, int bf16_cache, const float* q, int64_t ldq, void* out, int64_t ldo,
+                            int out_bf16, const uint8_t* kv, int64_t block_stride, int64_t v_offset,
+                            const int32_t* block_table, int block_size, int head_size, int group, int rows,
+                            int first_position, int window, float scale, float* scratch) {
+  const trtgo::cpu::Kernels* kernels = kernels_by_name(set);
+  AttentionArgs args;
+  args.q = q;
+  args.ldq = ldq;
+  args.out = out;
+  args.ldo = ldo;
+  args.out_bf16 = out_bf16 != 0;
+  args.kv = kv;
+  args.block_stride = block_stride;
+  args.v_offset = v_offset;
+  args.block_table = block_table;
+  args.block_size = block_size;
+  args.head_size = head_size;
+  args.group = group;
+  args.rows = rows;
+  args.first_position = first_position;
+  args.window = window;
+  args.scale = scale;
+  args.scratch = scratch;
+  if (bf16_cache != 0) {
+    kernels->attention_bf16(args);
+  } else {
+    kernels->attention_f32(args);
+  }
+}
+
+int64_t trtgo_kernel_attention_scratch_bytes(const char* set, int group, int head_size, int block_size) {
+  return kernels_by_name(set)->attention_scratch_bytes(group, head_size, block_size);
+}
+
+void trtgo_kernel_rms_norm(const char* set, const float* x, const float* weight, float epsilon, int n, void* out,
+                           int out_bf16) {
+  kernels_by_name(set)->rms_norm(x, weight, epsilon, n, out, out_bf16 != 0);
+}
+
+void trtgo_kernel_layer_norm(const char* set, const float* x, const float* weight, const float* bias, float epsilon,
+                             int n, void* out, int out_bf16) {
+  kernels_by_name(set)->layer_norm(x, weight, bias, epsilon, n, out, out_bf16 != 0);
+}
+
+void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, int n, void* out,
+                             int out_bf16) {
+  kernels_by_name(set)->activation(function, a, b, n, out, out_bf16 != 0);
+}
+
+void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float inv_temperature, float* max,
+                                 float* log_sum_exp) {
+  const trtgo::cpu::RowStatistics statistics = kernels_by_name(set)->row_statistics(x, n, inv_temperature);
+  *max = statistics.max;
+  *log_sum_exp = statistics.log_sum_exp;
+}
+
+float trtgo_kernel_amax(const char* set, const float* x, int64_t n) { return kernels_by_name(set)->amax(x, n); }
+
+void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n) {
+  kernels_by_name(set)->to_bf16(x, out, n);
+}
+
+uint64_t trtgo_stream_read(const void* p, int64_t n) {
+  constexpr int kWords = 32;
+  uint64_t sum[kWords] = {};
+  const uint8_t* from = static_cast<const uint8_t*>(p);
+  for (int64_t i = 0; i < n; i += kWords * 8) {
+    uint64_t words[kWords];
+    std::memcpy(words, from + i, sizeof words);
+    for (int j = 0; j < kWords; j++) sum[j] += words[j];
+  }
+  for (int j = 1; j < kWords; j++) sum[0] += sum[j];
+  return sum[0];
+}
+
+double trtgo_peak_operations(const char* set, int64_t rounds, float* sink) {
+#if TRTGO_CPU_X86
+  if (std::strcmp(set, "avx2") == 0) {
+    *sink = multiply_avx2(rounds);
+    return 2.0 * 8 * kChains * static_cast<double>(rounds);
+  }
+  if (std::strncmp(set, "avx512", 6) == 0) {
+    *sink = multiply_avx512(rounds);
+    return 2.0 * 16 * kChains * static_cast<double>(rounds);
+  }
+#endif
+  static_cast<void>(set);
+  static_cast<void>(rounds);
+  *sink = 0;
+  return 0;
+}

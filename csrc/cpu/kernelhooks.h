@@ -1,0 +1,52 @@
+// The kernels as C functions, so that Go tests can call them: a test file cannot use
+// cgo itself. Arguments are those of kernels.h; `set` is a kernel set's name, which
+// must be known and supported. Nothing is kept and nothing can fail.
+#ifndef TRTGO_CPU_KERNELHOOKS_H_
+#define TRTGO_CPU_KERNELHOOKS_H_
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { TRTGO_LINEAR_F32_F32 = 0, TRTGO_LINEAR_F32_BF16 = 1, TRTGO_LINEAR_BF16_BF16 = 2 };
+
+const char* trtgo_kernels_best(void);
+int trtgo_kernels_known(const char* set);
+int trtgo_kernels_supported(const char* set);
+
+void trtgo_kernel_linear(const char* set, int format, const void* x, int64_t ldx, const void* w, const float* bias,
+                         float* y, int64_t ldy, int m, int k, int panel_begin, int panel_end, int accumulate,
+                         void* scratch);
+int64_t trtgo_kernel_linear_scratch_bytes(const char* set, int m, int k);
+
+void trtgo_kernel_attention(const char* set, int bf16_cache, const float* q, int64_t ldq, void* out, int64_t ldo,
+                            int out_bf16, const uint8_t* kv, int64_t block_stride, int64_t v_offset,
+                            const int32_t* block_table, int block_size, int head_size, int group, int rows,
+                            int first_position, int window, float scale, float* scratch);
+int64_t trtgo_kernel_attention_scratch_bytes(const char* set, int group, int head_size, int block_size);
+
+void trtgo_kernel_rms_norm(const char* set, const float* x, const float* weight, float epsilon, int n, void* out,
+                           int out_bf16);
+void trtgo_kernel_layer_norm(const char* set, const float* x, const float* weight, const float* bias, float epsilon,
+                             int n, void* out, int out_bf16);
+void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, int n, void* out,
+                             int out_bf16);
+void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float inv_temperature, float* max,
+                                 float* log_sum_exp);
+float trtgo_kernel_amax(const char* set, const float* x, int64_t n);
+void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n);
+
+// Reads n bytes (a multiple of 256) once, ascending, and returns their sum in words:
+// what the machine's memory gives one thread.
+uint64_t trtgo_stream_read(const void* p, int64_t n);
+// Runs fused multiply-adds on registers `rounds` times, with the set's vectors, and
+// returns how many floating-point operations that were; 0 for a set without vectors.
+double trtgo_peak_operations(const char* set, int64_t rounds, float* sink);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif  // TRTGO_CPU_KERNELHOOKS_H_
