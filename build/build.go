@@ -39,7 +39,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer p.ckpt.Close()
+	defer func() { _ = p.ckpt.Close() }() // it was only read
 	if !o.DryRun {
 		if err := p.write(ctx); err != nil {
 			return nil, err
@@ -102,7 +102,7 @@ func (p *prepared) write(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer d.abort()
+	defer func() { _ = d.abort() }() // after commit there is nothing to remove
 	if err := p.writeEngine(ctx, filepath.Join(d.partial, engineconfig.EngineName(0))); err != nil {
 		return err
 	}

@@ -96,7 +96,7 @@ func replaceable(dir string) error {
 // allows that.
 func syncDirectory(dir string) {
 	if d, err := os.Open(dir); err == nil {
-		d.Sync()
+		_ = d.Sync()
 		d.Close()
 	}
 }

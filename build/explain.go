@@ -40,7 +40,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer p.ckpt.Close()
+	defer func() { _ = p.ckpt.Close() }() // it was only read
 	m := &Memory{Precision: "exact", MaxBatchSize: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens, Total: p.plan.Size(), Notes: p.notes}
 	width := int64(4) // of a key, a value or a linear's input
 	if p.plan.Program.WeightDtype == cpuengine.DtypeBF16 {
@@ -128,7 +128,7 @@ func (m *Memory) String() string {
 	fmt.Fprintf(w, "logits\n")
 	fmt.Fprintf(w, "  a row\t%s\n", bytesText(m.LogitsPerRow))
 	fmt.Fprintf(w, "  max_batch_size %d of those\t%s\n", m.MaxBatchSize, product(m.LogitsPerRow, m.MaxBatchSize))
-	w.Flush()
+	_ = w.Flush() // to memory
 	s.WriteString("Limits are ceilings: the KV cache and the activations are sized when the engine is opened, from the memory\nthat is free then, and take memory as they are used.\n")
 	for _, n := range m.Notes {
 		fmt.Fprintf(&s, "note: %s\n", n)

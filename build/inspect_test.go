@@ -3,7 +3,6 @@ package build_test
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -144,7 +143,7 @@ func TestExplain(t *testing.T) {
 		"vocab_embedding": 257 * 64 * 2, "attention.qkv": 3 * 128 * 64 * 2, "attention.dense": 3 * 64 * 64 * 2, "mlp.fc + mlp.gate": 3 * 176 * 64 * 2,
 		"mlp.proj": 3 * 64 * 88 * 2, "lm_head": 272 * 64 * 2, "norms, biases and rotary frequencies": 4 * (7*64 + 8),
 	}, groups)
-	text := fmt.Sprintf("%s", m)
+	text := m.String()
 	for _, want := range []string{"a sequence of max_seq_len 100", "38.4 kB", "max_batch_size 10 of those", "384.0 kB", "max_num_tokens 500 of those", "precision fast", "ceilings"} {
 		require.Contains(t, text, want)
 	}

@@ -76,10 +76,10 @@ func TestLlama3HasThreeBands(t *testing.T) {
 	scaled := rotary(64, 10000, &checkpoint.RotaryScaling{Type: checkpoint.RotaryLlama3, Factor: 8, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPositionEmbeddings: 64})
 	untouched, divided, blended := 0, 0, 0
 	for i, f := range plain.InvFreq {
-		switch got := scaled.InvFreq[i]; {
-		case got == f:
+		switch got := scaled.InvFreq[i]; got {
+		case f:
 			untouched++
-		case got == f/8:
+		case f / 8:
 			divided++
 		default:
 			require.Less(t, got, f)

@@ -123,7 +123,7 @@ func Dir(t testing.TB, name string, change func(c *checkpoint.Config)) string {
 	}
 	model, err := safetensors.OpenModel(hf)
 	require.NoError(t, err)
-	defer model.Close()
+	defer func() { require.NoError(t, model.Close()) }()
 	dir := filepath.Join(t.TempDir(), "checkpoint")
 	w, err := checkpoint.Create(dir, c)
 	require.NoError(t, err)
@@ -183,7 +183,7 @@ func Edit(t testing.TB, dir, tensor string, change func(values []float32)) {
 	path := filepath.Join(dir, checkpoint.RankName(0))
 	file, err := safetensors.Open(path)
 	require.NoError(t, err)
-	defer file.Close()
+	defer func() { require.NoError(t, file.Close()) }()
 	found, ok := file.Tensor(tensor)
 	require.True(t, ok, tensor)
 	values := decode(t, found)
