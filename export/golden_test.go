@@ -180,3 +180,31 @@ func TestDivisionsThatAreRefused(t *testing.T) {
 		require.NoDirExists(t, out)
 	}
 }
+
+// GGUF files: every type that is read, permuted heads, rope factors, and
+// tokenizers of both kinds.
+func TestGGUFGoldens(t *testing.T) {
+	for _, name := range append(testmodel.GGUFNames(), "gguf-rope-freqs") {
+		path := testmodel.GGUF(t, name)
+		for _, v := range everyDtype {
+			out := filepath.Join(t.TempDir(), "ckpt")
+			report, err := export.Convert(context.Background(), path, v.options(out))
+			require.NoError(t, err, name)
+			require.Equal(t, export.FormatGGUF, report.Format)
+			requireGolden(t, out, v.golden(t, name), name)
+			if name == "gguf-spm" {
+				require.Contains(t, report.Notes[0], checkpoint.GGUFTokenizerName)
+				require.FileExists(t, filepath.Join(out, checkpoint.GGUFTokenizerName))
+				require.NoFileExists(t, filepath.Join(out, "tokenizer.json"))
+			}
+		}
+	}
+	for name, dtype := range map[string]string{"gguf-f32": "float32", "gguf-f16": "float16", "gguf-bf16": "bfloat16", "gguf-q4_1": "bfloat16", "gguf-mixed": "bfloat16"} {
+		report, err := export.Convert(context.Background(), testmodel.GGUF(t, name), export.Options{OutputDir: filepath.Join(t.TempDir(), "ckpt")})
+		require.NoError(t, err)
+		require.Equal(t, dtype, report.Dtype, name)
+	}
+	_, err := export.Convert(context.Background(), testmodel.GGUF(t, "gguf-unsupported-q5_0"), export.Options{OutputDir: filepath.Join(t.TempDir(), "ckpt")})
+	require.ErrorIs(t, err, export.ErrUnsupported)
+	require.ErrorContains(t, err, "Q5_0")
+}

@@ -89,7 +89,7 @@ func checkCoverage(t *testing.T, c *checkpoint.Config) {
 	for r := range c.Mapping.WorldSize {
 		for _, tensor := range c.RankTensors(r) {
 			key := fmt.Sprint(r, tensor.Name)
-			require.NotContains(t, seen, key)
+			require.Nil(t, seen[key], key)
 			n := int64(1)
 			for _, s := range tensor.Shape {
 				n *= s
@@ -97,28 +97,21 @@ func checkCoverage(t *testing.T, c *checkpoint.Config) {
 			seen[key] = &rows{want: n}
 		}
 	}
-	type span struct {
-		key    string
-		at, to int64
-	}
-	var spans []span
+	type span struct{ at, to int64 }
+	spans := map[string][]span{}
 	padded := (c.VocabSize + int64(c.Mapping.TPSize) - 1) / int64(c.Mapping.TPSize) * int64(c.Mapping.TPSize)
 	for _, w := range c.Weights() {
 		for _, p := range w.Placements {
 			key := fmt.Sprint(p.Rank, p.Tensor)
-			require.Contains(t, seen, key)
+			require.NotNil(t, seen[key], key)
 			seen[key].covered += p.Rows * p.Columns
 			require.LessOrEqual(t, p.Row+p.Rows, w.Shape[0])
-			spans = append(spans, span{key, p.At, p.At + p.Rows})
+			for _, other := range spans[key] {
+				require.True(t, p.At+p.Rows <= other.at || other.to <= p.At, "%s: rows overlap", key)
+			}
+			spans[key] = append(spans[key], span{p.At, p.At + p.Rows})
 			if w.Shape[0] == c.VocabSize && p.Row+p.Rows == c.VocabSize && p.Tensor == "lm_head.weight" {
 				seen[key].covered += (padded - c.VocabSize) % (padded / int64(c.Mapping.TPSize)) * p.Columns
-			}
-		}
-	}
-	for i, a := range spans {
-		for _, b := range spans[i+1:] {
-			if a.key == b.key {
-				require.True(t, a.to <= b.at || b.to <= a.at, "%s: rows %v and %v overlap", a.key, a, b)
 			}
 		}
 	}
