@@ -55,7 +55,7 @@ func TestPermutedRowsInPieces(t *testing.T) {
 	tensor, err := m.Tensor(name, []int64{heads * headSize, hidden})
 	require.NoError(t, err)
 	want := float32Bytes(values[name])
-	for first := int64(0); first < heads*headSize; first++ {
+	for first := range int64(heads * headSize) {
 		for n := int64(1); first+n <= heads*headSize; n++ {
 			got := make([]byte, n*4*hidden)
 			require.NoError(t, tensor.Rows.ReadRows(got, first))
