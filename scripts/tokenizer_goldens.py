@@ -1,5 +1,6 @@
 """Goldens of tokenizer/ by the official libraries.
 
+    tokenizer_goldens.py classes   the CRC-32 in split_test.go: Oniguruma's character classes
     tokenizer_goldens.py chat      testdata/chat: jinja2 as transformers sets it up
     tokenizer_goldens.py variants  testdata/golden/variants.jsonl: HF tokenizers on derived tokenizer.json files
     tokenizer_goldens.py sp        testdata/sp_variants: sentencepiece on small trained models
@@ -26,6 +27,27 @@ def write_rows(rows, *parts):
     with open(path(*parts), "w", encoding="utf-8") as f:
         for row in rows:
             f.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+# ---- character classes ----------------------------------------------------
+
+
+def classes(_):
+    """Prints the CRC-32 of the classes of all code points, for TestClassesAsOniguruma."""
+    import zlib
+
+    from tokenizers import Regex, pre_tokenizers
+
+    points = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    table = bytearray(0x110000)
+    for bit, pattern in enumerate([r"\p{L}", r"\p{N}", r"\s", r"[\p{Lu}\p{Lt}]", r"\p{Ll}", r"[\p{Lm}\p{Lo}\p{M}]"]):
+        rest = pre_tokenizers.Split(Regex(pattern), "removed")
+        for i in range(0, len(points), 20000):
+            part = points[i : i + 20000]
+            others = {ord(c) for piece, _ in rest.pre_tokenize_str("".join(map(chr, part))) for c in piece}
+            for c in part:
+                table[c] |= (c not in others) << bit
+    print(hex(zlib.crc32(bytes(table))))
 
 
 # ---- chat templates -------------------------------------------------------
@@ -100,7 +122,7 @@ def render(args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["chat", "variants", "sp", "smollm2", "render"])
+    p.add_argument("what", choices=["classes", "chat", "variants", "sp", "smollm2", "render"])
     p.add_argument("files", nargs="*")
     args = p.parse_args()
     globals()[args.what](args)

@@ -2,9 +2,10 @@ package tokenizer
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 )
 
@@ -45,8 +46,13 @@ type hfBPE struct {
 type hfMerges [][2]string
 
 func (m *hfMerges) UnmarshalJSON(b []byte) error {
-	var pairs [][]string
-	if json.Unmarshal(b, &pairs) == nil {
+	// UnmarshalJSON gets one value without space around it; an array has at least a closing bracket.
+	if b[0] == '[' && bytes.TrimLeft(b[1:], " \t\r\n")[0] == '[' {
+		var pairs [][]string
+		if err := json.Unmarshal(b, &pairs); err != nil {
+			return err
+		}
+		*m = make(hfMerges, 0, len(pairs))
 		for i, p := range pairs {
 			if len(p) != 2 {
 				return fmt.Errorf("merge %d has %d parts, want 2", i, len(p))
@@ -59,6 +65,7 @@ func (m *hfMerges) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &lines); err != nil {
 		return fmt.Errorf("merges are neither strings nor pairs: %w", err)
 	}
+	*m = make(hfMerges, 0, len(lines))
 	for i, line := range lines {
 		if strings.HasPrefix(line, "#version") {
 			continue
@@ -223,20 +230,24 @@ func parseHFModel(raw json.RawMessage) (*bpe, *vocabulary, error) {
 }
 
 func vocabularyOf(m map[string]int64) (*vocabulary, error) {
-	tokens := make([]string, 0, len(m))
-	for token := range m {
-		tokens = append(tokens, token)
+	type entry struct {
+		token string
+		id    int64
+	}
+	entries := make([]entry, 0, len(m))
+	for token, id := range m {
+		entries = append(entries, entry{token, id})
 	}
 	// By id, so that errors do not depend on the order of a map.
-	sort.Slice(tokens, func(i, j int) bool {
-		if m[tokens[i]] != m[tokens[j]] {
-			return m[tokens[i]] < m[tokens[j]]
+	slices.SortFunc(entries, func(a, b entry) int {
+		if c := cmp.Compare(a.id, b.id); c != 0 {
+			return c
 		}
-		return tokens[i] < tokens[j]
+		return strings.Compare(a.token, b.token)
 	})
 	v := newVocabulary(len(m))
-	for _, token := range tokens {
-		if err := v.add(token, m[token], maxID(len(m))); err != nil {
+	for _, e := range entries {
+		if err := v.add(e.token, e.id, maxID(len(m))); err != nil {
 			return nil, err
 		}
 	}

@@ -44,6 +44,11 @@ var classTable = sync.OnceValue(func() []byte {
 	mark(classOther, unicode.Lm, unicode.Lo, unicode.M)
 	mark(classWord, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc,
 		unicode.Other_Alphabetic, unicode.Join_Control)
+	for _, e := range unicode16 {
+		for r := e.first; r <= e.last; r++ {
+			t[r] |= e.class | classWord
+		}
+	}
 	return t
 })
 
