@@ -83,8 +83,7 @@ TRTGO_TARGET void multiply_tile(const Tile& tile) {
   }
   const float* a = tile.a;
   const uint8_t* w = tile.w;
-  const int64_t lda = MR == 1 && Weights::kValues == 1 ? 1 : tile.lda;
-  const int64_t panel_bytes = tile.panel_bytes;
+  const int64_t lda = tile.lda, panel_bytes = tile.panel_bytes;
   for (int s = 0; s < tile.steps; s++) {
     Vec line[NV];
     for (int v = 0; v < NV; v++) {
