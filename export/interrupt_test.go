@@ -89,6 +89,9 @@ func TestKill(t *testing.T) {
 
 	_, err = export.ConvertModel(context.Background(), newFake(), export.Options{OutputDir: out})
 	require.NoError(t, err)
+	left, err = os.ReadDir(parent) // what the killed one left is gone too
+	require.NoError(t, err)
+	require.Len(t, left, 1)
 	c, err := checkpoint.Open(out)
 	require.NoError(t, err)
 	require.NoError(t, c.Close())

@@ -114,6 +114,26 @@ func TestAnInterruptedWriteLeavesNothing(t *testing.T) {
 	require.Empty(t, left)
 }
 
+// Two exports to one place do not take each other's work for abandoned; the last
+// one to finish wins.
+func TestTwoAtATime(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "ckpt")
+	first, err := checkpoint.Create(dir, llamaConfig())
+	require.NoError(t, err)
+	second, err := checkpoint.Create(dir, divided(llamaConfig(), 2, 1))
+	require.NoError(t, err)
+	left, err := os.ReadDir(parent)
+	require.NoError(t, err)
+	require.Len(t, left, 2)
+	require.NoError(t, first.Commit())
+	require.NoError(t, second.Commit())
+	c, err := checkpoint.Open(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	require.Equal(t, 2, c.Config().Mapping.TPSize)
+}
+
 func TestReplacing(t *testing.T) {
 	parent := t.TempDir()
 	dir := filepath.Join(parent, "ckpt")

@@ -26,6 +26,7 @@ type Writer struct {
 	config       *Config
 	dtype        string
 	ranks        []*safetensors.Writer
+	held         *os.File // the lock on partial, nil where there are no locks
 }
 
 // SafetensorsDtype gives the name that the rank files use for a config's dtype.
@@ -42,7 +43,8 @@ func partialName(base string) bool {
 // Create starts a checkpoint that will be dir. The directory must not exist, or
 // be empty, or hold a checkpoint that this project wrote and nothing else: such a
 // one is replaced as a whole in Commit and stays untouched until then. Otherwise
-// the error wraps [ErrExists]. All rank files get their final size at once.
+// the error wraps [ErrExists]. All rank files get their final size at once. What
+// killed exports to the same dir left behind is removed.
 func Create(dir string, config *Config) (*Writer, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
@@ -58,15 +60,41 @@ func Create(dir string, config *Config) (*Writer, error) {
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return nil, err
 	}
-	partial, err := os.MkdirTemp(parent, "."+base+partialMark)
-	if err != nil {
-		return nil, err
+	removeAbandoned(parent, "."+base+partialMark)
+	w := &Writer{dir: dir, config: config.Clone(), dtype: SafetensorsDtype(config.Dtype)}
+	for try, ours := 0, false; !ours && try < 100; try++ { // another process may take a new one for abandoned
+		if w.partial, err = os.MkdirTemp(parent, "."+base+partialMark); err != nil {
+			return nil, err
+		}
+		w.held, ours = lock(w.partial)
 	}
-	w := &Writer{dir: dir, partial: partial, config: config.Clone(), dtype: SafetensorsDtype(config.Dtype)}
 	if err := w.createRanks(); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w, nil
+}
+
+// removeAbandoned removes the partial directories that no process holds. One with
+// a config is complete, or a former checkpoint that a kill in the middle of
+// Commit left aside: that is the user's to judge.
+func removeAbandoned(parent, prefix string) {
+	entries, err := os.ReadDir(parent)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		path := filepath.Join(parent, e.Name())
+		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(path, ConfigName)); !errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if held, _ := lock(path); held != nil {
+			os.RemoveAll(path)
+			held.Close()
+		}
+	}
 }
 
 func (w *Writer) createRanks() error {
@@ -183,6 +211,7 @@ func (w *Writer) Commit() error {
 	if err != nil {
 		return errors.Join(err, w.Abort())
 	}
+	w.release()
 	return syncDir(filepath.Dir(w.dir))
 }
 
@@ -212,7 +241,15 @@ func (w *Writer) Abort() error {
 		r.Abort()
 	}
 	w.ranks = nil
+	defer w.release()
 	return os.RemoveAll(w.partial)
+}
+
+func (w *Writer) release() {
+	if w.held != nil {
+		w.held.Close()
+		w.held = nil
+	}
 }
 
 // syncDir makes the names in a directory durable. Not every file system allows

@@ -26,11 +26,15 @@ type Model struct {
 	names  []string
 }
 
-// OpenModel opens the model in dir. With neither a single file nor an index, the
+// OpenModel opens the model in dir; a single file wins over an index, as in
+// transformers. With neither a single file nor an index, the
 // error is fs.ErrNotExist. Shards have to lie in dir itself; a missing shard, a
 // tensor that the index promises and its shard lacks, and a tensor that two
 // shards hold, are errors naming both.
 func OpenModel(dir string) (*Model, error) {
+	if _, err := os.Stat(filepath.Join(dir, SingleName)); err == nil {
+		return openFiles(dir, []string{SingleName}, nil)
+	}
 	index, err := os.Open(filepath.Join(dir, IndexName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return openFiles(dir, []string{SingleName}, nil)

@@ -242,6 +242,11 @@ func TestModel(t *testing.T) {
 	require.Equal(t, []string{"x"}, m.Names())
 	require.NoError(t, m.Close())
 
+	m, err = safetensors.OpenModel(shards(t, `{"weight_map":{"a":"gone.safetensors"}}`, map[string]string{"model.safetensors": "x"}))
+	require.NoError(t, err)
+	require.Equal(t, []string{"x"}, m.Names())
+	require.NoError(t, m.Close())
+
 	_, err = safetensors.OpenModel(t.TempDir())
 	require.ErrorIs(t, err, fs.ErrNotExist)
 
