@@ -60,6 +60,9 @@ func write(proxy, version string) error {
 	if err := os.WriteFile(filepath.Join(dir, version+".mod"), gomod, 0o644); err != nil {
 		return err
 	}
+	if err := os.WriteFile(filepath.Join(dir, "list"), []byte(version+"\n"), 0o644); err != nil {
+		return err
+	}
 	description, err := json.Marshal(map[string]any{"Version": version, "Time": time.Now().UTC()})
 	if err != nil {
 		return err
