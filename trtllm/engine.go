@@ -4,107 +4,86 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"sync"
+	"time"
 
-	"github.com/trtgo/trtgo/csrc/cpu"
-	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/executor"
-	"github.com/trtgo/trtgo/internal/inflight"
 	"github.com/trtgo/trtgo/tokenizer"
 )
+
+// closeTimeout bounds Close: a step that is told to abort takes milliseconds.
+const closeTimeout = 30 * time.Second
 
 // Engine is an open engine. It is safe for concurrent use.
 type Engine struct {
 	executor     executor.Executor
 	config       Config
 	tokenizer    *tokenizer.Tokenizer // nil when there is none that can be used
-	tokenizerErr error
+	tokenizerErr error                // why it is nil
 
 	mu     sync.Mutex
 	calls  map[uint64]*call
 	lastID uint64
-	ended  chan struct{} // closed when the pump has ended
-	why    error         // why it has; set before ended is closed
+
+	ended    chan struct{} // closed when the pump has ended: no response will come
+	endedErr error         // why; set before ended is closed
+
+	closeOnce    sync.Once
+	closed       chan struct{} // closed when the executor has closed
+	closeErr     error         // set before closed is closed
+	closeTimeout time.Duration
 }
 
-// Open opens the engine directory that `trtgo build` wrote. Errors wrap
-// ErrNotAnEngine, ErrNoBackend or those of the file system. A tokenizer that
-// cannot be used is no error here but when text is asked for. ctx bounds the
-// opening only.
+// Open opens the engine directory that `trtgo build` wrote. The error wraps
+// ErrNotAnEngine when the directory or a file in it is not what it should be, and
+// ErrNoBackend when the engine cannot be run here; otherwise it is ctx's, the file
+// system's, or says which option cannot be had. A tokenizer that cannot be used is
+// no error here, unless it was asked for by WithTokenizerDir or WithTokenizerFile,
+// but when text is needed. ctx bounds the opening only.
 func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 	var o options
 	for _, option := range opts {
 		option(&o)
 	}
-	config, err := engineconfig.Read(dir)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotAnEngine, err)
+	if err := ctx.Err(); err != nil {
+		return nil, err
 	}
-	runner, err := openRunner(ctx, dir, config, &o)
+	// The cheap part first: a bad tokenizer should not cost the loading of weights.
+	t, tokenizerErr := openTokenizer(dir, &o)
+	if tokenizerErr != nil && o.namesTokenizer() {
+		return nil, tokenizerErr
+	}
+	x, config, err := openExecutor(ctx, dir, &o)
 	if err != nil {
 		return nil, err
 	}
-	limits := runner.Limits()
-	description := Config{
-		Architecture: config.Pretrained.Architecture, Dtype: config.Trtgo.WeightDtype, Backend: config.Backend(),
-		Precision: runner.Describe().Precision, VocabSize: limits.VocabSize, MaxBatchSize: limits.MaxBatchSize,
-		MaxInputLen: config.Build.MaxInputLen, MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
-	}
-	x, err := inflight.New(runner, inflight.Options{MaxInputLen: description.MaxInputLen})
-	if err != nil {
-		return nil, errors.Join(err, runner.Close())
-	}
-	e := newEngine(x, description)
-	if err := e.openTokenizer(dir, &o); err != nil {
-		e.Close()
-		return nil, err
-	}
-	return e, nil
+	return newEngine(x, config, t, tokenizerErr), nil
 }
 
-func openRunner(ctx context.Context, dir string, config *engineconfig.Config, o *options) (*cpu.Runner, error) {
-	if backend := config.Backend(); backend != engineconfig.BackendCPU {
-		return nil, fmt.Errorf("%s: backend %q: %w", dir, backend, ErrNoBackend)
+// newEngine makes an engine of an executor, which becomes its own.
+func newEngine(x executor.Executor, c Config, t *tokenizer.Tokenizer, tokenizerErr error) *Engine {
+	e := &Engine{
+		executor: x, config: c, tokenizer: t, tokenizerErr: tokenizerErr, calls: map[uint64]*call{},
+		ended: make(chan struct{}), closed: make(chan struct{}), closeTimeout: closeTimeout,
 	}
-	batch := config.Build.MaxBatchSize
-	if o.maxBatchSize > 0 {
-		batch = min(batch, o.maxBatchSize)
-	}
-	runner, err := cpu.Open(ctx, filepath.Join(dir, engineconfig.EngineName(0)), cpu.Options{
-		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
-		MaxBatchSize: batch, MaxNumTokens: config.Build.MaxNumTokens, MaxSeqLen: config.Build.MaxSeqLen,
-	})
-	if err != nil && !errors.Is(err, ErrNoBackend) && ctx.Err() == nil {
-		return nil, fmt.Errorf("%w: %w", ErrNotAnEngine, err)
-	}
-	return runner, err
-}
-
-// newEngine starts the pump over an executor, which becomes the engine's.
-func newEngine(x executor.Executor, c Config) *Engine {
-	e := &Engine{executor: x, config: c, calls: make(map[uint64]*call), ended: make(chan struct{}), tokenizerErr: ErrNoTokenizer}
 	go e.pump()
 	return e
 }
 
-// openTokenizer fails only for a tokenizer that was asked for by name.
-func (e *Engine) openTokenizer(dir string, o *options) (err error) {
+// openTokenizer opens the tokenizer that the options name, otherwise the
+// directory's; then every error wraps ErrNoTokenizer.
+func openTokenizer(dir string, o *options) (*tokenizer.Tokenizer, error) {
 	switch {
 	case o.tokenizerFile != "":
-		e.tokenizer, err = tokenizer.OpenFile(o.tokenizerFile)
-		return err
+		return tokenizer.OpenFile(o.tokenizerFile)
 	case o.tokenizerDir != "":
-		e.tokenizer, err = tokenizer.Open(o.tokenizerDir)
-		return err
+		return tokenizer.Open(o.tokenizerDir)
 	}
-	if e.tokenizer, err = tokenizer.Open(dir); err != nil {
-		e.tokenizer, e.tokenizerErr = nil, err
-		if !errors.Is(err, ErrNoTokenizer) {
-			e.tokenizerErr = fmt.Errorf("%w: %w", ErrNoTokenizer, err)
-		}
+	t, err := tokenizer.Open(dir)
+	if err != nil && !errors.Is(err, ErrNoTokenizer) {
+		err = fmt.Errorf("%w: %w", ErrNoTokenizer, err)
 	}
-	return nil
+	return t, err
 }
 
 // Tokenizer returns the engine's tokenizer, or an error that wraps ErrNoTokenizer
@@ -116,78 +95,82 @@ func (e *Engine) Tokenizer() (*tokenizer.Tokenizer, error) {
 	return e.tokenizer, nil
 }
 
-// Stats returns a snapshot.
+// Config returns what the engine was built and opened with.
+func (e *Engine) Config() Config { return e.config }
+
+// Stats returns a snapshot, which is also allowed after Close.
 func (e *Engine) Stats() Stats { return statsOf(e.executor.Stats()) }
 
-// Close ends what runs with ErrClosed and frees the engine. It is idempotent and
-// returns when the running step has been aborted and all threads have ended.
+// Close ends what runs with ErrClosed and frees the engine. It aborts the running
+// step and returns when all goroutines and threads of the engine have ended. Should
+// a step not end within half a minute, Close gives up waiting and says so; the
+// requests are released all the same. Close is idempotent.
 func (e *Engine) Close() error {
-	err := e.executor.Close()
-	<-e.ended
-	return err
+	e.closeOnce.Do(func() {
+		go func() {
+			e.closeErr = e.executor.Close()
+			<-e.ended
+			close(e.closed)
+		}()
+	})
+	timeout := time.NewTimer(e.closeTimeout)
+	defer timeout.Stop()
+	select {
+	case <-e.closed:
+		return e.closeErr
+	case <-timeout.C:
+		e.abandon()
+		return fmt.Errorf("the engine does not close: its running step has not ended within %v", e.closeTimeout)
+	}
 }
 
-// pump hands the executor's responses to their calls until it is closed. A call
+// abandon ends all calls: nothing more can be expected of the executor.
+func (e *Engine) abandon() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, c := range e.calls {
+		c.push(executor.Response{ClientID: c.id, Err: ErrClosed, Final: true})
+	}
+}
+
+// pump hands the executor's responses to their calls until it is closed. Each call
 // has a queue of its own, so a slow consumer holds up nobody.
 func (e *Engine) pump() {
 	for {
 		responses, err := e.executor.Await(context.Background())
 		if err != nil {
-			e.why = err
+			e.endedErr = err
 			close(e.ended)
 			return
 		}
-		for _, r := range responses {
+		for i := range responses {
 			e.mu.Lock()
-			call := e.calls[r.ClientID]
+			c := e.calls[responses[i].ClientID]
+			if c != nil && responses[i].Final {
+				delete(e.calls, c.id)
+			}
 			e.mu.Unlock()
-			if call != nil {
-				call.push(r)
+			if c != nil { // an abandoned call has none
+				c.push(responses[i])
 			}
 		}
 	}
 }
 
 // submit queues a request under an id of the engine's own.
-func (e *Engine) submit(ctx context.Context, r *Request) (*call, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, context.Cause(ctx)
-	}
-	request, err := e.prepare(r)
-	if err != nil {
-		return nil, err
-	}
-	c := &call{request: request, ready: make(chan struct{}, 1), ended: e.ended, why: func() error { return e.why }}
-	c.unended = max(r.Sampling.NumReturnSequences, 1)
-	for range c.unended {
-		s := sequenceText{stopWords: r.StopWords, minTokens: r.Sampling.MinTokens}
-		if e.tokenizer != nil {
-			s.decoder = e.tokenizer.NewDecoder(tokenizer.DecodeOptions{SkipSpecialTokens: true})
-		}
-		c.sequences = append(c.sequences, s)
-	}
+func (e *Engine) submit(r executor.Request) (*call, error) {
+	c := &call{engine: e, ready: make(chan struct{}, 1)}
 	// The response may come before Submit returns, so the call is known first.
 	e.mu.Lock()
 	e.lastID++
-	c.id = e.lastID
-	c.request.ClientID = c.id
+	c.id, r.ClientID = e.lastID, e.lastID
 	e.calls[c.id] = c
 	e.mu.Unlock()
-	if err := e.executor.Submit(c.request); err != nil {
-		e.forget(c)
+	if err := e.executor.Submit(r); err != nil {
+		e.mu.Lock()
+		delete(e.calls, c.id)
+		e.mu.Unlock()
 		return nil, err
 	}
 	return c, nil
-}
-
-// release cancels a call, which is ignored when it has ended, and forgets it.
-func (e *Engine) release(c *call) {
-	e.executor.Cancel(c.id)
-	e.forget(c)
-}
-
-func (e *Engine) forget(c *call) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.calls, c.id)
 }

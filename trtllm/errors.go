@@ -8,7 +8,8 @@ import (
 )
 
 // Errors that the package returns, wrapped with what, where and the numbers that
-// disagree. Test for them with errors.Is.
+// disagree. Test for them with errors.Is. A request that its context ended has the
+// context's error.
 var (
 	// ErrNotAnEngine is returned by Open for a directory that is no engine, or
 	// whose files are broken or of another version.
@@ -26,10 +27,12 @@ var (
 	// not fit the engine. Nothing was queued.
 	ErrTooLong = executor.ErrTooLong
 
-	// ErrInvalidRequest is returned for a request that no engine could run.
+	// ErrInvalidRequest is returned for a request that no engine could run. Nothing
+	// was queued.
 	ErrInvalidRequest = executor.ErrInvalidRequest
 
 	// ErrUnsupported is returned for a feature that this engine's executor lacks.
+	// Nothing was queued.
 	ErrUnsupported = executor.ErrUnsupported
 
 	// ErrClosed is returned by an engine that was closed, also to what was running.

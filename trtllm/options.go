@@ -13,6 +13,9 @@ type options struct {
 	tokenizerFile string
 }
 
+// namesTokenizer tells whether a tokenizer was asked for.
+func (o *options) namesTokenizer() bool { return o.tokenizerDir != "" || o.tokenizerFile != "" }
+
 // WithThreads sets the CPU threads of a step. The default is as many CPUs as the
 // process may use. More than that slows steps down.
 func WithThreads(n int) Option { return func(o *options) { o.threads = n } }

@@ -22,7 +22,7 @@ const (
 type Response struct {
 	InputIDs []int32
 	Sequence
-	// Sequences are all of them, NumReturnSequences many.
+	// Sequences are all of them, NumReturnSequences many; the first one too.
 	Sequences []Sequence
 	// ContextLogits are raw logits [prompt][vocab_size] when asked for.
 	ContextLogits [][]float32
@@ -31,10 +31,10 @@ type Response struct {
 // Sequence is one continuation of the prompt.
 type Sequence struct {
 	OutputIDs    []int32 // without the prompt and without the end id
-	Text         string  // OutputIDs decoded without special tokens; "" without a tokenizer
+	Text         string  // OutputIDs decoded; "" without a tokenizer. It ends with a stop word that ended it
 	FinishReason FinishReason
 	LogProbs     []float32   // of each token under the model, when asked for
-	CumLogProb   float32     // their sum
+	CumLogProb   float32     // their sum, also when LogProbs was not asked for
 	Logits       [][]float32 // raw logits [tokens][vocab_size], when asked for
 	Timing       Timing
 }
@@ -49,19 +49,27 @@ type Chunk struct {
 	Text         string
 	OutputIDs    []int32
 	LogProbs     []float32
-	CumLogProb   float32      // so far
+	CumLogProb   float32      // of all tokens so far
+	Logits       [][]float32  // raw logits [tokens][vocab_size], when asked for
 	FinishReason FinishReason // not FinishNone in a sequence's last chunk
-	Timing       Timing       // in a sequence's last chunk
+	Timing       Timing       // so far
+
+	// ContextLogits are raw logits [prompt][vocab_size], when asked for, in the
+	// request's first chunk.
+	ContextLogits [][]float32
 }
 
 // Stats is a snapshot of an engine.
 type Stats struct {
-	ActiveRequests, QueuedRequests int // sequences, in fact: each counts
-	Iterations                     uint64
-	ContextTokens, GeneratedTokens uint64
-	FinishedRequests               uint64
-	KVBlocksUsed, KVBlocksTotal    int
-	TokensPerBlock                 int
+	ActiveRequests   int
+	QueuedRequests   int
+	Iterations       uint64 // steps done
+	ContextTokens    uint64 // prompt tokens computed
+	GeneratedTokens  uint64
+	FinishedRequests uint64 // failed and cancelled ones included
+	KVBlocksUsed     int    // held by running requests or promised to them
+	KVBlocksTotal    int
+	TokensPerBlock   int
 }
 
 func statsOf(s executor.Stats) Stats { return Stats(s) }

@@ -121,7 +121,7 @@ type Response struct {
 	ContextLogits [][]float32
 	Logits        [][]float32 // of OutputIDs, when asked for
 	FinishReason  FinishReason
-	Timing        Timing // when SequenceFinal
+	Timing        Timing // so far
 	SequenceFinal bool   // no more for this sequence
 	Final         bool   // no more for this request
 	Err           error  // the request failed; Final is set

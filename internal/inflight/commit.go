@@ -137,7 +137,6 @@ func (s *scheduler) finish(q *sequence, reason executor.FinishReason) {
 	q.open--
 	response := q.response()
 	response.FinishReason, response.SequenceFinal, response.Final = reason, true, q.open == 0
-	response.Timing = q.timing
 	s.outgoing = append(s.outgoing, response)
 }
 
@@ -162,6 +161,7 @@ func (q *sequence) response() executor.Response {
 	response := executor.Response{
 		ClientID: q.ClientID, Sequence: q.index, OutputIDs: slices.Clone(output[q.sent:]),
 		LogProbs: q.logProbs, CumLogProb: float32(q.cumLogProb), Logits: q.logits,
+		Timing: q.timing,
 	}
 	q.sent = len(output)
 	q.logProbs, q.logits = nil, nil

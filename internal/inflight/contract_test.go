@@ -1,0 +1,59 @@
+package inflight_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/internal/executor"
+	"github.com/trtgo/trtgo/internal/executor/executortest"
+	"github.com/trtgo/trtgo/internal/inflight"
+)
+
+// The contract holds whatever the runner is like: how it pages, how many
+// candidates it returns, how much fits in a step.
+func TestContract(t *testing.T) {
+	with := func(change func(*executor.Limits)) executor.Limits {
+		limits := executortest.ToyLimits()
+		change(&limits)
+		return limits
+	}
+	for name, limits := range map[string]executor.Limits{
+		"paged":               executortest.ToyLimits(),
+		"blocks not shared":   with(func(l *executor.Limits) { l.SharedBlocks = false }),
+		"block of one token":  with(func(l *executor.Limits) { l.BlockSize, l.NumBlocks = 1, 512 }),
+		"one block each":      with(func(l *executor.Limits) { l.BlockSize, l.NumBlocks, l.SharedBlocks = 192, 4, false }),
+		"small KV cache":      with(func(l *executor.Limits) { l.NumBlocks = 24 }),
+		"one at a time":       with(func(l *executor.Limits) { l.MaxBatchSize = 1 }),
+		"one token in a step": with(func(l *executor.Limits) { l.MaxNumTokens = 1 }),
+		"three tokens a step": with(func(l *executor.Limits) { l.MaxNumTokens = 3 }),
+		"one candidate":       with(func(l *executor.Limits) { l.MaxCandidates = 1 }),
+		"no candidates":       with(func(l *executor.Limits) { l.MaxCandidates = 0 }),
+		"all candidates":      with(func(l *executor.Limits) { l.MaxCandidates = 97 }),
+		"recurrent state":     with(func(l *executor.Limits) { l.StateSlots = 3 }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			executortest.Run(t, func(t *testing.T) (executor.Executor, *executortest.Gate) {
+				gate := executortest.NewGate(executortest.NewToy(limits))
+				x, err := inflight.New(gate, inflight.Options{MaxInputLen: 190})
+				require.NoError(t, err)
+				return x, gate
+			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen})
+		})
+	}
+}
+
+// What is generated does not depend on how prompts are cut.
+func TestContractWithChunks(t *testing.T) {
+	for _, chunk := range []int{1, 7, 32} {
+		t.Run(fmt.Sprint(chunk), func(t *testing.T) {
+			executortest.Run(t, func(t *testing.T) (executor.Executor, *executortest.Gate) {
+				gate := executortest.NewGate(executortest.NewToy(executortest.ToyLimits()))
+				x, err := inflight.New(gate, inflight.Options{ChunkTokens: chunk, MaxInputLen: 190})
+				require.NoError(t, err)
+				return x, gate
+			}, executortest.Model{VocabSize: 97, MaxInputLen: 190, MaxSeqLen: 192})
+		})
+	}
+}

@@ -1,0 +1,57 @@
+package trtllm
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/trtgo/trtgo/csrc/cpu"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/executor"
+	"github.com/trtgo/trtgo/internal/inflight"
+)
+
+// openExecutor opens the engine in dir on the backend that it was built for.
+func openExecutor(ctx context.Context, dir string, o *options) (executor.Executor, Config, error) {
+	c, err := engineconfig.Read(dir)
+	if err != nil {
+		return nil, Config{}, notAnEngine(err)
+	}
+	if backend := c.Backend(); backend != engineconfig.BackendCPU {
+		return nil, Config{}, fmt.Errorf("%s: built for %s: %w; build it again with --backend cpu", dir, backend, ErrNoBackend)
+	}
+	batch := c.Build.MaxBatchSize
+	if o.maxBatchSize > 0 {
+		batch = min(batch, o.maxBatchSize)
+	}
+	runner, err := cpu.Open(ctx, filepath.Join(dir, engineconfig.EngineName(0)), cpu.Options{
+		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
+		MaxBatchSize: batch, MaxNumTokens: c.Build.MaxNumTokens, MaxSeqLen: c.Build.MaxSeqLen,
+	})
+	if err != nil {
+		return nil, Config{}, notAnEngine(err)
+	}
+	x, err := inflight.New(runner, inflight.Options{MaxInputLen: c.Build.MaxInputLen})
+	if err != nil {
+		return nil, Config{}, errors.Join(err, runner.Close())
+	}
+	limits := runner.Limits()
+	return x, Config{
+		Architecture: c.Pretrained.Architecture, Dtype: c.Trtgo.WeightDtype, Backend: c.Backend(),
+		Precision: runner.Describe().Precision, VocabSize: limits.VocabSize, MaxBatchSize: limits.MaxBatchSize,
+		MaxInputLen: min(c.Build.MaxInputLen, limits.MaxSeqLen-1), MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
+		KVCacheTokens: limits.NumBlocks * limits.BlockSize,
+	}, nil
+}
+
+// notAnEngine marks errors about what is in the directory's files.
+func notAnEngine(err error) error {
+	for _, about := range []error{engineconfig.ErrInvalid, cpuengine.ErrFormat, cpuengine.ErrVersion, cpuengine.ErrProgram} {
+		if errors.Is(err, about) {
+			return fmt.Errorf("%w: %w", ErrNotAnEngine, err)
+		}
+	}
+	return err
+}

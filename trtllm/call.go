@@ -1,0 +1,90 @@
+package trtllm
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/trtgo/trtgo/internal/executor"
+)
+
+// call is one request on its way: a queue that the pump fills and one goroutine
+// empties.
+type call struct {
+	engine *Engine
+	id     uint64
+
+	mu    sync.Mutex
+	queue []executor.Response
+	ready chan struct{} // holds a token while the queue may have something
+}
+
+func (c *call) push(r executor.Response) {
+	c.mu.Lock()
+	c.queue = append(c.queue, r)
+	c.mu.Unlock()
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+}
+
+// pop takes everything that is there.
+func (c *call) pop() []executor.Response {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	queue := c.queue
+	c.queue = nil
+	return queue
+}
+
+// next waits for responses. When ctx ends it cancels the request and goes on
+// waiting: the executor answers after the running step, with what there is.
+func (c *call) next(ctx context.Context) ([]executor.Response, error) {
+	ended, done := c.engine.ended, ctx.Done()
+	for {
+		if responses := c.pop(); len(responses) > 0 {
+			return responses, nil
+		}
+		if ended == nil {
+			return nil, c.engine.endedErr
+		}
+		select {
+		case <-c.ready:
+		case <-done:
+			c.engine.executor.Cancel(c.id)
+			done = nil
+		case <-ended:
+			ended = nil // what came just before is in the queue
+		}
+	}
+}
+
+// drain cancels the request and waits for its end.
+func (c *call) drain() {
+	c.engine.executor.Cancel(c.id)
+	for {
+		responses, err := c.next(context.Background())
+		if err != nil {
+			return
+		}
+		for i := range responses {
+			if responses[i].Final {
+				return
+			}
+		}
+	}
+}
+
+// cancelled is the error of a request that was cancelled: by its context, or by
+// the engine's Close.
+func cancelled(ctx context.Context) error {
+	err := ctx.Err()
+	if err == nil {
+		return ErrClosed
+	}
+	if cause := context.Cause(ctx); cause != err { //nolint:errorlint // the very same error
+		return fmt.Errorf("generation cancelled: %w: %w", err, cause)
+	}
+	return fmt.Errorf("generation cancelled: %w", err)
+}
