@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/trtgo/trtgo/csrc/cpu"
@@ -48,7 +49,7 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 
 // notAnEngine marks errors about what is in the directory's files.
 func notAnEngine(err error) error {
-	for _, about := range []error{engineconfig.ErrInvalid, cpuengine.ErrFormat, cpuengine.ErrVersion, cpuengine.ErrProgram} {
+	for _, about := range []error{fs.ErrNotExist, engineconfig.ErrInvalid, cpuengine.ErrFormat, cpuengine.ErrVersion, cpuengine.ErrProgram} {
 		if errors.Is(err, about) {
 			return fmt.Errorf("%w: %w", ErrNotAnEngine, err)
 		}
