@@ -1,7 +1,5 @@
 package tokenizer
 
-import "unicode/utf8"
-
 // Byte-level vocabularies spell each of the 256 bytes as one printable character (GPT-2's
 // bytes_to_unicode): a byte that prints stands for itself, the other 68 become U+0100 and up.
 var (
@@ -34,13 +32,4 @@ func byteLevelDecode(token string) (raw string, ok bool) {
 		buf = append(buf, b)
 	}
 	return string(buf), true
-}
-
-// byteLevelEncode spells raw bytes as a token of a byte-level vocabulary.
-func byteLevelEncode(raw string) string {
-	buf := make([]byte, 0, 2*len(raw))
-	for i := range len(raw) {
-		buf = utf8.AppendRune(buf, byteRune[raw[i]])
-	}
-	return string(buf)
 }
