@@ -147,7 +147,7 @@ func TestTruncatedAndLyingModels(t *testing.T) {
 	require.NoError(t, err)
 	whole, err := parseSentencePiece(data, nil, false)
 	require.NoError(t, err)
-	for n := range len(data) {
+	for n := range data {
 		// A cut between two fields can be a whole, smaller model; no cut may panic.
 		if tok, err := parseSentencePiece(data[:n], nil, false); err == nil {
 			require.LessOrEqual(t, tok.VocabSize(), whole.VocabSize())

@@ -186,7 +186,7 @@ func (c *chatTemplates) pick(name string, tools bool) (*chatTemplate, error) {
 }
 
 // maxTemplate bounds a template's source; the longest known has 30 kB.
-const maxTemplate = 1 << 20
+const maxTemplate = 1 << 18
 
 // readChatTemplates collects the templates of a directory. A chat_template.jinja goes before the one in
 // tokenizer_config.json, as in transformers.

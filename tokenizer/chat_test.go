@@ -120,7 +120,10 @@ func TestChatErrors(t *testing.T) {
 		`{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}`:        "200 deep",
 		`{{ ` + strings.Repeat("(", 500) + strings.Repeat(")", 500): "brackets",
 		`{% for i in range(1000000000) %}x{% endfor %}`:             "100000",
-		strings.Repeat("x", 1<<20+1):                                "1048576",
+		strings.Repeat("x", 1<<18+1):                                "262144",
+		`{% set l = [] %}{{ l.append(1) }}`:                         "not callable",
+		`{% set ns = namespace(l=[]) %}{% for i in range(300) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l | tojson }}`:       "200 deep",
+		`{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}`: "longer than",
 	} {
 		_, err := withTemplate(t, source).ApplyChatTemplate(user, tokenizer.ChatOptions{})
 		require.ErrorIs(t, err, tokenizer.ErrChatTemplate, source[:min(len(source), 80)])
@@ -150,6 +153,14 @@ func TestMessagesAndVariables(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `{"role": "assistant", "content": "", "tool_calls": [{"z": 1, "a": {"y": 2.0, "b": 12345678901234567}}]}`+
 		`{"role": "tool", "content": "4", "name": "f", "tool_call_id": "c1"}[{"b": 1, "a": 2}]plain`, got)
+}
+
+// TestTemplatesThatGrow: what a value prints is bounded even where the value is not.
+func TestTemplatesThatGrow(t *testing.T) {
+	tok := withTemplate(t, `{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}`)
+	s, err := tok.ApplyChatTemplate(nil, tokenizer.ChatOptions{})
+	require.NoError(t, err)
+	require.Less(t, len(s), 20<<20)
 }
 
 func TestTemplateSources(t *testing.T) {

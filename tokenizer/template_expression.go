@@ -31,6 +31,8 @@ func (w *expressionWriter) expression() string {
 			switch {
 			case pipe && ownFilters[t.text] != nil:
 				sum.write(filterName(t.text))
+			case dot && unsafeMethods[t.text] && w.calls(w.pos):
+				sum.write("trtgo_unsafe_" + t.text)
 			case lowWords[t.text] && !is && !pipe && !dot:
 				sum.flush(&out)
 				out.WriteString(t.text)
@@ -94,9 +96,46 @@ func (w *expressionWriter) loop() string {
 	part := func(tokens []templateToken) string { return (&expressionWriter{tokens: tokens}).expression() }
 	rest := ""
 	if end < len(all) {
-		rest = all[end].text + part(all[end+1:])
+		rest = all[end].text + part(pairNames(all[:start], all[end+1:]))
 	}
 	return part(all[:start]) + iterCall + "(" + part(all[start:end]) + ") " + rest
+}
+
+// pairNames makes the condition of "for k, v in items if condition" right: while the engine evaluates
+// it, v is the whole pair and k is not set.
+func pairNames(target, condition []templateToken) []templateToken {
+	var names []string
+	for _, t := range target {
+		if t.kind == 'w' && t.text != "in" {
+			names = append(names, t.text)
+		}
+	}
+	if len(names) != 2 {
+		return condition
+	}
+	out := append([]templateToken(nil), condition...)
+	for i, t := range out {
+		if t.kind != 'w' || i > 0 && out[i-1].kind == '.' {
+			continue
+		}
+		switch t.text {
+		case names[0]:
+			out[i].text = names[1] + "[0]"
+		case names[1]:
+			out[i].text = names[1] + "[1]"
+		}
+	}
+	return out
+}
+
+// unsafeMethods change a list or an object. transformers' sandbox refuses them when they are called; under
+// another name the engine does too.
+var unsafeMethods = map[string]bool{"append": true, "insert": true, "pop": true, "update": true, "extend": true,
+	"clear": true, "remove": true, "reverse": true, "setdefault": true, "popitem": true, "sort": true}
+
+// calls reports whether the token behind i opens an argument list.
+func (w *expressionWriter) calls(i int) bool {
+	return i+1 < len(w.tokens) && w.tokens[i+1].kind == '('
 }
 
 // additive collects a sum: operands of + and -, each of them operands of ~.

@@ -108,10 +108,13 @@ func pythonString(v jinja.Value) string {
 	return b.String()
 }
 
+// maxPrinted bounds what one value prints: a list can hold itself, or another one many times.
+const maxPrinted = 16 << 20
+
 // pythonRepr writes repr(v).
 func pythonRepr(b *strings.Builder, v jinja.Value, depth int) {
 	switch {
-	case depth > maxJSONDepth:
+	case depth > maxJSONDepth || b.Len() > maxPrinted:
 		b.WriteString("...")
 	case v.IsString():
 		quoteRepr(b, v.AsString())

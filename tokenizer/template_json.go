@@ -140,6 +140,9 @@ func (d *dumper) value(v jinja.Value, depth int) error {
 	if depth > maxJSONDepth {
 		return fmt.Errorf("tojson: nested more than %d deep", maxJSONDepth)
 	}
+	if d.out.Len() > maxPrinted {
+		return fmt.Errorf("tojson: longer than %d bytes", maxPrinted)
+	}
 	switch {
 	case v.IsNone():
 		d.out.WriteString("null")
