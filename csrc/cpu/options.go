@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"slices"
 
@@ -20,12 +21,15 @@ type Options struct {
 	// environment's TRTGO_CPU_ISA says, else the fastest.
 	ISA string
 	// MaxBatchSize, MaxNumTokens and MaxSeqLen bound a step and a sequence; 0 is
-	// 8 sequences, 2048 tokens, and the model's max_position_embeddings. They are
-	// lowered to what memory allows.
+	// 8 sequences, 2048 tokens, and the model's max_position_embeddings, which
+	// MaxSeqLen cannot exceed. Limits tells a smaller MaxSeqLen when the KV cache
+	// cannot hold one sequence of that length.
 	MaxBatchSize, MaxNumTokens, MaxSeqLen int
-	// KVCacheTokens is how many tokens the KV cache holds. 0 is what the limits
-	// need, at most half of the memory that is available.
-	KVCacheTokens int64
+	// KVCacheTokens is how many tokens the KV cache holds, KVCacheBytes how large
+	// it is; of both the smaller counts. 0 is what the limits need, at most half of
+	// the memory that is available beside the weights. The memory is used as the
+	// cache fills.
+	KVCacheTokens, KVCacheBytes int64
 	// Load is "mmap" (default) or "copy", which also checks the weights' checksums.
 	Load string
 }
@@ -34,6 +38,11 @@ const (
 	defaultMaxBatchSize = 8
 	defaultMaxNumTokens = 2048
 	blockSize           = 32 // TRTGO_CPU_BLOCK_SIZE
+
+	maxThreads   = 1024
+	maxStepSize  = 1 << 24 // tokens or sequences in a step
+	maxPositions = 1 << 24 // a position is exact in float32
+	maxKVBlocks  = 1 << 24
 )
 
 // complete checks the options and fills what is 0.
@@ -54,14 +63,18 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 		}
 	}
 	for _, limit := range []struct {
-		name  string
-		value int64
+		name      string
+		value, to int64
 	}{
-		{"threads", int64(o.Threads)}, {"max_batch_size", int64(o.MaxBatchSize)}, {"max_num_tokens", int64(o.MaxNumTokens)},
-		{"max_seq_len", int64(o.MaxSeqLen)}, {"KV cache tokens", o.KVCacheTokens},
+		{"threads", int64(o.Threads), maxThreads},
+		{"max_batch_size", int64(o.MaxBatchSize), maxStepSize},
+		{"max_num_tokens", int64(o.MaxNumTokens), maxStepSize},
+		{"max_seq_len", int64(o.MaxSeqLen), math.MaxInt32},
+		{"KV cache tokens", o.KVCacheTokens, math.MaxInt64},
+		{"KV cache bytes", o.KVCacheBytes, math.MaxInt64},
 	} {
-		if limit.value < 0 {
-			return o, fmt.Errorf("%s is %d, must not be negative", limit.name, limit.value)
+		if limit.value < 0 || limit.value > limit.to {
+			return o, fmt.Errorf("%s is %d, want 0 (the default) to %d", limit.name, limit.value, limit.to)
 		}
 	}
 	if o.Precision == "" {
@@ -79,27 +92,37 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 	if o.MaxSeqLen == 0 || o.MaxSeqLen > p.MaxPositionEmbeddings {
 		o.MaxSeqLen = p.MaxPositionEmbeddings
 	}
+	o.MaxSeqLen = min(o.MaxSeqLen, maxPositions)
 	if o.Threads == 0 {
-		o.Threads = availableCPUs()
+		o.Threads = min(availableCPUs(), maxThreads)
 	}
 	return o, nil
 }
 
-// cacheBlocks gives the number of KV blocks: what the limits can use, what was
-// asked for, or what memory allows, whichever is least; never fewer than one
-// sequence needs unless fewer were asked for.
+// cacheBlocks gives the number of KV blocks: what was asked for, or what the
+// limits can use and half of the available memory (0 is unknown) allows.
 func (o Options) cacheBlocks(bytesPerBlock, available int64) (int, error) {
 	perSequence := int64(o.MaxSeqLen+blockSize-1) / blockSize
-	blocks := perSequence * int64(o.MaxBatchSize)
+	blocks := perSequence * int64(o.MaxBatchSize) // under 2^19 times 2^24
+	if available > 0 {
+		blocks = min(blocks, max(available/2/bytesPerBlock, 1))
+	}
+	if o.KVCacheTokens > 0 || o.KVCacheBytes > 0 {
+		blocks = math.MaxInt64
+	}
 	if o.KVCacheTokens > 0 {
-		blocks = (o.KVCacheTokens + blockSize - 1) / blockSize
-	} else if available > 0 && blocks*bytesPerBlock > available/2 {
-		blocks = max(available/2/bytesPerBlock, 1)
+		blocks = (o.KVCacheTokens-1)/blockSize + 1
 	}
-	if blocks > 1<<30 {
-		return 0, fmt.Errorf("a KV cache of %d tokens is too large; ask for less with max_tokens_in_paged_kv_cache", blocks*blockSize)
+	if o.KVCacheBytes > 0 {
+		blocks = min(blocks, o.KVCacheBytes/bytesPerBlock)
 	}
-	return int(blocks), nil
+	switch {
+	case blocks < 1:
+		return 0, fmt.Errorf("a KV cache of %d bytes holds no block: one of %d tokens has %d bytes", o.KVCacheBytes, blockSize, bytesPerBlock)
+	case blocks > math.MaxInt64/4/bytesPerBlock:
+		return 0, fmt.Errorf("a KV cache of %d tokens is too large: %d bytes for each %d of them; ask for fewer", o.KVCacheTokens, bytesPerBlock, blockSize)
+	}
+	return int(min(blocks, maxKVBlocks)), nil
 }
 
 // kvBytesPerBlock is the size of a KV block of the program in all layers.
