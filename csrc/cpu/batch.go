@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
@@ -49,7 +50,7 @@ func (b *batch) fill(sequences []executor.Sequence, out *executor.StepResult, nu
 		}
 	}
 	if observed {
-		b.observations = append(b.observations, make([]C.trtgo_cpu_observation, numOps)...)
+		b.observations = grow(b.observations, numOps)
 	}
 	b.fillLogits(sequences, out, vocabSize)
 	b.pin()
@@ -72,15 +73,16 @@ func (b *batch) addRow(r *executor.LogitsRow, firstToken int) {
 		}
 		b.edits = append(b.edits, C.trtgo_cpu_edit{token: C.int32_t(e.Token), penalty: C.float(penalty), bias: C.float(e.Bias)})
 	}
-	for range r.Candidates {
-		b.candidates = append(b.candidates, C.trtgo_cpu_candidate{})
-	}
+	n := len(b.candidates)
+	b.candidates = slices.Grow(b.candidates, r.Candidates)[:n+r.Candidates]
 }
 
 // fillLogits sizes out for the rows; full rows are written into it by C.
 func (b *batch) fillLogits(sequences []executor.Sequence, out *executor.StepResult, vocabSize int) {
-	for len(out.Rows) < len(b.rows) {
-		out.Rows = append(out.Rows[:len(out.Rows):cap(out.Rows)], executor.RowResult{})
+	// Rows between length and capacity keep the slices of a larger step before.
+	out.Rows = out.Rows[:cap(out.Rows)]
+	if more := len(b.rows) - len(out.Rows); more > 0 {
+		out.Rows = slices.Grow(out.Rows, more)
 	}
 	out.Rows = out.Rows[:len(b.rows)]
 	n := 0

@@ -7,8 +7,13 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
+// minTemperature is small enough for any use, and large enough that a logit
+// divided by it is no infinity.
+const minTemperature = 1e-30
+
 // checkBatch refuses what does not fit the limits, because C++ trusts a batch.
-func checkBatch(l *executor.Limits, sequences []executor.Sequence) error {
+// written is a word of zeros for each KV block; it is zeros again afterwards.
+func checkBatch(l *executor.Limits, sequences []executor.Sequence, written []uint32) error {
 	if len(sequences) == 0 {
 		return fmt.Errorf("%w: the step has no sequence", executor.ErrInvalidRequest)
 	}
@@ -25,7 +30,30 @@ func checkBatch(l *executor.Limits, sequences []executor.Sequence) error {
 	if tokens > l.MaxNumTokens {
 		return fmt.Errorf("%w: %d tokens in a step, max_num_tokens is %d", executor.ErrInvalidRequest, tokens, l.MaxNumTokens)
 	}
-	return nil
+	return checkWrites(sequences, written)
+}
+
+// checkWrites refuses a batch that writes one token of a KV block twice: threads
+// would race, and one sequence would read the other's. Blocks that are only read
+// may be shared. written holds a bit for each token of a block.
+func checkWrites(sequences []executor.Sequence, written []uint32) error {
+	var err error
+	for i := range sequences {
+		for _, p := range sequences[i].Positions {
+			word, bit := &written[sequences[i].BlockTable[p/blockSize]], uint32(1)<<(p%blockSize)
+			if *word&bit != 0 && err == nil {
+				err = fmt.Errorf("%w: sequence %d writes position %d to KV block %d, where the step writes another token",
+					executor.ErrInvalidRequest, i, p, sequences[i].BlockTable[p/blockSize])
+			}
+			*word |= bit
+		}
+	}
+	for i := range sequences {
+		for _, p := range sequences[i].Positions {
+			written[sequences[i].BlockTable[p/blockSize]] = 0
+		}
+	}
+	return err
 }
 
 func checkSequence(l *executor.Limits, s *executor.Sequence) error {
@@ -67,12 +95,18 @@ func checkRows(l *executor.Limits, s *executor.Sequence) error {
 			return fmt.Errorf("row %d is after token %d of %d", i, r.Index, len(s.Tokens))
 		case r.Candidates < 0 || r.Candidates > l.MaxCandidates:
 			return fmt.Errorf("row %d wants %d candidates, at most %d come back", i, r.Candidates, l.MaxCandidates)
-		case r.Temperature < 0 || math.IsNaN(float64(r.Temperature)) || math.IsInf(float64(r.Temperature), 0):
-			return fmt.Errorf("row %d has temperature %v", i, r.Temperature)
+		case r.Temperature != 0 && !(r.Temperature >= minTemperature && r.Temperature <= math.MaxFloat32):
+			return fmt.Errorf("row %d has temperature %v, want 0 (off) or %v to %v", i, r.Temperature, minTemperature, float32(math.MaxFloat32))
 		}
 		for _, e := range r.Edits {
 			if e.Token < 0 || int(e.Token) >= l.VocabSize {
 				return fmt.Errorf("row %d edits token id %d, outside the vocabulary of %d", i, e.Token, l.VocabSize)
+			}
+			if e.Penalty != 0 && !(e.Penalty > 0 && e.Penalty <= math.MaxFloat32) {
+				return fmt.Errorf("row %d edits token id %d with penalty %v, want a positive number or 0 (off)", i, e.Token, e.Penalty)
+			}
+			if !(e.Bias <= math.MaxFloat32) {
+				return fmt.Errorf("row %d edits token id %d with bias %v, want a number or -Inf", i, e.Token, e.Bias)
 			}
 		}
 	}

@@ -28,6 +28,7 @@ type Runner struct {
 	options  Options
 	observer executor.Observer
 	batch    batch
+	written  []uint32 // for checkBatch
 	isa      string
 }
 
@@ -67,11 +68,15 @@ func Open(ctx context.Context, path string, o Options) (*Runner, error) {
 // newRunner starts a runner over weights, which become its own when it succeeds.
 // The program must have been validated.
 func newRunner(p *cpuengine.Program, sections []cpuengine.Section, w *weights, o Options) (*Runner, error) {
-	blocks, err := o.cacheBlocks(kvBytesPerBlock(p, o.Precision), availableMemory())
+	available := availableMemory()
+	if available > 0 && w.mapped != nil { // pages of the file count as available until they are read
+		available = max(available-w.size, available/8, 1)
+	}
+	blocks, err := o.cacheBlocks(kvBytesPerBlock(p, o.Precision), available)
 	if err != nil {
 		return nil, err
 	}
-	r := &Runner{weights: w, program: p, options: o}
+	r := &Runner{weights: w, program: p, options: o, written: make([]uint32, blocks)}
 	if err := r.open(p, sections, blocks); err != nil {
 		return nil, err
 	}
@@ -141,7 +146,7 @@ func (r *Runner) Step(ctx context.Context, sequences []executor.Sequence, out *e
 	if r.c == nil {
 		return executor.ErrClosed
 	}
-	if err := checkBatch(&r.limits, sequences); err != nil {
+	if err := checkBatch(&r.limits, sequences, r.written); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {

@@ -8,10 +8,10 @@
  *   Fails   By a TRTGO_CPU_… code. With it goes one sentence in `message`, cut to
  *           message_size bytes and ended by a zero; it is untouched on success.
  *           No C++ exception leaves a function.
- *   Trust   Indices, widths and sections of a program are checked by the Go
- *           binding (program.go), tokens, positions and block tables by step.go;
- *           the functions below take them as checked, but for what each one's
- *           Fails names.
+ *   Trust   Indices, widths and sections of a program are checked in Go by
+ *           cpuengine's Program.Validate, tokens, positions, block tables and rows
+ *           by check.go; the functions below take them as checked, but for what
+ *           each one's Fails names.
  */
 #ifndef TRTGO_CPU_H_
 #define TRTGO_CPU_H_
