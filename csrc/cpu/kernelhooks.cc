@@ -45,7 +45,31 @@ __attribute__((target("avx512f"))) float multiply_avx512(int64_t rounds) {
   return _mm512_cvtss_f32(sum[0]);
 }
 
+__attribute__((target("avx2"))) uint64_t sum_avx2(const uint8_t* p, int64_t n) {
+  __m256i sum[8] = {};
+  for (int64_t i = 0; i < n; i += 256) {
+    for (int j = 0; j < 8; j++) {
+      sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
+    }
+  }
+  for (int j = 1; j < 8; j++) sum[0] = _mm256_add_epi64(sum[0], sum[j]);
+  uint64_t words[4];
+  std::memcpy(words, &sum[0], sizeof words);
+  return words[0] + words[1] + words[2] + words[3];
+}
+
 #endif
+
+uint64_t sum_words(const uint8_t* p, int64_t n) {
+  uint64_t sum[8] = {};
+  for (int64_t i = 0; i < n; i += 64) {
+    uint64_t words[8];
+    std::memcpy(words, p + i, sizeof words);
+    for (int j = 0; j < 8; j++) sum[j] += words[j];
+  }
+  for (int j = 1; j < 8; j++) sum[0] += sum[j];
+  return sum[0];
+}
 
 }  // namespace
 
@@ -136,16 +160,11 @@ void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_
 }
 
 uint64_t trtgo_stream_read(const void* p, int64_t n) {
-  constexpr int kWords = 32;
-  uint64_t sum[kWords] = {};
   const uint8_t* from = static_cast<const uint8_t*>(p);
-  for (int64_t i = 0; i < n; i += kWords * 8) {
-    uint64_t words[kWords];
-    std::memcpy(words, from + i, sizeof words);
-    for (int j = 0; j < kWords; j++) sum[j] += words[j];
-  }
-  for (int j = 1; j < kWords; j++) sum[0] += sum[j];
-  return sum[0];
+#if TRTGO_CPU_X86
+  if (kernels_supported(&trtgo::cpu::kAvx2Kernels)) return sum_avx2(from, n);
+#endif
+  return sum_words(from, n);
 }
 
 double trtgo_peak_operations(const char* set, int64_t rounds, float* sink) {

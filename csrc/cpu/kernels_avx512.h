@@ -15,7 +15,7 @@ constexpr int kLanes = 16;
 // Up to 8 rows one panel at a time is as fast and reads a single stream.
 constexpr int kTileRows = 12;
 constexpr int kTilePanels = 2;
-constexpr int kNarrowRows = 8;
+constexpr int kNarrowRows = 2;
 constexpr int kValueVectors = 4;
 
 TRTGO_INLINE Vec zero() { return _mm512_setzero_ps(); }

@@ -18,6 +18,14 @@ namespace {
 // reads long ascending runs.
 constexpr int64_t kChunkBytes = 256 << 10;
 
+// One worker has nobody to share with; its chunks end so that an abort is seen.
+constexpr int64_t kLoneChunkBytes = 4 << 20;
+
+// From this many rows on, a chunk has at least kChunkPanels panels: kernels pack the
+// rows again for each chunk, which must not show beside the multiplications.
+constexpr int kManyRows = 8;
+constexpr int64_t kChunkPanels = 32;
+
 // Columns of one activation chunk.
 constexpr int kActivationColumns = 1024;
 
@@ -36,8 +44,21 @@ void unpack_row(const uint8_t* weight, bool bf16, int64_t id, int width, float* 
   for (int j = 0; j < width; j++) out[j] = p[int64_t{j} * kPanelRows];
 }
 
+// Panels of a linear that a worker takes at once, when its rows are cut into
+// row_chunks. The results do not depend on it.
+int64_t panels_of_chunk(int64_t panels, int64_t panel_bytes, int64_t rows, int64_t row_chunks, int workers) {
+  const int64_t wanted = chunks_of(workers > 1 ? kChunkBytes : kLoneChunkBytes, panel_bytes);
+  const int64_t least = rows >= kManyRows ? kChunkPanels : 1;
+  // A few chunks for each worker, so that all end at about the same time.
+  const int64_t fair = chunks_of(panels * row_chunks, 4 * int64_t{workers});
+  const int64_t taken = std::max(wanted, least);
+  return workers > 1 ? std::min(taken, fair) : std::min(taken, panels);
+}
+
 }  // namespace
 
+// The padding of rows that start a residual stream is cleared: what is added to it
+// later is 0, unless a row held infinities, and those must not outlive their step.
 bool Runner::embedding(const trtgo_cpu_op& op) {
   const trtgo_cpu_section& weight = sections_[static_cast<size_t>(op.weight)];
   const uint8_t* data = section_data(op.weight);
@@ -55,6 +76,7 @@ bool Runner::embedding(const trtgo_cpu_op& op) {
     } else {
       std::memcpy(row, reinterpret_cast<const float*>(data) + id * width, static_cast<size_t>(width) * 4);
     }
+    std::fill(row + width, row + out.ld, 0.0f);
   });
 }
 
@@ -83,10 +105,9 @@ bool Runner::linear(size_t index, int worker, int64_t rows) {
                                     : kernels_->linear_f32_f32;
   const int64_t panels = chunks_of(op.n, kPanelRows);
   const int64_t panel_bytes = int64_t{kPanelRows} * op.k * (bf16_weight ? 2 : 4);
-  const int64_t even = chunks_of(panels, 4 * int64_t{team_.size()});  // some chunks for each worker
-  const int64_t panels_per_chunk = team_.size() == 1 ? panels : std::max(std::min(kChunkBytes / panel_bytes + 1, even), int64_t{1});
-  const int64_t panel_chunks = chunks_of(panels, panels_per_chunk);
   const int64_t row_chunks = chunks_of(rows, kLinearRows);
+  const int64_t panels_per_chunk = panels_of_chunk(panels, panel_bytes, rows, row_chunks, team_.size());
+  const int64_t panel_chunks = chunks_of(panels, panels_per_chunk);
   const std::vector<float>& bias = biases_[index];
   return team_.for_each(panel_chunks * row_chunks, [&](int64_t chunk) {
     // Rows run fastest, so that a panel's weights are read again while they are near.
@@ -182,9 +203,10 @@ bool Runner::activation(const trtgo_cpu_op& op, int64_t rows) {
 bool Runner::select(const trtgo_cpu_op& op, int64_t rows) {
   const Activation& in = buffers_[static_cast<size_t>(op.in)];
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
-  const auto bytes = static_cast<size_t>(buffer_shapes_[static_cast<size_t>(op.in)].width) * (in.bf16 ? 2 : 4);
+  const int width = buffer_shapes_[static_cast<size_t>(op.in)].width;
   return team_.for_each(rows, [&](int64_t r) {
-    std::memcpy(out.row(r), in.row(step_->rows[first_row_ + r].token), bytes);
+    const float* from = in.floats(step_->rows[first_row_ + r].token);
+    std::fill(std::copy(from, from + width, out.floats(r)), out.floats(r) + out.ld, 0.0f);
   });
 }
 

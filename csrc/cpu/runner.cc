@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
+#include <numeric>
 #include <string>
 
 #include "bfloat16.h"
@@ -24,7 +25,8 @@ const Kernels* find_kernels(const char* isa) {
   if (isa == nullptr || *isa == 0) return kernels_best();
   const Kernels* kernels = kernels_by_name(isa);
   if (kernels == nullptr || !kernels_supported(kernels)) {
-    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("this machine cannot run the kernel set ") + isa);
+    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("this machine cannot run the kernel set ") + isa +
+                                             "; leave it unset to get " + kernels_best()->name);
   }
   return kernels;
 }
@@ -33,6 +35,15 @@ int64_t now() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
   return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
+}
+
+// The larger of two magnitudes; NaN is above all.
+float larger(float a, float b) { return a != a || b <= a ? a : b; }
+
+float amax_bf16(const uint16_t* x, int n) {
+  uint16_t largest = 0;  // magnitudes order as their bits do
+  for (int i = 0; i < n; i++) largest = std::max(largest, static_cast<uint16_t>(x[i] & 0x7fff));
+  return from_bf16(largest);
 }
 
 }  // namespace
@@ -51,6 +62,7 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
   map_cache(options.num_blocks);
   map_scratch();
   sequence_of_.resize(static_cast<size_t>(max_num_tokens_));
+  amax_.resize(static_cast<size_t>(team_.size()));
 }
 
 void Runner::copy_program(const trtgo_cpu_program& program) {
@@ -181,7 +193,6 @@ void Runner::plan(const trtgo_cpu_step& step) {
   }
   if (step.observations != nullptr) {
     std::memset(step.observations, 0, ops_.size() * sizeof *step.observations);
-    last_time_ = now();
   }
 }
 
@@ -237,29 +248,32 @@ bool Runner::run(size_t index, int worker, int64_t rows) {
   return done;
 }
 
+// The clock of an operation starts after what is not its own: looking at its
+// input, and for the first one of a group of rows, answering the group before.
 bool Runner::observe_input(size_t index, int worker, int64_t rows) {
   const trtgo_cpu_op& op = ops_[index];
-  if (worker == 0 && op.kind == TRTGO_CPU_LINEAR) {
+  if (op.kind == TRTGO_CPU_LINEAR) {
     const Activation& in = buffers_[static_cast<size_t>(op.in)];
-    float& largest = step_->observations[index].input_amax;
-    for (int64_t r = 0; r < rows; r++) {
-      if (in.bf16) {
-        const auto* x = reinterpret_cast<const uint16_t*>(in.row(r));
-        for (int j = 0; j < op.k; j++) largest = std::max(largest, std::abs(from_bf16(x[j])));
-      } else {
-        largest = std::max(largest, kernels_->amax(in.floats(r), op.k));
-      }
-    }
-    last_time_ = now();  // looking is not the operation's time
+    float& largest = amax_[static_cast<size_t>(worker)];
+    largest = 0;
+    const bool looked = team_.for_each(rows, [&](int64_t r) {
+      const float row = in.bf16 ? amax_bf16(reinterpret_cast<const uint16_t*>(in.row(r)), op.k)
+                                : kernels_->amax(in.floats(r), op.k);
+      largest = larger(largest, row);
+    });
+    if (!looked) return false;
+  }
+  if (worker == 0) {
+    float& all = step_->observations[index].input_amax;
+    if (op.kind == TRTGO_CPU_LINEAR) all = std::accumulate(amax_.begin(), amax_.end(), all, larger);
+    last_time_ = now();
   }
   return team_.for_each(0, [](int64_t) {});
 }
 
 void Runner::observe_time(size_t index, int worker) {
   if (worker != 0) return;
-  const int64_t time = now();
-  step_->observations[index].nanoseconds += time - last_time_;
-  last_time_ = time;
+  step_->observations[index].nanoseconds += now() - last_time_;
 }
 
 bool Runner::answer(int worker, int first_row, int rows) {

@@ -119,7 +119,8 @@ class Runner {
   std::vector<int32_t> sequence_of_;  // of each token
   std::vector<QueryTile> tiles_;
   int first_row_ = 0;      // of the group of rows being computed
-  int64_t last_time_ = 0;  // when the last observed operation ended
+  int64_t last_time_ = 0;  // when the observed operation began
+  std::vector<float> amax_;  // of the observed input, each worker's share
 
   Team team_;  // last: its threads must be gone before anything else
 };
