@@ -87,6 +87,15 @@ func checkSequence(l *executor.Limits, s *executor.Sequence) error {
 	return checkRows(l, s)
 }
 
+// checkCopy refuses a copy of blocks that are not there.
+func checkCopy(l *executor.Limits, src, dst, n int) error {
+	if src < 0 || dst < 0 || n < 0 || src >= l.NumBlocks || dst >= l.NumBlocks || n > l.BlockSize {
+		return fmt.Errorf("%w: copy of %d tokens from KV block %d to %d: there are %d blocks of %d tokens",
+			executor.ErrInvalidRequest, n, src, dst, l.NumBlocks, l.BlockSize)
+	}
+	return nil
+}
+
 func checkRows(l *executor.Limits, s *executor.Sequence) error {
 	for i := range s.Rows {
 		r := &s.Rows[i]

@@ -8,6 +8,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -190,26 +192,57 @@ func compareGreedy(t *testing.T, r *cpu.Runner, golden testmodel.Reference, p in
 	require.GreaterOrEqual(t, compared, testmodel.Steps/2, "prompt %d: too few steps compared", p)
 }
 
-// TestBitsDoNotDependOnTheBatch runs prompts alone, token by token, in chunks and
-// together, on one to three threads and on every kernel set: the bits are equal.
+// TestBitsDoNotDependOnTheBatch runs prompts alone, in chunks and together, on every
+// kernel set that this machine has and on one to three threads: the bits are equal.
 func TestBitsDoNotDependOnTheBatch(t *testing.T) {
+	chunks := map[int][]int{1: {1, 7, 33}, 2: {16}, 3: {2}}
 	for _, name := range []string{"llama-gqa", "nemotron", "mistral-window"} {
-		golden := testmodel.Golden(t, name)
+		prompts := testmodel.Golden(t, name).Prompts
 		engine := buildEngine(t, testmodel.Dir(t, name), "bfloat16")
-		for _, precision := range []string{"exact", "fast"} {
-			t.Run(name+" "+precision, func(t *testing.T) {
-				for threads := 1; threads <= 3; threads++ {
-					r := openRunner(t, engine, cpu.Options{Precision: precision, Threads: threads, MaxBatchSize: 8})
-					alone := make([][][]float32, len(golden.Prompts))
-					for p, prompt := range golden.Prompts {
-						alone[p] = forward(t, r, prompt, len(prompt), 0)
-						for _, n := range []int{1, 2, 7, 16, 33} {
-							require.Equal(t, alone[p], forward(t, r, prompt, n, 3), "prompt %d in steps of %d", p, n)
+		for _, isa := range []string{"scalar", "avx2", "avx512bf16"} {
+			for _, precision := range []string{"exact", "fast"} {
+				t.Run(name+" "+isa+" "+precision, func(t *testing.T) {
+					var alone [][][]float32
+					for threads := 1; threads <= 3; threads++ {
+						r := openKernelSet(t, engine, cpu.Options{ISA: isa, Precision: precision, Threads: threads, MaxBatchSize: 8})
+						for p, prompt := range prompts {
+							if threads == 1 {
+								alone = append(alone, forward(t, r, prompt, len(prompt), 0))
+							}
+							for _, n := range chunks[threads] {
+								requireSame(t, alone[p], forward(t, r, prompt, n, 3), "prompt %d in steps of %d, %d threads", p, n, threads)
+							}
+						}
+						for p, got := range together(t, r, prompts) {
+							requireSame(t, alone[p], got, "prompt %d together, %d threads", p, threads)
 						}
 					}
-					require.Equal(t, alone, together(t, r, golden.Prompts), "%d threads", threads)
-				}
-			})
+				})
+			}
+		}
+	}
+}
+
+// openKernelSet skips the test by name when this machine lacks the kernel set.
+func openKernelSet(t *testing.T, engine string, o cpu.Options) *cpu.Runner {
+	t.Helper()
+	r, err := cpu.Open(t.Context(), engine, o)
+	if err != nil && strings.Contains(err.Error(), "this machine cannot run the kernel set "+o.ISA) {
+		t.Skip(err)
+	}
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, r.Close()) })
+	require.Equal(t, o.ISA, r.Describe().ISA)
+	return r
+}
+
+// requireSame compares bits.
+func requireSame(t *testing.T, want, got [][]float32, format string, args ...any) {
+	t.Helper()
+	require.Len(t, got, len(want))
+	for i := range want {
+		if !slices.EqualFunc(want[i], got[i], func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) }) {
+			require.Failf(t, "bits differ", "row %d of "+format, append([]any{i}, args...)...)
 		}
 	}
 }

@@ -188,6 +188,9 @@ func (r *Runner) CopyBlock(src, dst, n int) error {
 	if r.c == nil {
 		return executor.ErrClosed
 	}
+	if err := checkCopy(&r.limits, src, dst, n); err != nil {
+		return err
+	}
 	var message [256]C.char
 	return failure(C.trtgo_cpu_copy_block(r.c, C.int32_t(src), C.int32_t(dst), C.int32_t(n), &message[0], C.size_t(len(message))), &message)
 }

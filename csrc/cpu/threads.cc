@@ -103,6 +103,7 @@ void Team::stop_workers() {
 }
 
 void Team::work(int worker) {
+  pthread_setname_np(pthread_self(), "trtgo-worker");  // for top and debuggers; refused without harm
   for (uint32_t seen = 0;; seen++) {
     start_.wait(seen);
     if (closing_) return;
