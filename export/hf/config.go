@@ -20,14 +20,15 @@ type family struct {
 	act          string
 	positions    int64
 	window       int64 // sliding_window when the key is absent
+	keyHeads     int64 // num_key_value_heads when the key is absent; 0 for all heads
 }
 
 var llamaEps = []string{"rms_norm_eps", "norm_eps", "layer_norm_eps"}
 
 var supported = map[string]family{
-	"LlamaForCausalLM":    {"LlamaForCausalLM", llamaEps, 1e-6, "silu", 2048, 0},
-	"MistralForCausalLM":  {"MistralForCausalLM", llamaEps, 1e-6, "silu", 4096 * 32, 4096},
-	"NemotronForCausalLM": {"GPTForCausalLM", []string{"norm_eps", "layer_norm_eps", "rms_norm_eps"}, 1e-5, "relu2", 4096, 0},
+	"LlamaForCausalLM":    {"LlamaForCausalLM", llamaEps, 1e-6, "silu", 2048, 0, 0},
+	"MistralForCausalLM":  {"MistralForCausalLM", llamaEps, 1e-6, "silu", 4096 * 32, 4096, 8},
+	"NemotronForCausalLM": {"GPTForCausalLM", []string{"norm_eps", "layer_norm_eps", "rms_norm_eps"}, 1e-5, "relu2", 4096, 0, 0},
 }
 
 // spelled are other names of supported classes, and model types for configs that
@@ -53,6 +54,8 @@ type config struct {
 	tied   bool
 	dtype  string // "" when the config gives none
 	notes  []string
+	// attnBias and mlpBias are the source's, which may differ in the GPT class too.
+	attnBias, mlpBias bool
 }
 
 // fields reads keys of a JSON object; the first error sticks.
@@ -180,6 +183,9 @@ func (c *config) sizes(f *fields, fam family) error {
 		}
 	}
 	c.NumKeyValueHeads = c.NumAttentionHeads
+	if _, given := f.values["num_key_value_heads"]; !given && fam.keyHeads > 0 {
+		c.NumKeyValueHeads = fam.keyHeads
+	}
 	f.integer(&c.NumKeyValueHeads, "num_key_value_heads")
 	if !f.integer(&c.HeadSize, "head_dim", "kv_channels") && c.NumAttentionHeads > 0 {
 		if c.HiddenSize%c.NumAttentionHeads != 0 {
@@ -197,22 +203,16 @@ func (c *config) sizes(f *fields, fam family) error {
 	if c.HiddenAct, ok = activations[act]; !ok {
 		return fmt.Errorf("activation %.100q is %w: %s are", act, checkpoint.ErrUnsupported, strings.Join(slices.Sorted(maps.Keys(activations)), ", "))
 	}
-	f.get(&c.AttnBias, "attention_bias", "bias")
-	f.get(&c.MLPBias, "mlp_bias")
+	f.get(&c.attnBias, "attention_bias", "bias")
+	f.get(&c.mlpBias, "mlp_bias")
+	c.AttnBias, c.MLPBias = c.attnBias, c.mlpBias
 	if c.Family() == checkpoint.GPT { // one switch for both; absent ones are written as zeros
-		c.AttnBias = c.AttnBias || c.MLPBias
+		c.AttnBias = c.attnBias || c.mlpBias
 		c.MLPBias = c.AttnBias
 	}
 	f.get(&c.tied, "tie_word_embeddings")
-	window := fam.window
-	if raw, given := f.values["sliding_window"]; given && fam.window != 0 {
-		window = 0
-		if string(raw) != "null" {
-			f.integer(&window, "sliding_window")
-		}
-	}
-	if window > 0 {
-		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{window}}
+	if err := c.windows(f, fam); err != nil {
+		return err
 	}
 	var dtype string
 	f.get(&dtype, "dtype", "torch_dtype")
@@ -225,13 +225,56 @@ func (c *config) sizes(f *fields, fam family) error {
 	return nil
 }
 
+// windows reads the sliding window. With layer_types transformers takes a mistral
+// for a Ministral, whose full_attention layers see everything.
+func (c *config) windows(f *fields, fam family) error {
+	if fam.window == 0 {
+		return nil
+	}
+	window := fam.window
+	if _, given := f.values["sliding_window"]; given {
+		window = 0 // null is none
+		f.integer(&window, "sliding_window")
+	}
+	var types []string
+	f.get(&types, "layer_types")
+	if window <= 0 || f.err != nil {
+		return nil
+	}
+	if len(types) == 0 {
+		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{window}}
+		return nil
+	}
+	if int64(len(types)) != c.NumHiddenLayers {
+		return fmt.Errorf("%w: layer_types has %d entries for num_hidden_layers %d", checkpoint.ErrInvalid, len(types), c.NumHiddenLayers)
+	}
+	list := make([]int64, len(types))
+	for i, kind := range types {
+		switch kind {
+		case "sliding_attention":
+			list[i] = window
+		case "full_attention":
+			list[i] = max(c.MaxPositionEmbeddings, window)
+		default:
+			return fmt.Errorf("layer_types has %.100q, which is %w: sliding_attention and full_attention are", kind, checkpoint.ErrUnsupported)
+		}
+	}
+	switch first := types[0]; {
+	case slices.ContainsFunc(types, func(t string) bool { return t != first }):
+		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: list}
+	case first == "sliding_attention":
+		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: list[:1]}
+	}
+	return nil
+}
+
 // rotary reads rope_theta and rope_scaling, or rope_parameters, which holds
-// both.
+// both. As in transformers, a rope_scaling that says something wins.
 func (c *config) rotary(f *fields) error {
 	r := &fields{}
-	name := "rope_parameters"
-	if !f.get(&r.values, name) {
-		name = "rope_scaling"
+	name := "rope_scaling"
+	if !f.get(&r.values, name) || len(r.values) == 0 {
+		name = "rope_parameters"
 		f.get(&r.values, name)
 	}
 	f.get(&c.RotaryBase, "rope_theta", "rotary_emb_base")

@@ -136,6 +136,15 @@ func TestConfigSpellings(t *testing.T) {
 		{"mistral's default window", map[string]any{"architectures": []string{"MistralForCausalLM"}}, func(c *checkpoint.Config) {
 			c.Architecture, c.RuntimeDefaults = "MistralForCausalLM", &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{4096}}
 		}},
+		{"mistral by layer", map[string]any{"architectures": []string{"MistralForCausalLM"}, "sliding_window": 32, "layer_types": []string{"sliding_attention", "full_attention"}}, func(c *checkpoint.Config) {
+			c.Architecture, c.RuntimeDefaults = "MistralForCausalLM", &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{32, 64}}
+		}},
+		{"mistral, all layers alike", map[string]any{"architectures": []string{"MistralForCausalLM"}, "sliding_window": 32, "layer_types": []string{"sliding_attention", "sliding_attention"}}, func(c *checkpoint.Config) {
+			c.Architecture, c.RuntimeDefaults = "MistralForCausalLM", &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{32}}
+		}},
+		{"mistral, no layer slides", map[string]any{"architectures": []string{"MistralForCausalLM"}, "sliding_window": 32, "layer_types": []string{"full_attention", "full_attention"}}, func(c *checkpoint.Config) { c.Architecture = "MistralForCausalLM" }},
+		{"rope_scaling before rope_parameters", map[string]any{"rope_scaling": typed("type", nil), "rope_parameters": map[string]any{"rope_type": "yarn", "factor": 2}}, scaled},
+		{"empty rope_scaling", map[string]any{"rope_scaling": map[string]any{}, "rope_parameters": typed("rope_type", nil)}, scaled},
 		{"a llama has no window", map[string]any{"sliding_window": 32}, func(c *checkpoint.Config) {}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -194,6 +203,32 @@ func TestNemotron(t *testing.T) {
 	tensor, err = m.Tensor("transformer.layers.1.attention.dense.bias", []int64{12})
 	require.NoError(t, err)
 	require.NotNil(t, tensor.Rows)
+	// But those that config.json promises have to be there.
+	_, err = open(t, nemotron(map[string]any{"attention_bias": true, "mlp_bias": true}), all, "BF16")
+	require.ErrorContains(t, err, "missing tensors: model.layers.0.mlp.down_proj.bias")
+	delete(all, "model.layers.0.self_attn.q_proj.bias")
+	_, err = open(t, nemotron(map[string]any{"attention_bias": true}), all, "BF16")
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+	require.ErrorContains(t, err, "missing tensors: model.layers.0.self_attn.q_proj.bias")
+}
+
+// A config of MistralForCausalLM without num_key_value_heads means eight, as in
+// transformers; null means all heads.
+func TestMistralsKeyHeads(t *testing.T) {
+	for heads, edits := range map[int64]map[string]any{
+		8:  {"num_key_value_heads": nil},
+		16: {"num_key_value_heads": json.RawMessage("null")},
+	} {
+		edits["architectures"], edits["num_attention_heads"] = []string{"MistralForCausalLM"}, 16
+		all := shapes(true, 6)
+		for _, l := range []string{"model.layers.0.", "model.layers.1."} {
+			all[l+"self_attn.q_proj.weight"], all[l+"self_attn.o_proj.weight"] = []int64{96, 12}, []int64{12, 96}
+			all[l+"self_attn.k_proj.weight"], all[l+"self_attn.v_proj.weight"] = []int64{heads * 6, 12}, []int64{heads * 6, 12}
+		}
+		m, err := open(t, config(edits), all, "BF16")
+		require.NoError(t, err)
+		require.Equal(t, heads, m.Config().NumKeyValueHeads)
+	}
 }
 
 // The sum 1+w is made in float32 and left for the target to round, once: 1 plus
@@ -262,6 +297,8 @@ func TestRefused(t *testing.T) {
 		{"layers missing", map[string]any{"num_hidden_layers": 3}, checkpoint.ErrInvalid, "missing tensors: model.layers.2.input_layernorm.weight"},
 		{"layers left over", map[string]any{"num_hidden_layers": 1}, checkpoint.ErrInvalid, "model.layers.1.input_layernorm.weight, "},
 		{"bias missing", map[string]any{"mlp_bias": true}, checkpoint.ErrInvalid, "missing tensors: model.layers.0.mlp.down_proj.bias"},
+		{"layer types", map[string]any{"architectures": []string{"MistralForCausalLM"}, "layer_types": []string{"chunked_attention", "full_attention"}}, checkpoint.ErrUnsupported, `"chunked_attention"`},
+		{"too few layer types", map[string]any{"architectures": []string{"MistralForCausalLM"}, "layer_types": []string{"full_attention"}}, checkpoint.ErrInvalid, "layer_types has 1 entries for num_hidden_layers 2"},
 		{"infinite base", map[string]any{"rope_theta": 1}, checkpoint.ErrInvalid, "rotary_base 1"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -305,6 +342,7 @@ func TestHeads(t *testing.T) {
 	m, err = open(t, tied, shapes(true, 6), "BF16") // a stored head of a tied model does not count
 	require.NoError(t, err)
 	require.Equal(t, "model.embed_tokens.weight", origin(m))
+	require.Contains(t, m.Notes()[0], "lm_head.weight is not used")
 
 	headless := shapes(true, 6)
 	delete(headless, "lm_head.weight")

@@ -63,8 +63,11 @@ func openUnchecked(dir string) (*Model, error) {
 	}
 	m := &Model{dir: dir, config: config, weights: weights, notes: config.notes}
 	m.chooseDtype()
-	if _, there := weights.Tensor(headName); !there && !config.tied {
+	switch _, there := weights.Tensor(headName); {
+	case !there && !config.tied:
 		m.notes = append(m.notes, "there is no lm_head.weight, though config.json does not tie it: the embedding is used")
+	case there && config.tied:
+		m.notes = append(m.notes, "lm_head.weight is not used: config.json ties the head to the embedding")
 	}
 	if err := config.Validate(); err != nil {
 		m.Close()
@@ -205,9 +208,13 @@ func (m *Model) origin(name string) string {
 	return "model.layers." + layer + "." + theirs + kind
 }
 
-// mayLack tells of biases that the GPT class wants and the model may not have.
+// mayLack tells of biases that the GPT class wants and this model does not have:
+// it has one switch for those of attention and MLP, transformers has two.
 func (m *Model) mayLack(name string) bool {
-	return m.config.Family() == checkpoint.GPT && strings.HasSuffix(name, ".bias") && !strings.Contains(name, "layernorm") && !strings.Contains(name, "ln_f")
+	if m.config.Family() != checkpoint.GPT || !strings.HasSuffix(name, ".bias") {
+		return false
+	}
+	return strings.Contains(name, ".attention.") && !m.config.attnBias || strings.Contains(name, ".mlp.") && !m.config.mlpBias
 }
 
 // Format implements [source.Model].
@@ -230,10 +237,10 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		return source.Tensor{}, fmt.Errorf("%w: missing tensor %s", checkpoint.ErrInvalid, origin)
 	}
 	if err := source.CheckShape(origin, t.Shape, shape); err != nil {
-		return source.Tensor{}, fmt.Errorf("%s: %w", t.File(), err)
+		return source.Tensor{}, fmt.Errorf("%s: %w", filepath.Base(t.File()), err)
 	}
 	if floatformat.Size(t.Dtype) == 0 {
-		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File(), origin, t.Dtype, checkpoint.ErrUnsupported)
+		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", filepath.Base(t.File()), origin, t.Dtype, checkpoint.ErrUnsupported)
 	}
 	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: rows{t}}
 	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
