@@ -37,6 +37,7 @@ var others = map[uint32]string{
 	6: "Q5_0", 7: "Q5_1", 9: "Q8_1", 10: "Q2_K", 11: "Q3_K", 12: "Q4_K", 13: "Q5_K", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS",
 	18: "IQ3_XXS", 19: "IQ1_S", 20: "IQ4_NL", 21: "IQ3_S", 22: "IQ2_S", 23: "IQ4_XS", 24: "I8", 25: "I16", 26: "I32",
 	27: "I64", 28: "F64", 29: "IQ1_M", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4",
+	40: "NVFP4", 41: "Q1_0",
 }
 
 // kindName gives a type's name.
@@ -47,7 +48,7 @@ func kindName(kind uint32) string {
 	if name, ok := others[kind]; ok {
 		return name
 	}
-	return "type " + strconv.Itoa(int(kind))
+	return "unknown (" + strconv.FormatUint(uint64(kind), 10) + ")"
 }
 
 // kindOf finds a type that can be read, or refuses it by name.

@@ -185,9 +185,13 @@ func (f *file) place(header, size int64) error {
 	align := int64(defaultAligned)
 	if v, ok := f.metadata["general.alignment"]; ok {
 		n, ok := v.(uint32)
-		if align = int64(n); !ok || n == 0 || n > maxAlignment || n%8 != 0 {
-			return fmt.Errorf("%w: general.alignment is %v", checkpoint.ErrInvalid, v)
+		if !ok {
+			return fmt.Errorf("%w: general.alignment is not a whole number of 32 bits", checkpoint.ErrInvalid)
 		}
+		if n == 0 || n > maxAlignment || n&(n-1) != 0 {
+			return fmt.Errorf("%w: general.alignment is %d, not a power of two up to %d", checkpoint.ErrInvalid, n, maxAlignment)
+		}
+		align = int64(n)
 	}
 	base := (header + align - 1) / align * align
 	for i := range f.tensors {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -203,6 +204,22 @@ func TestRopeScaling(t *testing.T) {
 	m, err := open(plain)
 	require.NoError(t, err)
 	require.Nil(t, m.Config().RotaryScaling)
+
+	plain, _ = tinyLlama() // a factor of 0 is none
+	plain.set("llama.rope.scaling.factor", float32(0))
+	m, err = open(plain)
+	require.NoError(t, err)
+	require.Nil(t, m.Config().RotaryScaling)
+}
+
+func TestAlignment(t *testing.T) {
+	for _, alignment := range []uint32{1, 8, 4096} {
+		w, _ := tinyLlama()
+		w.set("general.alignment", alignment)
+		w.align = int(alignment)
+		_, err := open(w)
+		require.NoError(t, err, alignment)
+	}
 }
 
 func TestRefused(t *testing.T) {
@@ -216,7 +233,8 @@ func TestRefused(t *testing.T) {
 		{"split", func(w *fileWriter) { w.set("split.count", uint16(3)) }, checkpoint.ErrUnsupported, "llama-gguf-split --merge"},
 		{"experts", func(w *fileWriter) { w.set("llama.expert_count", uint32(8)) }, checkpoint.ErrUnsupported, "experts"},
 		{"quantised", func(w *fileWriter) { w.find("blk.1.ffn_up.weight").kind = 12 }, checkpoint.ErrUnsupported, "tensor blk.1.ffn_up.weight: type Q4_K is not supported: BF16, F16, F32, Q4_0, Q4_1, Q6_K, Q8_0 are"},
-		{"unknown type", func(w *fileWriter) { w.find("blk.1.ffn_up.weight").kind = 99 }, checkpoint.ErrUnsupported, "type 99"},
+		{"unknown type", func(w *fileWriter) { w.find("blk.1.ffn_up.weight").kind = 99 }, checkpoint.ErrUnsupported, "tensor blk.1.ffn_up.weight: type unknown (99) is not supported"},
+		{"unknown type", func(w *fileWriter) { w.find("blk.1.ffn_up.weight").kind = 40 }, checkpoint.ErrUnsupported, "type NVFP4"},
 		{"yarn", func(w *fileWriter) { w.set("llama.rope.scaling.type", "yarn") }, checkpoint.ErrUnsupported, "yarn"},
 		{"linear without factor", func(w *fileWriter) { w.set("llama.rope.scaling.type", "linear") }, checkpoint.ErrInvalid, "factor"},
 		{"partial rotary", func(w *fileWriter) { w.set("llama.rope.dimension_count", uint32(4)) }, checkpoint.ErrUnsupported, "dimension_count 4"},
@@ -241,6 +259,7 @@ func TestRefused(t *testing.T) {
 		{"beyond the end", func(w *fileWriter) { w.tensors[len(w.tensors)-1].shape = []int64{1 << 20, 12} }, checkpoint.ErrInvalid, "beyond the end"},
 		{"half a block", func(w *fileWriter) { w.tensors[0].kind = 8 }, checkpoint.ErrInvalid, "blocks of 32"},
 		{"alignment", func(w *fileWriter) { w.set("general.alignment", uint32(0)) }, checkpoint.ErrInvalid, "alignment"},
+		{"alignment", func(w *fileWriter) { w.set("general.alignment", uint32(24)) }, checkpoint.ErrInvalid, "general.alignment is 24, not a power of two"},
 		{"alignment", func(w *fileWriter) { w.set("general.alignment", "32") }, checkpoint.ErrInvalid, "alignment"},
 		{"off the alignment", func(w *fileWriter) { w.set("general.alignment", uint32(64)) }, checkpoint.ErrInvalid, "multiple of the alignment"},
 		{"version", func(w *fileWriter) { w.version = 4 }, checkpoint.ErrUnsupported, "version 4"},
@@ -252,7 +271,7 @@ func TestRefused(t *testing.T) {
 			_, err := open(w)
 			require.ErrorIs(t, err, test.is)
 			require.ErrorContains(t, err, test.message)
-			require.ErrorContains(t, err, "x.gguf: ")
+			require.Equal(t, 1, strings.Count(err.Error(), "x.gguf: "), err)
 		})
 	}
 }

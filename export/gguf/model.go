@@ -193,6 +193,7 @@ func (m *Model) rotary() error {
 	if !scaled {
 		factor, scaled = number(m.file.metadata, "llama.rope.scale_linear")
 	}
+	scaled = scaled && factor != 0 // llama.cpp takes 0 for none
 	switch kind := m.text("llama.rope.scaling.type"); kind {
 	case "", "none":
 	case "linear":
@@ -282,14 +283,14 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		if strings.HasSuffix(name, ".bias") { // others of its kind are there
 			return source.Tensor{Origin: origin, Dtype: "F32", Shape: shape}, nil
 		}
-		return source.Tensor{}, fmt.Errorf("%s: %w: missing tensor %s", m.path, checkpoint.ErrInvalid, origin)
+		return source.Tensor{}, fmt.Errorf("%w: missing tensor %s", checkpoint.ErrInvalid, origin)
 	}
 	kind, err := kindOf(t)
 	if err == nil {
 		err = source.CheckShape(origin, t.shape, shape)
 	}
 	if err != nil {
-		return source.Tensor{}, fmt.Errorf("%s: %w", m.path, err)
+		return source.Tensor{}, err
 	}
 	var read source.RowReader = &rows{r: m.r, t: t, kind: kind}
 	if strings.Contains(name, "attention.q.") || strings.Contains(name, "attention.k.") {

@@ -14,6 +14,7 @@ import (
 // fileWriter makes GGUF files for the tests. Metadata keep their order.
 type fileWriter struct {
 	version uint32
+	align   int // 0 for 32
 	keys    []string
 	values  map[string]any
 	tensors []written
@@ -62,6 +63,10 @@ func (w *fileWriter) bytes() []byte {
 		text(key)
 		writeValue(&b, w.values[key], true)
 	}
+	align := w.align
+	if align == 0 {
+		align = 32
+	}
 	offset := uint64(0)
 	for _, t := range w.tensors {
 		text(t.name)
@@ -71,9 +76,9 @@ func (w *fileWriter) bytes() []byte {
 		}
 		put(t.kind)
 		put(offset)
-		offset += uint64(len(t.data)+31) / 32 * 32
+		offset += uint64((len(t.data) + align - 1) / align * align)
 	}
-	pad := func() { b.Write(make([]byte, (32-b.Len()%32)%32)) }
+	pad := func() { b.Write(make([]byte, (align-b.Len()%align)%align)) }
 	pad()
 	for _, t := range w.tensors {
 		b.Write(t.data)

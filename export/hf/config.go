@@ -238,7 +238,7 @@ func (c *config) windows(f *fields, fam family) error {
 	}
 	var types []string
 	f.get(&types, "layer_types")
-	if window <= 0 || f.err != nil {
+	if window <= 0 {
 		return nil
 	}
 	if len(types) == 0 {
