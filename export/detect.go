@@ -13,6 +13,7 @@ import (
 	"github.com/trtgo/trtgo/export/gguf"
 	"github.com/trtgo/trtgo/export/hf"
 	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -103,27 +104,19 @@ func detectDir(dir string) (string, error) {
 
 // configKind looks whose config.json it is: "" means Hugging Face's.
 func configKind(path string) (string, error) {
-	f, err := os.Open(path)
+	text, err := regularfile.Read(path, 16<<20)
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, 16<<20))
-	if err != nil {
-		return "", err
-	}
-	var c struct {
-		Architecture     json.RawMessage `json:"architecture"`
-		PretrainedConfig json.RawMessage `json:"pretrained_config"`
-		Mapping          json.RawMessage `json:"mapping"`
-	}
-	if json.Unmarshal(text, &c) != nil {
-		return "", nil // the Hugging Face reader says what is wrong
-	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(text, &fields) // the Hugging Face reader says what is wrong
 	switch {
-	case c.PretrainedConfig != nil:
+	case fields["pretrained_config"] != nil:
 		return "", fmt.Errorf("%s: %w: this is the config of an engine, which is built from a checkpoint and cannot be exported", path, ErrUnknownFormat)
-	case c.Architecture != nil:
+	case fields["architecture"] != nil:
 		return FormatCheckpoint, nil
 	}
 	return "", nil

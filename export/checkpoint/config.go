@@ -3,12 +3,14 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math"
-	"os"
 	"slices"
 	"strconv"
+
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // Dtypes of a checkpoint, as config.json spells them.
@@ -101,27 +103,23 @@ const maxConfig = 16 << 20
 
 // ReadConfig reads and validates the file at path.
 func ReadConfig(path string) (*Config, error) {
-	f, err := os.Open(path)
+	text, err := readConfig(path)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	stat, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !stat.Mode().IsRegular() || stat.Size() > maxConfig {
-		return nil, fmt.Errorf("%s: %w: not a regular file of at most %d bytes", path, ErrInvalid, maxConfig)
-	}
-	text := make([]byte, stat.Size())
-	if _, err := f.ReadAt(text, 0); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	c, err := ParseConfig(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return c, nil
+}
+
+func readConfig(path string) ([]byte, error) {
+	text, err := regularfile.Read(path, maxConfig)
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return text, err
 }
 
 // ParseConfig reads config.json's text, fills in upstream's defaults and

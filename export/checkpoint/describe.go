@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/trtgo/trtgo/internal/safetensors"
@@ -31,14 +30,7 @@ type StoredTensor struct {
 // Describe fails only when there is no readable config.json.
 func Describe(dir string) (*Description, error) {
 	path := filepath.Join(dir, ConfigName)
-	stat, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !stat.Mode().IsRegular() || stat.Size() > maxConfig {
-		return nil, fmt.Errorf("%s: %w: not a regular file of at most %d bytes", path, ErrInvalid, maxConfig)
-	}
-	text, err := os.ReadFile(path)
+	text, err := readConfig(path)
 	if err != nil {
 		return nil, err
 	}

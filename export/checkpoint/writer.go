@@ -124,7 +124,7 @@ func Replaceable(dir string) error {
 	if err != nil {
 		return err
 	}
-	text, err := os.ReadFile(filepath.Join(dir, ConfigName))
+	text, err := readConfig(filepath.Join(dir, ConfigName))
 	var config struct {
 		Producer Producer `json:"producer"`
 	}

@@ -2,28 +2,19 @@ package gguf
 
 import (
 	"fmt"
-	"os"
 
-	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
 )
 
 // Describe tells what the file holds, even where Open would refuse it. It fails
 // only when the header cannot be read.
 func Describe(path string) (*source.Description, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	stat, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !stat.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: not a regular file", path, checkpoint.ErrInvalid)
-	}
-	parsed, err := parse(f, stat.Size())
+	parsed, err := parse(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}

@@ -1,6 +1,7 @@
 package gguf
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // Format is the name of this source.
@@ -40,24 +42,25 @@ var _ source.Model = (*Model)(nil)
 // Errors name key or tensor and wrap checkpoint.ErrInvalid,
 // checkpoint.ErrUnsupported or the system's error.
 func Open(path string) (*Model, error) {
-	f, err := os.Open(path)
+	f, size, err := openFile(path)
 	if err != nil {
 		return nil, err
 	}
-	stat, err := f.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s: %w: not a regular file", path, checkpoint.ErrInvalid)
-	}
-	var m *Model
-	if err == nil {
-		m, err = New(f, stat.Size(), path)
-	}
+	m, err := New(f, size, path)
 	if err != nil {
 		f.Close()
 		return nil, err
 	}
 	m.closer = f
 	return m, nil
+}
+
+func openFile(path string) (f *os.File, size int64, err error) {
+	f, size, err = regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
+	}
+	return f, size, err
 }
 
 // New reads a file of size bytes from r, which Close does not close; path serves

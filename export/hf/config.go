@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -73,7 +74,7 @@ func (f *fields) get(value any, keys ...string) bool {
 		}
 		if err := json.Unmarshal(raw, value); err != nil {
 			if f.err == nil {
-				f.err = fmt.Errorf("%s: %w", key, err)
+				f.err = fmt.Errorf("%s: %w", key, mistyped(raw, value, err))
 			}
 			return false
 		}
@@ -82,15 +83,35 @@ func (f *fields) get(value any, keys ...string) bool {
 	return false
 }
 
+// mistyped says in JSON's words what is there instead of what is wanted.
+func mistyped(raw json.RawMessage, value any, err error) error {
+	var want string
+	switch value.(type) {
+	case *bool:
+		want = "true or false"
+	case *float64:
+		want = "a number of 64 bits"
+	case *string:
+		want = "a text"
+	case *[]string:
+		want = "a list of texts"
+	case *map[string]json.RawMessage:
+		want = "an object"
+	default:
+		return err
+	}
+	return fmt.Errorf("%.60s is not %s", raw, want)
+}
+
 // integer reads a whole number, which some writers spell 4096.0.
 func (f *fields) integer(value *int64, keys ...string) bool {
 	var number float64
 	if !f.get(&number, keys...) {
 		return false
 	}
-	if number != float64(int64(number)) {
+	if number != math.Trunc(number) || math.Abs(number) > 1<<53 {
 		if f.err == nil {
-			f.err = fmt.Errorf("%s: %g is not a whole number", keys[0], number)
+			f.err = fmt.Errorf("%s: %g is not a whole number up to 2^53", keys[0], number)
 		}
 		return false
 	}

@@ -285,11 +285,15 @@ func TestRefused(t *testing.T) {
 		{"quantised", map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}, checkpoint.ErrUnsupported, "gptq"},
 		{"activation", map[string]any{"hidden_act": "mish"}, checkpoint.ErrUnsupported, `"mish"`},
 		{"missing size", map[string]any{"vocab_size": nil}, checkpoint.ErrInvalid, "vocab_size is missing"},
-		{"size of text", map[string]any{"vocab_size": "11"}, checkpoint.ErrInvalid, "vocab_size"},
+		{"size of text", map[string]any{"vocab_size": "11"}, checkpoint.ErrInvalid, `vocab_size: "11" is not a number`},
+		{"dtype of number", map[string]any{"torch_dtype": 5}, checkpoint.ErrInvalid, "torch_dtype: 5 is not a text"},
+		{"tied by text", map[string]any{"tie_word_embeddings": "yes"}, checkpoint.ErrInvalid, `tie_word_embeddings: "yes" is not true or false`},
+		{"scaling by list", map[string]any{"rope_scaling": []int{1}}, checkpoint.ErrInvalid, "rope_scaling: [1] is not an object"},
+		{"architecture of text", map[string]any{"architectures": "LlamaForCausalLM"}, checkpoint.ErrInvalid, `architectures: "LlamaForCausalLM" is not a list of texts`},
 		{"fraction", map[string]any{"hidden_size": 12.5}, checkpoint.ErrInvalid, "12.5"},
 		{"negative", map[string]any{"num_hidden_layers": -1}, checkpoint.ErrInvalid, "num_hidden_layers is -1"},
 		{"huge", map[string]any{"num_hidden_layers": 1e9}, checkpoint.ErrInvalid, "num_hidden_layers is 1000000000"},
-		{"enormous", map[string]any{"hidden_size": 1e30}, checkpoint.ErrInvalid, "hidden_size"},
+		{"enormous", map[string]any{"hidden_size": 1e30}, checkpoint.ErrInvalid, "hidden_size: 1e+30 is not a whole number up to 2^53"},
 		{"head_dim unknown", map[string]any{"head_dim": nil, "num_attention_heads": 5, "num_key_value_heads": 5}, checkpoint.ErrInvalid, "head_dim is missing and hidden_size 12"},
 		{"odd heads", map[string]any{"num_key_value_heads": 3}, checkpoint.ErrInvalid, "num_attention_heads 4 is no multiple of num_key_value_heads 3"},
 		{"epsilon", map[string]any{"rms_norm_eps": 0}, checkpoint.ErrInvalid, "norm_epsilon 0"},
@@ -355,6 +359,11 @@ func TestHeads(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "model.embed_tokens.weight", origin(m))
 	require.Contains(t, m.Notes()[0], "lm_head.weight")
+
+	delete(headless, "model.embed_tokens.weight") // wanted twice, named once
+	_, err = open(t, tied, headless, "BF16")
+	require.ErrorContains(t, err, ": missing tensors: model.embed_tokens.weight")
+	require.NotContains(t, err.Error(), ",")
 }
 
 func TestBareInfinity(t *testing.T) {
@@ -397,6 +406,19 @@ func TestWeightsThatAreNotThere(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.safetensors"), []byte("version https://git-lfs.github.com/spec/v1\n"), 0o644))
 	_, err = hf.Open(dir)
 	require.ErrorIs(t, err, safetensors.ErrPointer)
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+
+	require.NoError(t, os.Truncate(filepath.Join(dir, "model.safetensors"), 5))
+	_, err = hf.Open(dir)
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+	require.ErrorContains(t, err, "model.safetensors")
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "model.safetensors")))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "model.safetensors.index.json"), []byte(`{"weight_map":{"a":"b.safetensors"}}`), 0o644))
+	_, err = hf.Open(dir) // a shard is missing
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "b.safetensors")
 
 	require.NoError(t, os.Remove(filepath.Join(dir, "config.json")))
 	_, err = hf.Open(dir)

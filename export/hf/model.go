@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +11,7 @@ import (
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -77,14 +77,11 @@ func openUnchecked(dir string) (*Model, error) {
 }
 
 func readConfig(path string) ([]byte, error) {
-	stat, err := os.Stat(path)
-	if err != nil {
-		return nil, err
+	text, err := regularfile.Read(path, maxConfig)
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
 	}
-	if !stat.Mode().IsRegular() || stat.Size() > maxConfig {
-		return nil, fmt.Errorf("%s: %w: not a regular file of at most %d bytes", path, checkpoint.ErrInvalid, maxConfig)
-	}
-	return os.ReadFile(path)
+	return text, err
 }
 
 var pickleNames = []string{"pytorch_model.bin", "pytorch_model.bin.index.json"}
@@ -92,11 +89,16 @@ var pickleNames = []string{"pytorch_model.bin", "pytorch_model.bin.index.json"}
 // openWeights names what is there instead when there are no safetensors.
 func openWeights(dir string) (*safetensors.Model, error) {
 	weights, err := safetensors.OpenModel(dir)
-	if err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return weights, err
+	if err == nil {
+		return weights, nil
 	}
-	if holds(dir, safetensors.IndexName) {
-		return nil, err // a shard is missing
+	if !errors.Is(err, fs.ErrNotExist) || holds(dir, safetensors.IndexName) { // or a shard is missing
+		for _, damage := range []error{safetensors.ErrFormat, safetensors.ErrPointer, regularfile.ErrRefused, fs.ErrNotExist} {
+			if errors.Is(err, damage) {
+				return nil, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
+			}
+		}
+		return nil, err
 	}
 	if holds(dir, pickleNames...) {
 		return nil, fmt.Errorf("%s: pytorch_model.bin is %w yet: PyTorch pickles are planned for a later release; give the model's safetensors", dir, checkpoint.ErrUnsupported)
@@ -129,11 +131,14 @@ func (m *Model) Problems() []error {
 	expected := map[string]bool{}
 	for _, w := range m.config.Weights() {
 		origin := m.origin(w.Name)
-		expected[origin] = true
 		if _, ok := m.weights.Tensor(origin); !ok && !m.mayLack(w.Name) {
-			missing = append(missing, origin)
+			if !expected[origin] { // a tied embedding is wanted twice
+				missing = append(missing, origin)
+			}
+			expected[origin] = true
 			continue
 		}
+		expected[origin] = true
 		if _, err := m.Tensor(w.Name, w.Shape); err != nil {
 			problems = append(problems, err)
 		}

@@ -3,7 +3,8 @@ package safetensors
 import (
 	"fmt"
 	"io"
-	"os"
+
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // Tensor is a tensor of an open file. ReadAt reads its bytes, offsets counted
@@ -59,19 +60,11 @@ type File struct {
 
 // Open opens and checks the file at path. Errors name it.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	stat, err := f.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	opened, err := New(f, stat.Size(), path)
+	opened, err := New(f, size, path)
 	if err != nil {
 		f.Close()
 		return nil, err

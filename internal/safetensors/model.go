@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // Names of the files in a Hugging Face directory.
@@ -35,53 +37,48 @@ func OpenModel(dir string) (*Model, error) {
 	if _, err := os.Stat(filepath.Join(dir, SingleName)); err == nil {
 		return openFiles(dir, []string{SingleName}, nil)
 	}
-	index, err := os.Open(filepath.Join(dir, IndexName))
+	index := filepath.Join(dir, IndexName)
+	weightMap, err := readIndex(index)
 	if errors.Is(err, fs.ErrNotExist) {
 		return openFiles(dir, []string{SingleName}, nil)
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer index.Close()
-	weightMap, err := readIndex(index)
-	if err != nil {
-		return nil, err
-	}
 	var shards []string
 	for tensor, shard := range weightMap {
-		if !filepath.IsLocal(shard) || filepath.Base(shard) != shard {
-			return nil, fmt.Errorf("%s: tensor %s: shard %q is not a file name in this directory", index.Name(), tensor, shard)
+		if !filepath.IsLocal(shard) || filepath.Base(shard) != shard || shard == "." || len(shard) > maxName {
+			return nil, fmt.Errorf("%s: %w: tensor %.200q: shard %.200q is not a file name in this directory", index, ErrFormat, tensor, shard)
 		}
 		if !slices.Contains(shards, shard) {
 			shards = append(shards, shard)
 		}
 		if len(shards) > maxShards {
-			return nil, fmt.Errorf("%s: names more than %d shards", index.Name(), maxShards)
+			return nil, fmt.Errorf("%s: %w: names more than %d shards", index, ErrFormat, maxShards)
 		}
 	}
 	slices.Sort(shards)
 	return openFiles(dir, shards, weightMap)
 }
 
-// maxShards bounds open files.
-const maxShards = 1000
+const (
+	maxShards = 1000 // bounds open files
+	maxName   = 255  // what file systems allow
+)
 
-func readIndex(f *os.File) (map[string]string, error) {
-	stat, err := f.Stat()
+func readIndex(path string) (map[string]string, error) {
+	text, err := regularfile.Read(path, maxIndex)
 	if err != nil {
 		return nil, err
-	}
-	if stat.Size() > maxIndex {
-		return nil, fmt.Errorf("%s: %w: an index of %d bytes is longer than the %d allowed", f.Name(), ErrFormat, stat.Size(), maxIndex)
 	}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
-	if err := json.NewDecoder(f).Decode(&index); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", f.Name(), ErrFormat, err)
+	if err := json.Unmarshal(text, &index); err != nil {
+		return nil, fmt.Errorf("%s: %w: %w", path, ErrFormat, err)
 	}
 	if len(index.WeightMap) == 0 {
-		return nil, fmt.Errorf("%s: %w: weight_map is missing or empty", f.Name(), ErrFormat)
+		return nil, fmt.Errorf("%s: %w: weight_map is missing or empty", path, ErrFormat)
 	}
 	return index.WeightMap, nil
 }
@@ -93,7 +90,7 @@ func openFiles(dir string, names []string, weightMap map[string]string) (*Model,
 		if err != nil {
 			m.Close()
 			if weightMap != nil && errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("%s: shard %s, which %s names, is missing: %w", dir, name, IndexName, err)
+				return nil, fmt.Errorf("%s: shard %q, which %s names, is missing: %w", dir, name, IndexName, err)
 			}
 			return nil, err
 		}

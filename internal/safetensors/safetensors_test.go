@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -255,17 +256,28 @@ func TestModel(t *testing.T) {
 		{`{"weight_map":{"a":"/etc/passwd"}}`, "not a file name in this directory"},
 		{`{"weight_map":{"a":"sub/1.safetensors"}}`, "not a file name in this directory"},
 		{`{"weight_map":{"a":""}}`, "not a file name in this directory"},
-		{`{"weight_map":{"a":"1.safetensors","b":"3.safetensors"}}`, "shard 3.safetensors"},
+		{`{"weight_map":{"a":"1.safetensors","b":"3.safetensors"}}`, `shard "3.safetensors"`},
 		{`{"weight_map":{"a":"1.safetensors","c":"2.safetensors"}}`, `"c" should be in 2.safetensors`},
 		{`{"weight_map":{"a":"2.safetensors","b":"1.safetensors"}}`, "which lacks it"},
 		{`{"weight_map":{}}`, "empty"},
-		{`{`, "EOF"},
+		{`{`, "unexpected end"},
+		{`{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}} more`, "after top-level value"},
+		{`{"weight_map":{"a":"."}}`, "not a file name in this directory"},
+		{`{"weight_map":{"a":"` + strings.Repeat("x", 256) + `"}}`, "not a file name in this directory"},
 	} {
 		_, err := safetensors.OpenModel(shards(t, test.index, two))
 		require.ErrorContains(t, err, test.message, test.index)
 	}
 	_, err = safetensors.OpenModel(shards(t, `{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}}`, map[string]string{"1.safetensors": "a", "2.safetensors": "a"}))
 	require.ErrorContains(t, err, "is in both")
+
+	for _, name := range []string{"model.safetensors", safetensors.IndexName} {
+		dir := t.TempDir()
+		require.NoError(t, os.Mkdir(filepath.Join(dir, name), 0o755))
+		_, err = safetensors.OpenModel(dir)
+		require.ErrorIs(t, err, regularfile.ErrRefused)
+		require.ErrorContains(t, err, name)
+	}
 }
 
 func TestSize(t *testing.T) {
