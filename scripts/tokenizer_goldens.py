@@ -148,6 +148,8 @@ def token(content, **flags):
 TOKENS_TEXT = ["a<x>b", " <x> <x>", "one <left> two", "one  <left>  two", "tail <right>   two", "<right> <left>", "<left><right>",
                "word<w>word", "word <w> word", "<w>", "(<w>)", "é<w>", "_<w>_", "<w>9", "<xx><x>x", "<xxx>", "NORM norm", "a<|bos|>b<s2>c",
                " <s2> ", "\n<left>\n<right>\n", "<x", "x>", "  \t<both>\u3000 z", "<both><both>"]
+# One more space after <right>, and the library panics.
+SPACE_TEXT = ["<right>  two", "a  b <right>  <right>", "   <right>  "]
 PLAIN_TEXT = ["it's John's, I'LL we'Ve 'ſx", "12345 ١٢٣ ½Ⅳ x1y22", "ABCdef GHIjkl McDonald ǅungla naïve ÉCOLE",
               "a/b//c ../x /\n/", "  lead\t\ttabs \r\n\r\n end  ", "日本語abc 한국어 हिन्दी ไทย", "foo_bar.baz(qux)[0] != 'q'\n\treturn x+=1;",
               "\u0085\u2028x\u00a0y", "", " ", "\x00\x7f", "🎉👍🏻🇫🇷 ok"]
@@ -172,6 +174,7 @@ def variants(_):
         "added tokens": {"pre_tokenizer": byte_level(regex=True), "ignore": False, "added": [
             token("<x>"), token("<xx>"), token("<left>", lstrip=True), token("<right>", rstrip=True), token("<both>", lstrip=True, rstrip=True),
             token("<w>", single_word=True), token("NORM", normalized=True), token("<s2>", special=True), token("é")]},
+        "added space": {"pre_tokenizer": byte_level(regex=True), "ignore": False, "added": [token("<right>", rstrip=True), token("  ", lstrip=True)]},
     }
     rows = []
     for name, p in patches.items():
@@ -191,7 +194,7 @@ def variants(_):
         j["added_tokens"] += p.get("added", [])
         model["merges"] = [" ".join(m) for m in model["merges"]]
         t = Tokenizer.from_str(json.dumps(j))
-        for s in PLAIN_TEXT + (TOKENS_TEXT if "added" in p else []):
+        for s in PLAIN_TEXT + {"added tokens": TOKENS_TEXT, "added space": SPACE_TEXT}.get(name, []):
             row = {"variant": name, "text": s, "ids": t.encode(s, add_special_tokens=False).ids}
             t.encode_special_tokens = True
             plain = t.encode(s, add_special_tokens=False).ids
@@ -211,7 +214,7 @@ def variants(_):
 # ---- SentencePiece variants ---------------------------------------------------
 
 SP_TEXT = ["hello world", " hello  world ", "   ", "", "▁x▁ y", "ﬁ Ａ１ é ㎡ ½", "tab\there\nnew", "日本 x", "a<sep>b <sep> c<sep>", "<s>x</s><unk>", "<0x41>",
-           "\u3000wide\u00a0space", "the cat and the dog", "zzz qqq ÿÿ ł", "e\u0301e\u0301", "\ufeffbom\u200bzw", "1234 56", "unused used"]
+           "\u3000wide\u00a0space", "the cat and the dog", "zzz qqq ÿÿ ł", "e\u0301e\u0301", "\ufeffbom\u200bzw", "1234 56", "unused used", "b the b zebra and hello"]
 
 
 def sp(_):
@@ -236,6 +239,7 @@ def sp(_):
         "charsmap": dict(normalization_rule_tsv=rules, user_defined_symbols=["<sep>"]),
         "suffix": dict(normalization_rule_name="identity", treat_whitespace_as_suffix=True, remove_extra_whitespaces=False),
         "crossing": dict(normalization_rule_name="identity", split_by_whitespace=False, remove_extra_whitespaces=False, byte_fallback=True, vocab_size=400),
+        "reserved": dict(normalization_rule_name="identity", byte_fallback=True, vocab_size=400, control_symbols=["b", "the"]),
         "no_escape_prefix": dict(normalization_rule_name="identity", add_dummy_prefix=False, pad_id=3, unk_surface="?"),
     }
     rows = []
@@ -245,6 +249,8 @@ def sp(_):
         data = without_paths(out.getvalue())
         if name == "suffix":
             data = with_unused(data, {"and▁", "the▁", "lighthouse▁"})
+        if name == "reserved":
+            data = with_unused(data, {"z", "an", "hel"})  # z is nothing that could be taken apart
         with open(path("sp_variants", name + ".model"), "wb") as f:
             f.write(data)
         p = spm.SentencePieceProcessor(model_proto=data)

@@ -104,6 +104,9 @@ func (m *matcher) split(dst []segment, s string, plainSpecial bool) []segment {
 		if t.rstrip {
 			end += leadingSpace(s[end:])
 		}
+		if start >= end {
+			continue // white space that the token before it took
+		}
 		if done < start {
 			dst = append(dst, segment{text: s[done:start], id: -1})
 		}

@@ -324,11 +324,9 @@ func (sp *sentencePiece) addedTokens(vocab *vocabulary, list []hfAddedToken) ([]
 	return out, nil
 }
 
-// id returns the id of a symbol, the unknown piece's for one that is no piece.
+// id returns the id of a symbol, the unknown piece's for one that is no piece: text never gives a
+// control or byte piece by its spelling.
 func (sp *sentencePiece) id(symbol string) int32 {
-	if id, ok := sp.reserved[symbol]; ok {
-		return id
-	}
 	if id, ok := sp.pieces[symbol]; ok {
 		return id
 	}

@@ -66,11 +66,9 @@ func (m *spMerger) push(i, j int32) {
 	}
 }
 
-// descending maps scores to integers that sort the other way round.
+// descending maps scores to integers that sort the other way round; -0 is less than 0, as in
+// SentencePiece, which compares bits.
 func descending(score float32) uint32 {
-	if score == 0 {
-		score = 0 // -0 equals 0
-	}
 	bits := math.Float32bits(score)
 	if bits>>31 != 0 {
 		return bits
@@ -97,7 +95,7 @@ func (m *spMerger) join(p heapPair) {
 }
 
 // emit appends the ids of a symbol: its piece, or the pieces that an unused one was joined from,
-// or, of what is no piece, its bytes.
+// or, of what is no piece or an unused one that was not joined, its bytes.
 func (m *spMerger) emit(dst []int32, symbol string) []int32 {
 	id := m.sp.id(symbol)
 	if m.sp.model.pieces[id].kind == pieceUnused {
@@ -105,6 +103,7 @@ func (m *spMerger) emit(dst []int32, symbol string) []int32 {
 			dst = m.emit(dst, symbol[:n])
 			return m.emit(dst, symbol[n:])
 		}
+		id = m.sp.unk
 	}
 	if id != m.sp.unk || !m.sp.model.byteFallback {
 		return append(dst, id)
