@@ -30,22 +30,24 @@ type file struct {
 }
 
 const (
+	maxHeader      = 100 << 20 // as for safetensors; large vocabularies take a quarter of it
 	maxTensors     = 1 << 17
 	maxKeys        = 1 << 16
 	maxName        = 1 << 16
-	maxText        = 1 << 28
-	maxElements    = 1 << 26
+	maxText        = 1 << 24
+	maxElements    = 1 << 24
 	maxDims        = 4
 	maxArrayDepth  = 4
 	maxAlignment   = 1 << 20
 	defaultAligned = 32
 )
 
-// parser reads the header. left is what remains of the file, which bounds every
-// count before anything is allocated.
+// parser reads the header. left is what remains of the file, or of the longest
+// header read, which bounds every count before anything is allocated.
 type parser struct {
 	r    *bufio.Reader
 	left int64
+	long bool // the file is longer than any header
 	err  error
 }
 
@@ -62,7 +64,11 @@ func (p *parser) bytes(dst []byte) {
 		return
 	}
 	if int64(len(dst)) > p.left {
-		p.fail("the header runs past the end of the file (truncated?)")
+		if p.long {
+			p.fail("the header is longer than %d bytes", maxHeader)
+		} else {
+			p.fail("the header runs past the end of the file (truncated?)")
+		}
 		clear(dst)
 		return
 	}
@@ -119,7 +125,8 @@ func (p *parser) text(most int64) string {
 
 // parse reads header, metadata and tensor table of a file of size bytes.
 func parse(r io.ReaderAt, size int64) (*file, error) {
-	p := &parser{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 64<<10), left: size}
+	most := min(size, maxHeader)
+	p := &parser{r: bufio.NewReaderSize(io.NewSectionReader(r, 0, size), 64<<10), left: most, long: size > maxHeader}
 	var magic [4]byte
 	p.bytes(magic[:])
 	if p.err == nil && string(magic[:]) != "GGUF" {
@@ -151,7 +158,7 @@ func parse(r io.ReaderAt, size int64) (*file, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	return f, f.place(size-p.left, size)
+	return f, f.place(most-p.left, size)
 }
 
 func (p *parser) tensor() tensorInfo {

@@ -311,6 +311,36 @@ func TestClaimsAllocateNothing(t *testing.T) {
 	require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(4<<20))
 }
 
+// sparse is a file of zeros after its first bytes.
+type sparse []byte
+
+func (s sparse) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < int64(len(s)) {
+		copy(p, s[off:])
+	}
+	return len(p), nil
+}
+
+// A sparse file may be larger than memory, and claim a header that is too.
+func TestHeaderIsBounded(t *testing.T) {
+	u64 := binary.LittleEndian.AppendUint64
+	for _, value := range [][]byte{
+		u64([]byte{9, 0, 0, 0, 8, 0, 0, 0}, 14<<20), // an array of texts, eight bytes or more each
+		u64([]byte{8, 0, 0, 0}, 200<<20),            // a text
+	} {
+		file := u64(u64(append([]byte("GGUF"), 3, 0, 0, 0), 0), 1)
+		file = append(append(u64(file, 1), 'k'), value...)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := gguf.New(sparse(file), 1<<40, "x.gguf")
+		runtime.ReadMemStats(&after)
+		require.ErrorIs(t, err, checkpoint.ErrInvalid)
+		require.ErrorContains(t, err, "do not fit")
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(1<<20))
+	}
+}
+
 func TestMetadataTypes(t *testing.T) {
 	w, _ := tinyLlama()
 	values := map[string]any{
