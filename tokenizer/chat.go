@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -74,8 +75,8 @@ func (t *Tokenizer) ApplyChatTemplate(messages []Message, o ChatOptions) (string
 	return t.render(list, o)
 }
 
-// RenderChat is ApplyChatTemplate for messages as a JSON array of objects, whose fields the template
-// sees all of and in their order.
+// RenderChat is ApplyChatTemplate for messages as a JSON array of objects. The template sees all of
+// their fields that are not null, in their order.
 func (t *Tokenizer) RenderChat(messages json.RawMessage, o ChatOptions) (string, error) {
 	v, err := parseValue(messages)
 	if err != nil {
@@ -89,9 +90,22 @@ func (t *Tokenizer) RenderChat(messages json.RawMessage, o ChatOptions) (string,
 		if !m.IsDict() {
 			return "", fmt.Errorf("messages: element %d is not an object", i)
 		}
-		list[i] = aliasReasoning(m)
+		list[i] = aliasReasoning(withoutNulls(m))
 	}
 	return t.render(list, o)
+}
+
+// withoutNulls leaves out the fields that are null, as transformers does: templates that look at
+// "content" or "tool_calls" seldom expect one.
+func withoutNulls(message jinja.Value) jinja.Value {
+	d := message.AsDict()
+	out := jinja.NewDict()
+	for _, k := range d.Keys {
+		if !d.Data[k].IsNone() {
+			out.AsDict().Set(k, d.Data[k])
+		}
+	}
+	return out
 }
 
 // aliasReasoning fills reasoning_content from the older names for it, and thinking for templates that
@@ -100,7 +114,7 @@ func aliasReasoning(message jinja.Value) jinja.Value {
 	d := message.AsDict()
 	for _, key := range []string{"reasoning_content", "thinking", "reasoning"} {
 		reasoning, ok := d.Get(key)
-		if !ok || reasoning.IsNone() {
+		if !ok {
 			continue
 		}
 		out := jinja.NewDict()
@@ -116,6 +130,9 @@ func aliasReasoning(message jinja.Value) jinja.Value {
 }
 
 func (t *Tokenizer) render(messages []jinja.Value, o ChatOptions) (string, error) {
+	if len(messages) == 0 {
+		return "", errors.New("messages: want at least one")
+	}
 	tools := jinja.None()
 	if len(o.Tools) > 0 {
 		var err error
@@ -147,11 +164,11 @@ func (t *Tokenizer) render(messages []jinja.Value, o ChatOptions) (string, error
 		if err != nil {
 			return "", fmt.Errorf("template variables: %w", err)
 		}
-		if !v.IsDict() {
+		if !v.IsDict() && !v.IsNone() {
 			return "", errors.New("template variables: want a JSON object")
 		}
-		for k, value := range v.AsDict().Data {
-			data[k] = value
+		if v.IsDict() {
+			maps.Copy(data, v.AsDict().Data)
 		}
 	}
 	return template.render(data)

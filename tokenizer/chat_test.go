@@ -130,7 +130,7 @@ func TestChatErrors(t *testing.T) {
 		require.ErrorContains(t, err, words)
 	}
 	tok := withTemplate(t, "x")
-	for _, bad := range []string{``, `{`, `{}`, `[1]`, `[{}] x`, `[{"role":`, strings.Repeat("[", 100000)} {
+	for _, bad := range []string{``, `{`, `{}`, `[]`, `[1]`, `[{}] x`, `[{"role":`, strings.Repeat("[", 100000)} {
 		_, err := tok.RenderChat(json.RawMessage(bad), tokenizer.ChatOptions{})
 		require.ErrorContains(t, err, "messages", bad[:min(len(bad), 20)])
 	}
@@ -155,10 +155,20 @@ func TestMessagesAndVariables(t *testing.T) {
 		`{"role": "tool", "content": "4", "name": "f", "tool_call_id": "c1"}[{"b": 1, "a": 2}]plain`, got)
 }
 
+// TestNullsAreLeftOut: as in transformers 5, a message's null fields are undefined, and null variables
+// are none.
+func TestNullsAreLeftOut(t *testing.T) {
+	tok := withTemplate(t, `{{ messages[0] | tojson }}{{ messages[0].content is defined }}`)
+	got, err := tok.RenderChat(json.RawMessage(`[{"role":"assistant","content":null,"tool_calls":[{"id":null}],"reasoning":null}]`),
+		tokenizer.ChatOptions{Variables: json.RawMessage(`null`)})
+	require.NoError(t, err)
+	require.Equal(t, `{"role": "assistant", "tool_calls": [{"id": null}]}False`, got)
+}
+
 // TestTemplatesThatGrow: what a value prints is bounded even where the value is not.
 func TestTemplatesThatGrow(t *testing.T) {
 	tok := withTemplate(t, `{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}`)
-	s, err := tok.ApplyChatTemplate(nil, tokenizer.ChatOptions{})
+	s, err := tok.ApplyChatTemplate([]tokenizer.Message{{Role: "user"}}, tokenizer.ChatOptions{})
 	require.NoError(t, err)
 	require.Less(t, len(s), 20<<20)
 }

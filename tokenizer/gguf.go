@@ -22,7 +22,8 @@ const (
 	ggufUserDefined = 4
 )
 
-// ggufPre is what llama.cpp does for a value of tokenizer.ggml.pre.
+// ggufPre is what llama.cpp does for a value of tokenizer.ggml.pre. Its "default" is a split of its own
+// that no model was trained with, and is not here.
 type ggufPre struct {
 	pattern      string // of a Split; "" for ByteLevel's own, GPT-2's
 	digits       bool   // Digits(individual_digits) first
@@ -32,7 +33,6 @@ type ggufPre struct {
 
 var ggufPres = map[string]ggufPre{
 	"gpt-2":     {},
-	"default":   {},
 	"phi-2":     {},
 	"smollm":    {digits: true},
 	"starcoder": {digits: true},

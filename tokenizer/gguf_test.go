@@ -125,7 +125,7 @@ func TestGGUFSpecialTokensAndTemplates(t *testing.T) {
 	s, err := tok.RenderChat(json.RawMessage(`[{"role":"user","content":"hi"}]`), tokenizer.ChatOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "<<|bos|>>hi", s)
-	s, err = tok.RenderChat(json.RawMessage(`[]`), tokenizer.ChatOptions{Tools: json.RawMessage(`[{}]`)})
+	s, err = tok.RenderChat(json.RawMessage(`[{}]`), tokenizer.ChatOptions{Tools: json.RawMessage(`[{}]`)})
 	require.NoError(t, err)
 	require.Equal(t, "tools", s)
 }
@@ -145,6 +145,7 @@ func TestGGUFRefusals(t *testing.T) {
 		"qwen2":        with("tokenizer.ggml.pre", "qwen2"),
 		`model ""`:     with("tokenizer.ggml.model", nil),
 		`tokeniser ""`: with("tokenizer.ggml.pre", nil),
+		"default":      with("tokenizer.ggml.pre", "default"),
 	} {
 		files, err := tokenizer.FromGGUF(meta)
 		require.ErrorIs(t, err, tokenizer.ErrUnsupported)
