@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/trtgo/trtgo/internal/outputdir"
 )
 
 var (
@@ -15,8 +17,8 @@ var (
 	// CPU backend does not have.
 	ErrUnsupported = errors.New("not supported by the CPU backend")
 	// ErrExists is wrapped when the output directory holds something that is not
-	// an engine of this project.
-	ErrExists = errors.New("output directory is not empty")
+	// an engine of this project, or cannot be replaced itself.
+	ErrExists = outputdir.ErrRefused
 )
 
 // Options are trtllm-build's flags by the same names. Zero values are upstream's

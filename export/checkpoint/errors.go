@@ -1,6 +1,10 @@
 package checkpoint
 
-import "errors"
+import (
+	"errors"
+
+	"github.com/trtgo/trtgo/internal/outputdir"
+)
 
 var (
 	// ErrInvalid is wrapped by errors about a directory, config or tensor that
@@ -14,6 +18,6 @@ var (
 	// sizes do not allow.
 	ErrMapping = errors.New("the model cannot be divided so")
 	// ErrExists is wrapped by Create when the output directory holds something
-	// that it must not replace.
-	ErrExists = errors.New("output directory is not empty")
+	// that it must not replace, or cannot be replaced itself.
+	ErrExists = outputdir.ErrRefused
 )

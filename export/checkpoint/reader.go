@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/outputdir"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -54,7 +55,7 @@ type Tensor struct {
 // where both have the same shape, and tolerates tensors that nothing expects
 // (see [Rank.Unexpected]).
 func Open(dir string) (*Checkpoint, error) {
-	if partialName(filepath.Base(filepath.Clean(dir))) {
+	if outputdir.Partial(dir) {
 		return nil, fmt.Errorf("%s: %w: this is what an interrupted export left behind; export again", dir, ErrInvalid)
 	}
 	config, err := ReadConfig(filepath.Join(dir, ConfigName))

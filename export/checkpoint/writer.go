@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/trtgo/trtgo/internal/outputdir"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -22,11 +22,10 @@ const ProducerName = "trtgo"
 // its name in Commit. WriteAt may be called from several goroutines for ranges
 // that do not overlap; the other methods may not.
 type Writer struct {
-	dir, partial string
-	config       *Config
-	dtype        string
-	ranks        []*safetensors.Writer
-	held         *os.File // the lock on partial, nil where there are no locks
+	out    *outputdir.Dir
+	config *Config
+	dtype  string
+	ranks  []*safetensors.Writer
 }
 
 // SafetensorsDtype gives the name that the rank files use for a config's dtype.
@@ -34,79 +33,35 @@ func SafetensorsDtype(dtype string) string {
 	return map[string]string{Float32: safetensors.F32, Float16: safetensors.F16, BFloat16: safetensors.BF16}[dtype]
 }
 
-const partialMark = ".partial-"
-
-func partialName(base string) bool {
-	return strings.HasPrefix(base, ".") && strings.Contains(base, partialMark)
-}
-
 // Create starts a checkpoint that will be dir. The directory must not exist, or
 // be empty, or hold a checkpoint that this project wrote and nothing else: such a
 // one is replaced as a whole in Commit and stays untouched until then. Otherwise
-// the error wraps [ErrExists]. All rank files get their final size at once. What
-// killed exports to the same dir left behind is removed.
+// the error wraps [ErrExists]. A link is followed; the working directory and a
+// mount point are refused, because they cannot be replaced. All rank files get
+// their final size at once. What killed exports to the same dir left behind is
+// removed.
 func Create(dir string, config *Config) (*Writer, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	dir, err := filepath.Abs(dir)
+	out, err := outputdir.Create(dir, replaceable)
 	if err != nil {
 		return nil, err
 	}
-	if err := Replaceable(dir); err != nil {
-		return nil, err
-	}
-	parent, base := filepath.Split(dir)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, err
-	}
-	removeAbandoned(parent, "."+base+partialMark)
-	w := &Writer{dir: dir, config: config.Clone(), dtype: SafetensorsDtype(config.Dtype)}
-	for try, ours := 0, false; !ours && try < 100; try++ { // another process may take a new one for abandoned
-		if w.partial, err = os.MkdirTemp(parent, "."+base+partialMark); err != nil {
-			return nil, err
-		}
-		w.held, ours = lock(w.partial)
-	}
+	w := &Writer{out: out, config: config.Clone(), dtype: SafetensorsDtype(config.Dtype)}
 	if err := w.createRanks(); err != nil {
 		return nil, errors.Join(err, w.Abort())
 	}
 	return w, nil
 }
 
-// removeAbandoned removes the partial directories that no process holds. One with
-// a config is complete, or a former checkpoint that a kill in the middle of
-// Commit left aside: that is the user's to judge.
-func removeAbandoned(parent, prefix string) {
-	entries, err := os.ReadDir(parent)
-	if err != nil {
-		return
-	}
-	for _, e := range entries {
-		path := filepath.Join(parent, e.Name())
-		if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) {
-			continue
-		}
-		if _, err := os.Stat(filepath.Join(path, ConfigName)); !errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if held, _ := lock(path); held != nil {
-			os.RemoveAll(path)
-			held.Close()
-		}
-	}
-}
-
 func (w *Writer) createRanks() error {
-	if err := os.Chmod(w.partial, 0o755); err != nil {
-		return err
-	}
 	for r := range w.config.Mapping.WorldSize {
 		var infos []safetensors.Info
 		for _, t := range w.config.RankTensors(r) {
 			infos = append(infos, safetensors.Info{Name: t.Name, Dtype: w.dtype, Shape: t.Shape})
 		}
-		rank, err := safetensors.Create(filepath.Join(w.partial, RankName(r)), infos, nil)
+		rank, err := safetensors.Create(filepath.Join(w.out.Path, RankName(r)), infos, nil)
 		if err != nil {
 			return err
 		}
@@ -116,11 +71,12 @@ func (w *Writer) createRanks() error {
 }
 
 // Replaceable tells whether Create would accept dir.
-func Replaceable(dir string) error {
+func Replaceable(dir string) error { return outputdir.Check(dir, replaceable) }
+
+// replaceable tells whether a directory that is not empty is a checkpoint of this
+// project and nothing else.
+func replaceable(dir string) error {
 	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(entries) == 0 {
-		return nil
-	}
 	if err != nil {
 		return err
 	}
@@ -129,14 +85,14 @@ func Replaceable(dir string) error {
 		Producer Producer `json:"producer"`
 	}
 	if err != nil || json.Unmarshal(text, &config) != nil || config.Producer.Name != ProducerName {
-		return fmt.Errorf("%s: %w and is no checkpoint of %s: choose another directory or remove it", dir, ErrExists, ProducerName)
+		return fmt.Errorf("%s: %w: it is not empty and no checkpoint of %s; choose another directory or remove it", dir, ErrExists, ProducerName)
 	}
 	for _, e := range entries {
 		name := e.Name()
 		ours := name == ConfigName || slices.Contains(tokenizerNames, name) ||
 			strings.HasPrefix(name, "rank") && strings.HasSuffix(name, ".safetensors")
 		if !ours || !e.Type().IsRegular() {
-			return fmt.Errorf("%s: %w: %s is no part of a checkpoint: choose another directory or move that file away", dir, ErrExists, name)
+			return fmt.Errorf("%s: %w: its %s is no part of a checkpoint: choose another directory or move that file away", dir, ErrExists, name)
 		}
 	}
 	return nil
@@ -176,7 +132,7 @@ func (w *Writer) add(name string, r io.Reader) error {
 	if filepath.Base(name) != name || name == "." || name == ".." {
 		return fmt.Errorf("%q is not a file name", name)
 	}
-	f, err := os.OpenFile(filepath.Join(w.partial, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(filepath.Join(w.out.Path, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
@@ -202,36 +158,10 @@ func (w *Writer) Commit() error {
 	if err == nil {
 		err = w.AddFile(ConfigName, text)
 	}
-	if err == nil {
-		err = syncDir(w.partial)
-	}
-	if err == nil {
-		err = w.takeName()
-	}
 	if err != nil {
 		return errors.Join(err, w.Abort())
 	}
-	w.release()
-	return syncDir(filepath.Dir(w.dir))
-}
-
-// takeName renames partial to dir. Renaming over an empty directory succeeds on
-// Unix; a full one is moved aside first.
-func (w *Writer) takeName() error {
-	if err := Replaceable(w.dir); err != nil { // again: hours may have passed
-		return err
-	}
-	old := w.partial + ".old"
-	switch err := os.Rename(w.dir, old); {
-	case errors.Is(err, fs.ErrNotExist):
-		return os.Rename(w.partial, w.dir)
-	case err != nil:
-		return err
-	}
-	if err := os.Rename(w.partial, w.dir); err != nil {
-		return errors.Join(err, os.Rename(old, w.dir))
-	}
-	return os.RemoveAll(old)
+	return w.out.Commit()
 }
 
 // Abort removes everything that was written. Calling it after Commit, or again,
@@ -241,24 +171,5 @@ func (w *Writer) Abort() error {
 		r.Abort()
 	}
 	w.ranks = nil
-	defer w.release()
-	return os.RemoveAll(w.partial)
-}
-
-func (w *Writer) release() {
-	if w.held != nil {
-		w.held.Close()
-		w.held = nil
-	}
-}
-
-// syncDir makes the names in a directory durable. Not every file system allows
-// it; then there is nothing more to do.
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	d.Sync()
-	return d.Close()
+	return w.out.Abort()
 }

@@ -1,6 +1,6 @@
 //go:build unix
 
-package checkpoint
+package outputdir
 
 import (
 	"errors"
@@ -32,4 +32,17 @@ func lock(dir string) (held *os.File, ours bool) {
 		return nil, false
 	}
 	return f, true
+}
+
+// hold keeps others from checking or renaming in parent until its result is
+// called.
+func hold(parent string) (release func()) {
+	f, err := os.Open(parent)
+	if err != nil {
+		return func() {} // it does not exist yet
+	}
+	for err = unix.EINTR; errors.Is(err, unix.EINTR); {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX) // where there are no locks, the file system is alone responsible
+	}
+	return func() { f.Close() }
 }
