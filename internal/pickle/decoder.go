@@ -56,7 +56,7 @@ type Options struct {
 	// Construct, unless nil, is asked what becomes of class(*args); where it
 	// returns false the value is an *Object, or the Dict, Set or []byte for the
 	// few names of Python that stand for one: collections.OrderedDict,
-	// builtins.set, frozenset and bytearray, _codecs.encode. What it returns
+	// builtins.set, frozenset, bytes and bytearray, _codecs.encode. What it returns
 	// cannot be changed by the pickle any more unless it is one of this package's
 	// containers.
 	Construct func(class Global, args Tuple) (value any, ok bool, err error)

@@ -183,6 +183,7 @@ var natives = map[Global]func(Tuple) (any, error){
 	{"collections", "OrderedDict"}: orderedDict,
 	{"builtins", "set"}:            set,
 	{"builtins", "frozenset"}:      set,
+	{"builtins", "bytes"}:          byteString,
 	{"builtins", "bytearray"}:      byteString,
 	{"_codecs", "encode"}:          byteString,
 }

@@ -89,6 +89,11 @@ func (a *archive) check() error {
 	if script {
 		return fmt.Errorf("a TorchScript archive (it has constants.pkl or code) is %w: save the model's state_dict() with torch.save", ErrUnsupported)
 	}
+	for name, rec := range a.records {
+		if rec.packing != "" {
+			return fmt.Errorf("%w: record %q %s, and torch.save stores", ErrFormat, name, rec.packing)
+		}
+	}
 	if _, ok := a.records["data.pkl"]; !ok {
 		return fmt.Errorf("%w: the zip archive has no data.pkl, so torch.save did not write it", ErrFormat)
 	}

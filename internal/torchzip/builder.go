@@ -44,6 +44,7 @@ var plain = map[pickle.Global]bool{
 	{Module: "collections", Name: "Counter"}:                 true,
 	{Module: "_codecs", Name: "encode"}:                      true,
 	{Module: "builtins", Name: "bytearray"}:                  true,
+	{Module: "builtins", Name: "bytes"}:                      true,
 	{Module: "builtins", Name: "set"}:                        true,
 	{Module: "builtins", Name: "complex"}:                    true,
 	{Module: "torch", Name: "Size"}:                          true,

@@ -73,7 +73,7 @@ func New(r io.ReaderAt, size int64, path string, o Options) (*File, error) {
 }
 
 func (f *File) read(r io.ReaderAt, size int64, o Options) error {
-	head := make([]byte, min(size, 512))
+	head := make([]byte, min(size, int64(len(pointer))))
 	if n, err := r.ReadAt(head, 0); n < len(head) {
 		return fmt.Errorf("reading its first bytes: %w", err)
 	}
@@ -85,14 +85,23 @@ func (f *File) read(r io.ReaderAt, size int64, o Options) error {
 	case starts("\x80"):
 		f.legacy = true
 		f.root, err = readLegacy(r, size, f.path, o)
-	case starts("version https://git-lfs.github.com/spec/"):
+	case starts(pointer):
 		err = safetensors.ErrPointer
-	case len(head) > 262 && string(head[257:262]) == "ustar":
+	case tarred(r):
 		err = fmt.Errorf("a tar file, as PyTorch before 0.1.10 wrote them, is %w: load and save it with a PyTorch that reads it", ErrUnsupported)
 	default:
 		err = fmt.Errorf("%w: it begins with %q, neither a zip archive nor a pickle", ErrFormat, head[:min(len(head), 8)])
 	}
 	return err
+}
+
+// pointer is how a Git LFS pointer begins.
+const pointer = "version https://git-lfs.github.com/spec/"
+
+func tarred(r io.ReaderAt) bool {
+	var magic [5]byte
+	n, _ := r.ReadAt(magic[:], 257)
+	return string(magic[:n]) == "ustar"
 }
 
 // Path returns the path that the file was opened with.

@@ -30,7 +30,9 @@ type record struct {
 	name   string
 	header int64 // offset of its local header
 	start  int64 // offset of its first byte
-	size   int64
+	size   int64 // in the file
+	// packing is what was done to the bytes, as a sentence's end; empty for none.
+	packing string
 }
 
 // directory finds the records of the archive in the first size bytes of r.
@@ -60,24 +62,12 @@ func directory(r io.ReaderAt, size int64) ([]record, error) {
 // directoryRange reads the end of the archive: where its directory lies, and how
 // many records it has.
 func directoryRange(r io.ReaderAt, size int64) (at, length int64, count uint64, err error) {
-	tail := make([]byte, min(size, endSize+maxComment))
-	base := size - int64(len(tail))
-	if _, err := io.ReadFull(io.NewSectionReader(r, base, int64(len(tail))), tail); err != nil {
-		return 0, 0, 0, fmt.Errorf("reading the end of the archive: %w", err)
+	end, limit, err := archiveEnd(r, size)
+	if err != nil {
+		return 0, 0, 0, err
 	}
-	i := len(tail) - endSize
-	for ; i >= 0; i-- {
-		if bytes.HasPrefix(tail[i:], []byte("PK\x05\x06")) && i+endSize+int(binary.LittleEndian.Uint16(tail[i+20:])) == len(tail) {
-			break
-		}
-	}
-	if i < 0 {
-		return 0, 0, 0, fmt.Errorf("%w: the zip archive has no directory at its end (truncated?)", ErrFormat)
-	}
-	end := tail[i:]
 	count = uint64(binary.LittleEndian.Uint16(end[10:]))
 	n, offset := uint64(binary.LittleEndian.Uint32(end[12:])), uint64(binary.LittleEndian.Uint32(end[16:]))
-	limit := base + int64(i) // the directory ends before this
 	if count == wide16 || n == wide32 || offset == wide32 {
 		count, n, offset, limit, err = zip64End(r, limit)
 		if err != nil {
@@ -91,6 +81,25 @@ func directoryRange(r io.ReaderAt, size int64) (at, length int64, count uint64, 
 		err = fmt.Errorf("%w: a directory of %d records and %d bytes exceeds the %d and %d allowed", ErrFormat, count, n, maxRecords, maxDirectory)
 	}
 	return int64(offset), int64(n), count, err
+}
+
+// archiveEnd finds the last structure of the archive and where it begins, which
+// is the directory's limit. It is the last thing in the file, but for a comment,
+// which torch does not write.
+func archiveEnd(r io.ReaderAt, size int64) ([]byte, int64, error) {
+	for _, most := range []int64{endSize, endSize + maxComment} {
+		tail := make([]byte, min(size, most))
+		base := size - int64(len(tail))
+		if n, err := r.ReadAt(tail, base); n < len(tail) {
+			return nil, 0, fmt.Errorf("reading the end of the archive: %w", err)
+		}
+		for i := len(tail) - endSize; i >= 0; i-- {
+			if bytes.HasPrefix(tail[i:], []byte("PK\x05\x06")) && i+endSize+int(binary.LittleEndian.Uint16(tail[i+20:])) == len(tail) {
+				return tail[i:], base + int64(i), nil
+			}
+		}
+	}
+	return nil, 0, fmt.Errorf("%w: the zip archive has no directory at its end (truncated?)", ErrFormat)
 }
 
 // zip64End reads the wide form of the archive's end, which lies before it.
@@ -136,15 +145,17 @@ func parseEntry(b []byte) (record, []byte, error) {
 	}
 	name, extra := string(rest[:names]), rest[names:names+extras]
 	widen(extra, &size, &packed, &header)
+	if packed > 1<<62 || header > 1<<62 {
+		return record{}, nil, fmt.Errorf("%q of %d bytes at %d lies outside of any file", name, packed, header)
+	}
+	rec := record{name: name, header: int64(header), size: int64(packed)}
 	switch {
 	case flags&1 != 0:
-		return record{}, nil, fmt.Errorf("%q is encrypted", name)
+		rec.packing = "is encrypted"
 	case method != 0 || packed != size:
-		return record{}, nil, fmt.Errorf("%q is compressed (method %d, %d bytes for %d), and torch.save stores", name, method, packed, size)
-	case size > 1<<62 || header > 1<<62:
-		return record{}, nil, fmt.Errorf("%q of %d bytes at %d lies outside of any file", name, size, header)
+		rec.packing = fmt.Sprintf("is compressed (method %d, %d bytes for %d)", method, packed, size)
 	}
-	return record{name: name, header: int64(header), size: int64(size)}, rest[names+extras+comments:], nil
+	return rec, rest[names+extras+comments:], nil
 }
 
 // widen takes from the zip64 field what did not fit into an entry, in the
