@@ -36,20 +36,20 @@ func evalRouge(c *cli.Context) error {
 	if err := noOperands(c); err != nil {
 		return err
 	}
-	input := c.App.Reader
+	input, name := c.App.Reader, "stdin"
 	if path := c.String("input"); path != "" && path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
 			return err
 		}
 		defer file.Close()
-		input = file
+		input, name = file, path
 	}
-	return printRouge(c, input)
+	return printRouge(c, input, name)
 }
 
-func printRouge(c *cli.Context, input io.Reader) error {
-	result, err := evaluation.Rouge(input, evaluation.RougeOptions{UseStemmer: c.Bool("use-stemmer")})
+func printRouge(c *cli.Context, input io.Reader, name string) error {
+	result, err := evaluation.Rouge(input, evaluation.RougeOptions{UseStemmer: c.Bool("use-stemmer"), Name: name})
 	if err != nil {
 		return err
 	}

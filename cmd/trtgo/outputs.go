@@ -1,16 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/trtgo/trtgo/internal/npy"
+	"github.com/trtgo/trtgo/internal/outputfile"
 	"github.com/trtgo/trtgo/trtllm"
 )
 
@@ -224,15 +223,13 @@ func writeRows[T npy.Element](path string, shape []int, rows [][]T) error {
 
 // writeFile writes a file that appears only when it is complete.
 func writeFile(path string, write func(io.Writer) error) error {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	file, err := outputfile.Create(path)
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // fails once renamed, as it should
-	defer file.Close()
-	buffered := bufio.NewWriter(file)
-	if err := firstError(write(buffered), buffered.Flush(), file.Chmod(0o644), file.Close()); err != nil {
+	defer file.Discard()
+	if err := write(file); err != nil {
 		return err
 	}
-	return os.Rename(file.Name(), path)
+	return file.Commit()
 }

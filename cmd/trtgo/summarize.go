@@ -111,10 +111,8 @@ func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Token
 	if err != nil {
 		return evaluation.Result{}, err
 	}
-	limit, output := engine.Config().MaxSeqLen, c.Int("max-input-length")+c.Int("output-len")
-	if output > limit {
-		return evaluation.Result{}, fmt.Errorf("--max_input_length %d and --output_len %d need %d tokens, the engine's max_seq_len is %d: build it with a larger one",
-			c.Int("max-input-length"), c.Int("output-len"), output, limit)
+	if err := checkLengths(c, engine.Config()); err != nil {
+		return evaluation.Result{}, err
 	}
 	s := &summaryPrinter{c: c, tokenizer: t, log: log}
 	return evaluation.Summarize(c.Context, articles, generatorOf(c, engine, log), evaluation.SummarizeOptions{
@@ -128,6 +126,19 @@ func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Token
 			File: c.String("output"), Dir: c.String("output-dir"), EngineDir: c.String("engine-dir"), TokenizerDir: tokenizerPlace(c),
 		},
 	})
+}
+
+// checkLengths refuses, as upstream, prompts that the engine might not take before the first of them is generated.
+func checkLengths(c *cli.Context, engine trtllm.Config) error {
+	input, output := c.Int("max-input-length"), c.Int("output-len")
+	if input > engine.MaxInputLen {
+		return fmt.Errorf("--max_input_length is %d, the engine's max_input_len %d: lower the one or build with a larger other", input, engine.MaxInputLen)
+	}
+	if input+output > engine.MaxSeqLen {
+		return fmt.Errorf("--max_input_length %d and --output_len %d need %d tokens, the engine's max_seq_len is %d: lower them or build with a larger one",
+			input, output, input+output, engine.MaxSeqLen)
+	}
+	return nil
 }
 
 // tokenizerPlace is where the tokenizer came from, for trtllm.out.

@@ -1,16 +1,17 @@
 package evaluation
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/trtgo/trtgo/internal/outputfile"
 	"github.com/trtgo/trtgo/rouge"
 )
 
-// Outputs say where the summaries are kept. Files appear when the evaluation is complete, and replace older ones.
+// Outputs say where the summaries are kept. Files appear when the evaluation is complete, and replace older ones
+// (see package outputfile).
 type Outputs struct {
 	// File gets a JSON object a line for each sample: article, summary, reference, lengths and scores. Empty: none.
 	File string
@@ -37,7 +38,7 @@ type record struct {
 // outputWriter writes the files of Outputs as samples come. They are opened before anything is generated, so that a path which
 // cannot be written is known at once.
 type outputWriter struct {
-	records, upstream *pendingFile // nil where not asked for
+	records, upstream *outputfile.File // nil where not asked for
 }
 
 func (o Outputs) open() (*outputWriter, error) {
@@ -51,7 +52,7 @@ func (o Outputs) open() (*outputWriter, error) {
 
 func (o Outputs) openInto(w *outputWriter) (err error) {
 	if o.File != "" {
-		if w.records, err = createPending(o.File); err != nil {
+		if w.records, err = outputfile.Create(o.File); err != nil {
 			return err
 		}
 	}
@@ -61,7 +62,7 @@ func (o Outputs) openInto(w *outputWriter) (err error) {
 	if err = os.MkdirAll(o.Dir, 0o755); err != nil {
 		return err
 	}
-	if w.upstream, err = createPending(filepath.Join(o.Dir, "trtllm.out")); err != nil {
+	if w.upstream, err = outputfile.Create(filepath.Join(o.Dir, "trtllm.out")); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(w.upstream, "Engine path: %s\nTokenizer path: %s\n", o.EngineDir, o.TokenizerDir)
@@ -100,11 +101,11 @@ func recordOf(s Sample) record {
 
 // commit gives the files their names.
 func (w *outputWriter) commit() error {
-	for _, f := range []*pendingFile{w.records, w.upstream} {
+	for _, f := range []*outputfile.File{w.records, w.upstream} {
 		if f == nil {
 			continue
 		}
-		if err := f.commit(); err != nil {
+		if err := f.Commit(); err != nil {
 			return fmt.Errorf("keep the summaries: %w", err)
 		}
 	}
@@ -113,52 +114,9 @@ func (w *outputWriter) commit() error {
 
 // discard removes what was not committed.
 func (w *outputWriter) discard() {
-	for _, f := range []*pendingFile{w.records, w.upstream} {
+	for _, f := range []*outputfile.File{w.records, w.upstream} {
 		if f != nil {
-			f.discard()
+			f.Discard()
 		}
-	}
-}
-
-// pendingFile is a temporary sibling of the file that it will become.
-type pendingFile struct {
-	*bufio.Writer
-	file *os.File
-	path string
-	done bool
-}
-
-func createPending(path string) (*pendingFile, error) {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return nil, fmt.Errorf("%s is a directory, not a file", path)
-	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return nil, err
-	}
-	return &pendingFile{Writer: bufio.NewWriter(f), file: f, path: path}, nil
-}
-
-func (p *pendingFile) commit() error {
-	if err := p.Flush(); err != nil {
-		return err
-	}
-	if err := p.file.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := p.file.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(p.file.Name(), p.path); err != nil {
-		return err
-	}
-	p.done = true
-	return nil
-}
-
-func (p *pendingFile) discard() {
-	if !p.done {
-		_ = p.file.Close()
-		_ = os.Remove(p.file.Name())
 	}
 }
