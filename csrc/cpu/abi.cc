@@ -2,11 +2,11 @@
 
 // The C boundary: exceptions become codes and a sentence.
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstring>
 #include <memory>
 #include <new>
-#include <system_error>
 #include <vector>
 
 #include "failure.h"
@@ -37,8 +37,6 @@ int guard(char* message, size_t size, Body&& body) {
     return fail(e.code(), e.what(), message, size);
   } catch (const std::bad_alloc&) {
     return fail(TRTGO_CPU_NO_MEMORY, "the system refused memory", message, size);
-  } catch (const std::system_error& e) {
-    return fail(TRTGO_CPU_NO_MEMORY, e.what(), message, size);
   } catch (...) {
     return fail(TRTGO_CPU_INVALID, "unexpected exception", message, size);
   }

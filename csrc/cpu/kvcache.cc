@@ -38,7 +38,7 @@ KVCache::KVCache(std::vector<Layer> layers, int num_blocks, bool bf16)
     layer.offset = block_bytes_;
     block_bytes_ += head_bytes(layer) * layer.kv_heads;
   }
-  arena_ = Mapping(block_bytes_ * num_blocks_, "the KV cache");
+  arena_ = Mapping(block_bytes_ * num_blocks_, "the KV cache; ask for a smaller one");
 }
 
 int64_t KVCache::head_bytes(const Layer& layer) const {

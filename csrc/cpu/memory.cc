@@ -4,7 +4,6 @@
 
 #include <sys/mman.h>
 
-#include <string>
 #include <utility>
 
 #include "failure.h"
@@ -45,7 +44,7 @@ void unmap_memory(uint8_t* data, int64_t size) {
   if (data != nullptr) munmap(data, static_cast<size_t>(round_up(size, kPage)));
 }
 
-Mapping::Mapping(int64_t size, const char* what) {
+Mapping::Mapping(int64_t size, const std::string& what) {
   if (size <= 0) return;
   data_ = map_memory(size);
   if (data_ == nullptr) {

@@ -3,6 +3,7 @@
 #define TRTGO_CPU_MEMORY_H_
 
 #include <cstdint>
+#include <string>
 
 namespace trtgo {
 namespace cpu {
@@ -11,8 +12,9 @@ class Mapping {
  public:
   Mapping() = default;
   // Maps size bytes, 2 MiB aligned and in huge pages when they are large.
-  // Throws Failure when the system refuses; `what` names them in the message.
-  Mapping(int64_t size, const char* what);
+  // Throws Failure when the system refuses; `what` ends the message: what they are
+  // for and what to do.
+  Mapping(int64_t size, const std::string& what);
   ~Mapping();
   Mapping(Mapping&& other) noexcept;
   Mapping& operator=(Mapping&& other) noexcept;

@@ -53,6 +53,7 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
       fast_(options.fast != 0),
       max_num_tokens_(options.max_num_tokens),
       max_batch_size_(options.max_batch_size),
+      activations_("activations of " + std::to_string(max_num_tokens_) + " tokens; lower max_num_tokens"),
       team_(std::max(options.threads, 1)) {
   if (options.threads < 1 || max_num_tokens_ < 1 || max_batch_size_ < 1 || options.num_blocks < 1) {
     throw Failure(TRTGO_CPU_INVALID, "threads, max_num_tokens, max_batch_size and num_blocks must be at least 1");
@@ -106,7 +107,7 @@ int Runner::rotary_of(int section, int half) {
   Rotary rotary;
   rotary.section = section;
   rotary.half = half;
-  rotary.memory = Mapping(int64_t{max_num_tokens_} * 2 * half * 4, "the rotary table");
+  rotary.memory = Mapping(int64_t{max_num_tokens_} * 2 * half * 4, activations_);
   rotaries_.push_back(std::move(rotary));
   return static_cast<int>(rotaries_.size()) - 1;
 }
@@ -117,7 +118,7 @@ void Runner::map_buffers() {
     a.ld = round_up(shape.width, kPanelRows);
     a.bf16 = fast_ && shape.linear_input != 0;
     const int64_t rows = shape.selected != 0 ? kRowGroup : max_num_tokens_;
-    a.memory = Mapping(rows * a.ld * (a.bf16 ? 2 : 4), "activations");
+    a.memory = Mapping(rows * a.ld * (a.bf16 ? 2 : 4), activations_);
     buffers_.push_back(std::move(a));
   }
 }
@@ -145,7 +146,7 @@ void Runner::map_scratch() {
   }
   keys_offset_ = round_up(bytes, 64);
   scratch_bytes_ = round_up(keys_offset_ + kCandidateKeys * int64_t{8}, 4096);
-  scratch_ = Mapping(scratch_bytes_ * team_.size(), "scratch");
+  scratch_ = Mapping(scratch_bytes_ * team_.size(), "scratch of " + std::to_string(team_.size()) + " threads; ask for fewer");
 }
 
 const uint8_t* Runner::section_data(int section) const {

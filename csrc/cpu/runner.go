@@ -46,6 +46,9 @@ var _ executor.Runner = (*Runner)(nil)
 // Open opens the engine file. Errors are those of cpuengine.Open and of the file
 // system, or say which option cannot be had. ctx bounds the opening only.
 func Open(ctx context.Context, path string, o Options) (*Runner, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	file, err := cpuengine.Open(path)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@
 #define TRTGO_CPU_RUNNER_H_
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "kernels.h"
@@ -26,7 +27,7 @@ constexpr int kQueryTile = 16;
 
 class Runner {
  public:
-  // Throws Failure, std::bad_alloc and std::system_error.
+  // Throws Failure and std::bad_alloc.
   Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& options);
 
   // Returns false when the step was aborted. Throws Failure and std::bad_alloc.
@@ -98,6 +99,7 @@ class Runner {
   int vocab_size_ = 0;
   int max_num_tokens_;
   int max_batch_size_;
+  const std::string activations_;  // what their memory is for, should it be refused
   const uint8_t* weights_ = nullptr;
   int64_t weights_size_ = 0;
   std::vector<trtgo_cpu_buffer> buffer_shapes_;

@@ -11,6 +11,10 @@
 
 #include <climits>
 #include <ctime>
+#include <string>
+#include <system_error>
+
+#include "failure.h"
 
 namespace trtgo {
 namespace cpu {
@@ -85,6 +89,12 @@ Team::Team(int threads) : size_(threads) {
     for (int worker = 1; worker < size_; worker++) {
       workers_.emplace_back([this, worker] { work(worker); });
     }
+  } catch (const std::system_error& e) {
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+    const size_t refused = workers_.size() + 1;
+    stop_workers();
+    throw Failure(TRTGO_CPU_NO_MEMORY, "the system refused thread " + std::to_string(refused) + " of " +
+                                           std::to_string(size_) + "; ask for fewer threads (" + e.what() + ")");
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     stop_workers();

@@ -39,7 +39,7 @@ class Team {
  public:
   using Job = void (*)(void* context, int worker);
 
-  // Starts threads-1 workers. Throws std::system_error when the system refuses.
+  // Starts threads-1 workers. Throws Failure when the system refuses.
   explicit Team(int threads);
   ~Team();  // joins them
   Team(const Team&) = delete;

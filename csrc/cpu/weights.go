@@ -6,12 +6,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // #include "trtgo_cpu.h"
@@ -26,11 +26,14 @@ type weights struct {
 
 // loadWeights maps the engine file, or copies it and checks its checksums.
 func loadWeights(ctx context.Context, file *cpuengine.File, load string) (*weights, error) {
-	f, err := os.Open(file.Path)
+	f, size, err := regularfile.Open(file.Path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if size != file.Size {
+		return nil, fmt.Errorf("%s: it has %d bytes, a moment ago it had %d: it is being written", file.Path, size, file.Size)
+	}
 	if load == "copy" {
 		if err := file.Verify(ctx, nil); err != nil {
 			return nil, err

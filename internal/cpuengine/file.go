@@ -9,6 +9,8 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 // File is an engine file that was opened and checked. Its fields must not be
@@ -25,19 +27,15 @@ type File struct {
 // the buffers and sections it names, so that a runner may trust them. Errors
 // wrap [ErrFormat] or [ErrVersion], or are those of the file system.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := regularfile.Open(path)
+	if errors.Is(err, regularfile.ErrRefused) {
+		return nil, fmt.Errorf("%s: %w: it is not a regular file", path, ErrFormat)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: %w: it is not a regular file", path, ErrFormat)
-	}
-	file, err := Read(f, info.Size())
+	file, err := Read(f, size)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
