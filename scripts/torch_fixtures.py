@@ -189,10 +189,12 @@ def models():
             described = {"files": index}
             if len(parts) > 1:
                 described["index"] = {"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": weight_map}
-            (out / "files.json").write_text(json.dumps(described, indent=1) + "\n")
+            text = json.dumps(described).replace('], ["', '],\n["').replace('"places"', '\n"places"').replace('"weight_map"', '\n"weight_map"')
+            (out / "files.json").write_text(text + "\n")
 
 
 if __name__ == "__main__":
+    torch.manual_seed(0)
     for d in (PICKLES, FILES):
         d.mkdir(parents=True, exist_ok=True)
     pickles()

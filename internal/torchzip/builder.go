@@ -81,7 +81,7 @@ type builder struct {
 func newBuilder(o Options) *builder { return &builder{o: o} }
 
 func (b *builder) options() pickle.Options {
-	return pickle.Options{Allow: b.allow, Persistent: b.persistent, Construct: construct, Limits: b.o.Limits}
+	return pickle.Options{Allow: b.allow, Persistent: b.persistent, Construct: construct, Limits: b.o.limits()}
 }
 
 func (b *builder) allow(module, name string) bool {

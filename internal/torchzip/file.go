@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/trtgo/trtgo/internal/pickle"
+	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -27,8 +27,20 @@ type Options struct {
 	// Allow adds names to those that are always allowed. What the pickle builds
 	// from them comes as *pickle.Object.
 	Allow func(module, name string) bool
-	// Limits bound the pickle.
+	// Limits bound the pickle. Where they are zero, its bytes are bounded by 64 MiB
+	// and its values by 4 million, which suffices for some 150 000 tensors.
 	Limits pickle.Limits
+}
+
+func (o Options) limits() pickle.Limits {
+	l := o.Limits
+	if l.Bytes == 0 {
+		l.Bytes = 64 << 20
+	}
+	if l.Values == 0 {
+		l.Values = 4 << 20
+	}
+	return l
 }
 
 // File is an open file. It is safe for concurrent use, except Close.
@@ -41,19 +53,11 @@ type File struct {
 
 // Open opens the file at path. Errors name it.
 func Open(path string, o Options) (*File, error) {
-	f, err := os.Open(path)
+	f, size, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	stat, err := f.Stat()
-	if err == nil && !stat.Mode().IsRegular() {
-		err = fmt.Errorf("%s: not a regular file", path)
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	opened, err := New(f, stat.Size(), path, o)
+	opened, err := New(f, size, path, o)
 	if err != nil {
 		f.Close()
 		return nil, err

@@ -263,7 +263,7 @@ func TestTruncated(t *testing.T) {
 	for _, name := range []string{"checkpoint.pt", "dtypes-legacy.pt", "parameters-legacy.pt"} {
 		content, err := os.ReadFile(filepath.Join("testdata", name))
 		require.NoError(t, err)
-		for n := range content {
+		for n := 0; n < len(content); n += 5 {
 			_, err := torchzip.New(bytes.NewReader(content[:n]), int64(n), "part", torchzip.Options{})
 			require.Error(t, err, "%s cut to %d bytes", name, n)
 			// A size that the file does not have.

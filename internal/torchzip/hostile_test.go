@@ -175,7 +175,7 @@ func TestSharedDicts(t *testing.T) {
 		memo := string([]byte{'h', byte(i)})
 		value += "0" + dict(str("a"), memo, str("b"), memo) + "q" + string([]byte{byte(i + 1)})
 	}
-	require.ErrorContains(t, failure(floats(value)), "more than 1048576 entries")
+	require.ErrorContains(t, failure(floats(value)), "more than 262144 entries")
 }
 
 func TestHostileArchives(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 // maxEntries bounds the entries of all dicts of a state dict. The same dict may
 // occur many times, so that its size says nothing.
-const maxEntries = 1 << 20
+const maxEntries = 1 << 18
 
 // wrappers are the keys under which training programs keep the state dict.
 var wrappers = []string{"state_dict", "model", "module"}
