@@ -115,9 +115,6 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 		return nil, err
 	}
 	defer w.Abort()
-	if err := stream(ctx, w, jobs, config.Dtype, o); err != nil {
-		return nil, err
-	}
 	report := &Report{
 		Format: m.Format(), Architecture: config.Architecture, Dtype: config.Dtype, OutputDir: o.OutputDir,
 		Ranks: config.Mapping.WorldSize, Bytes: w.Bytes(),
@@ -125,20 +122,12 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	for r := range report.Ranks {
 		report.Tensors += len(config.RankTensors(r))
 	}
-	files, err := m.Files()
-	if err != nil {
+	// Before the weights, which take long: what cannot be read ends the export early.
+	if report.Files, err = addFiles(w, m); err != nil {
 		return nil, err
 	}
-	for _, f := range files {
-		if f.Path != "" {
-			err = w.CopyFile(f.Path)
-		} else {
-			err = w.AddFile(f.Name, f.Data)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
-		report.Files = append(report.Files, f.Name)
+	if err := stream(ctx, w, jobs, config.Dtype, o); err != nil {
+		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -149,6 +138,27 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	report.Notes = m.Notes()
 	report.Elapsed = time.Since(start)
 	return report, nil
+}
+
+// addFiles writes the tokenizer's files and gives their names.
+func addFiles(w *checkpoint.Writer, m source.Model) ([]string, error) {
+	files, err := m.Files()
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, f := range files {
+		if f.Path != "" {
+			err = w.CopyFile(f.Path)
+		} else {
+			err = w.AddFile(f.Name, f.Data)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		names = append(names, f.Name)
+	}
+	return names, nil
 }
 
 func (o *Options) validate() error {
@@ -253,7 +263,7 @@ func resolve(path string) (string, error) {
 			return filepath.Join(real, rest), nil
 		}
 		if !os.IsNotExist(err) || filepath.Dir(path) == path {
-			return "", err
+			return "", fmt.Errorf("%s: %w", path, err)
 		}
 		path, rest = filepath.Dir(path), filepath.Join(filepath.Base(path), rest)
 	}

@@ -127,11 +127,29 @@ func TestOverflowNamesTensorAndLargestValue(t *testing.T) {
 	o := export.Options{OutputDir: filepath.Join(parent, "ckpt"), Dtype: "float16"}
 	_, err := export.ConvertModel(context.Background(), m, o)
 	require.ErrorIs(t, err, export.ErrOverflow)
-	require.ErrorContains(t, err, "fake/transformer.layers.1.mlp.proj.weight has values up to 76750, which float16 cannot hold")
+	require.ErrorContains(t, err, "fake/transformer.layers.1.mlp.proj.weight has values up to 76750, which float16 cannot hold: choose bfloat16 or float32")
 	requireNothing(t, parent)
 	o.Dtype = "bfloat16"
 	_, err = export.ConvertModel(context.Background(), m, o)
 	require.NoError(t, err)
+
+	m.rows = func(_ string, dst []byte, _ int64) error {
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(math.MaxFloat32))
+		return nil
+	}
+	_, err = export.ConvertModel(context.Background(), m, o)
+	require.ErrorIs(t, err, export.ErrOverflow)
+	require.ErrorContains(t, err, "which bfloat16 cannot hold: choose float32")
+}
+
+// A tokenizer that cannot be read is found before hours of weights are written.
+func TestFilesComeFirst(t *testing.T) {
+	m := newFake()
+	m.files = []source.File{{Name: "tokenizer.json", Path: filepath.Join(t.TempDir(), "tokenizer.json")}}
+	m.rows = func(string, []byte, int64) error { panic("a weight was read") }
+	_, err := export.ConvertModel(context.Background(), m, export.Options{OutputDir: filepath.Join(t.TempDir(), "c")})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	require.ErrorContains(t, err, "tokenizer.json")
 }
 
 // Infinities and NaN that the source has are its own affair.
@@ -248,6 +266,12 @@ func TestOutputThatMustNotBeReplaced(t *testing.T) {
 	require.ErrorIs(t, err, export.ErrOutput)
 	require.ErrorContains(t, err, out)
 	require.FileExists(t, filepath.Join(out, "thesis.tex"))
+
+	file := filepath.Join(out, "thesis.tex")
+	_, err = export.Convert(context.Background(), dir, export.Options{OutputDir: file})
+	require.ErrorIs(t, err, export.ErrOutput)
+	_, err = export.Convert(context.Background(), dir, export.Options{OutputDir: filepath.Join(file, "ckpt")})
+	require.ErrorContains(t, err, filepath.Join(file, "ckpt"))
 
 	empty := t.TempDir()
 	for range 2 { // an empty directory, then a checkpoint of ours

@@ -191,7 +191,11 @@ func (c *copier) overflow(b block) error {
 			}
 		}
 	}
-	return fmt.Errorf("%w: tensor %s has values up to %g, which %s cannot hold: choose bfloat16 or float32", ErrOverflow, b.from.Origin, largest, c.name)
+	wider := "float32"
+	if c.name == checkpoint.Float16 {
+		wider = "bfloat16 or float32"
+	}
+	return fmt.Errorf("%w: tensor %s has values up to %g, which %s cannot hold: choose %s", ErrOverflow, b.from.Origin, largest, c.name, wider)
 }
 
 // progress counts bytes for all workers.

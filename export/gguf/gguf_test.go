@@ -172,6 +172,15 @@ func TestRopeScaling(t *testing.T) {
 			require.Contains(t, m.Notes()[0], "rope_freqs.weight")
 		}
 	}
+	// In a short head one frequency alone is scaled, and in part: many numbers would do.
+	short, _ := tinyLlama()
+	short.set("llama.rope.freq_base", float32(27000))
+	short.tensors = append(short.tensors, written{"rope_freqs.weight", 0, []int64{3}, float32Bytes(divisors(27000, 6, 32, 1, 4, 8192))})
+	llama32, err := open(short)
+	require.NoError(t, err)
+	require.Equal(t, 32.0, llama32.Config().RotaryScaling.Factor)
+	require.Equal(t, int64(8192), llama32.Config().RotaryScaling.OriginalMaxPositionEmbeddings)
+
 	for name, list := range map[string][]float32{
 		"other factors": divisors(10000, 64, 8, 2, 4, 8192),
 		"below one":     append(make([]float32, 31), 1),
@@ -183,7 +192,7 @@ func TestRopeScaling(t *testing.T) {
 	}
 	w := wide()
 	w.tensors = append(w.tensors, written{"rope_freqs.weight", 0, []int64{31}, make([]byte, 124)})
-	_, err := open(w)
+	_, err = open(w)
 	require.ErrorIs(t, err, checkpoint.ErrInvalid)
 
 	for i, set := range []func(w *fileWriter){

@@ -24,8 +24,9 @@ func shortest(v float32) float64 {
 // Files hold neither the factors nor, usually, the original context length:
 // llama.cpp's converter takes low 1 and high 4 from every published model, and so
 // does this; factor is the largest divisor, and any frequency between the two
-// plateaus determines the original length. The result is checked against all
-// divisors.
+// plateaus determines the original length. Of several answers, which short heads
+// allow, the numbers of Llama 3.1 and 3.2 come first. The result is checked
+// against all divisors.
 func llama3Scaling(divisors []float32, base float64, hints []int64) (*checkpoint.RotaryScaling, error) {
 	largest := float32(0)
 	plain := true
@@ -39,9 +40,13 @@ func llama3Scaling(divisors []float32, base float64, hints []int64) (*checkpoint
 	if plain {
 		return nil, nil
 	}
-	s := &checkpoint.RotaryScaling{
-		Type: checkpoint.RotaryLlama3, Factor: shortest(largest), LowFreqFactor: 1, HighFreqFactor: 4,
+	s := &checkpoint.RotaryScaling{Type: checkpoint.RotaryLlama3, LowFreqFactor: 1, HighFreqFactor: 4, OriginalMaxPositionEmbeddings: 8192}
+	for _, s.Factor = range []float64{8, 32} {
+		if matches(s, divisors, base) {
+			return s, nil
+		}
 	}
+	s.Factor = shortest(largest)
 	candidates := append([]int64{}, hints...)
 	for i, d := range divisors {
 		if d > 1 && d < largest {
@@ -53,10 +58,11 @@ func llama3Scaling(divisors []float32, base float64, hints []int64) (*checkpoint
 			}
 		}
 	}
+	candidates = append(candidates, 8192)
 	for length := int64(1 << 20); length >= 8; length /= 2 {
 		candidates = append(candidates, length)
 	}
-	for _, length := range append([]int64{8192}, candidates...) {
+	for _, length := range candidates {
 		s.OriginalMaxPositionEmbeddings = length
 		if length > 0 && matches(s, divisors, base) {
 			return s, nil
