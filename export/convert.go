@@ -41,8 +41,9 @@ const DtypeAuto = "auto"
 // Options say what to write. Only OutputDir is required.
 type Options struct {
 	// OutputDir must not exist, or be empty, or hold a checkpoint written by this
-	// package and nothing else, which is replaced when the new one is complete.
-	// It must not contain the source, nor lie inside it.
+	// package and nothing else, which is replaced when the new one is complete. It
+	// must not be a mount point or the working directory, which cannot be replaced,
+	// nor contain the source or lie inside it.
 	OutputDir string
 	// Dtype is auto (also ""), float16, bfloat16 or float32.
 	Dtype string

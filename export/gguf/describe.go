@@ -18,7 +18,7 @@ func Describe(path string) (*source.Description, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &Model{path: path, r: f, file: parsed, biased: map[string]bool{}}
+	m := &Model{path: path, r: f, file: parsed}
 	d := &source.Description{Format: Format, Architecture: m.Architecture(), Tensors: m.Inventory(), Problems: []string{}}
 	if err := m.configure(); err != nil {
 		d.Config = scalars(parsed.metadata)

@@ -28,7 +28,6 @@ type Model struct {
 	file   *file
 	config *checkpoint.Config
 	notes  []string
-	biased map[string]bool // "attn", "ffn": some layer has a bias
 
 	tokenizerOnce sync.Once
 	tokenizerNote string
@@ -81,7 +80,7 @@ func newUnchecked(r io.ReaderAt, size int64, path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	m := &Model{path: path, r: r, file: parsed, biased: map[string]bool{}}
+	m := &Model{path: path, r: r, file: parsed}
 	if err := m.configure(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -127,19 +126,23 @@ func (m *Model) configure() error {
 	if err := m.rotary(); err != nil {
 		return err
 	}
-	for _, t := range m.file.tensors {
-		for _, part := range []string{"attn", "ffn"} {
-			if strings.HasSuffix(t.name, ".bias") && strings.Contains(t.name, "."+part+"_") && !strings.Contains(t.name, "norm") {
-				m.biased[part] = true
-			}
-		}
-	}
-	c.AttnBias, c.MLPBias = m.biased["attn"], m.biased["ffn"]
-	if w, ok := integer(m.file.metadata, "llama.attention.sliding_window"); ok && w > 0 {
+	c.AttnBias, c.MLPBias = m.biased(".attn_"), m.biased(".ffn_")
+	switch w, ok := integer(m.file.metadata, "llama.attention.sliding_window"); {
+	case !ok && m.file.metadata["llama.attention.sliding_window"] != nil:
+		return fmt.Errorf("llama.attention.sliding_window is %w as it is: one whole number is", checkpoint.ErrUnsupported)
+	case w > 0:
 		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{w}}
 	}
 	m.chooseDtype()
 	return c.Validate()
+}
+
+// biased tells whether some layer has a bias in the linears whose names contain
+// part.
+func (m *Model) biased(part string) bool {
+	return slices.ContainsFunc(m.file.tensors, func(t tensorInfo) bool {
+		return strings.HasSuffix(t.name, ".bias") && strings.Contains(t.name, part) && !strings.Contains(t.name, "norm")
+	})
 }
 
 func (m *Model) sizes() error {
@@ -189,6 +192,18 @@ func (m *Model) sizes() error {
 
 // rotary reads base and scaling, be it metadata or the tensor rope_freqs.
 func (m *Model) rotary() error {
+	for _, key := range []string{"llama.rope.freq_base", "llama.rope.scaling.factor", "llama.rope.scale_linear"} {
+		if v, given := m.file.metadata[key]; given {
+			if _, ok := number(m.file.metadata, key); !ok {
+				return fmt.Errorf("%w: metadata key %s is a %T, not a number", checkpoint.ErrInvalid, key, v)
+			}
+		}
+	}
+	if v, given := m.file.metadata["llama.rope.scaling.type"]; given {
+		if _, ok := v.(string); !ok {
+			return fmt.Errorf("%w: metadata key llama.rope.scaling.type is a %T, not a text", checkpoint.ErrInvalid, v)
+		}
+	}
 	if base, ok := number(m.file.metadata, "llama.rope.freq_base"); ok {
 		m.config.RotaryBase = base
 	}
