@@ -5,13 +5,15 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 
 	"github.com/trtgo/trtgo/rouge"
 	"github.com/trtgo/trtgo/tokenizer"
@@ -26,9 +28,9 @@ type article struct {
 }
 
 func main() {
-	engineDir := flag.String("engine", "engine", "directory that `trtgo build` wrote")
-	dataset := flag.String("dataset", "examples/summarize/testdata/articles.jsonl", "articles as JSON lines")
-	maxTokens := flag.Int("max-tokens", 100, "tokens of a summary")
+	engineDir := flag.String("engine", "engine", "`directory` that trtgo build wrote")
+	dataset := flag.String("dataset", "examples/summarize/testdata/articles.jsonl", "`file` of articles, JSON lines with article, highlights and id")
+	maxTokens := flag.Int("max-tokens", 100, "tokens of a summary at most")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -62,14 +64,17 @@ func summarize(ctx context.Context, engineDir, dataset string, maxTokens int) er
 		fmt.Printf("\n  rouge1 %.1f, rougeL %.1f\n", 100*score.Rouge1.FMeasure, 100*score.RougeL.FMeasure)
 		scores = append(scores, score)
 	}
-	total := rouge.Aggregate(scores)
+	// The median of a bootstrap is what TensorRT-LLM and Hugging Face's
+	// evaluate report.
+	total := rouge.Aggregate(scores).Median
 	fmt.Printf("\nrouge1 %.2f  rouge2 %.2f  rougeL %.2f  rougeLsum %.2f\n",
-		100*total.Median.Rouge1.FMeasure, 100*total.Median.Rouge2.FMeasure, 100*total.Median.RougeL.FMeasure, 100*total.Median.RougeLsum.FMeasure)
+		100*total.Rouge1.FMeasure, 100*total.Rouge2.FMeasure, 100*total.RougeL.FMeasure, 100*total.RougeLsum.FMeasure)
 	return nil
 }
 
-// streamSummary prints the summary as it is generated and returns it whole.
-// Messages are rendered with the model's own chat template.
+// streamSummary prints the summary as it is generated and returns it whole. The
+// messages are rendered with the model's own chat template; a base model, which
+// has none, takes a Prompt instead.
 func streamSummary(ctx context.Context, engine *trtllm.Engine, text string, maxTokens int) (string, error) {
 	request := trtllm.Request{
 		Messages: []tokenizer.Message{
@@ -77,15 +82,15 @@ func streamSummary(ctx context.Context, engine *trtllm.Engine, text string, maxT
 		},
 		MaxTokens: maxTokens,
 	}
-	var summary string
+	var summary strings.Builder
 	for chunk, err := range engine.Stream(ctx, request) {
 		if err != nil {
 			return "", err
 		}
 		fmt.Print(chunk.Text)
-		summary += chunk.Text
+		summary.WriteString(chunk.Text)
 	}
-	return summary, nil
+	return summary.String(), nil
 }
 
 func readArticles(path string) ([]article, error) {
@@ -95,14 +100,18 @@ func readArticles(path string) ([]article, error) {
 	}
 	defer file.Close()
 	var articles []article
-	lines := bufio.NewScanner(file)
-	lines.Buffer(nil, 1<<20)
-	for lines.Scan() {
+	for decoder := json.NewDecoder(file); ; {
 		var a article
-		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+		err := decoder.Decode(&a)
+		if errors.Is(err, io.EOF) && len(articles) > 0 {
+			return articles, nil
+		}
+		if err == nil && (a.Article == "" || a.Highlights == "") {
+			err = errors.New("article or highlights missing")
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%s, article %d: %w", path, len(articles)+1, err)
 		}
 		articles = append(articles, a)
 	}
-	return articles, lines.Err()
 }
