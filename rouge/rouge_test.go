@@ -48,7 +48,7 @@ func loadPairs(t testing.TB) []pair {
 
 func TestScoreEqualsRougeScore(t *testing.T) {
 	pairs := loadPairs(t)
-	require.Greater(t, len(pairs), 400)
+	require.Greater(t, len(pairs), 550)
 	plain, stemmed := rouge.New(rouge.Options{}), rouge.New(rouge.Options{Stemmer: true})
 	differ := 0
 	for i, p := range pairs {
@@ -59,6 +59,30 @@ func TestScoreEqualsRougeScore(t *testing.T) {
 		}
 	}
 	require.Greater(t, differ, 80, "the stemmer must matter for the comparison to mean anything")
+}
+
+// longText repeats the formula of scripts/rouge_goldens.py.
+func longText(n, a, b int) string {
+	var text strings.Builder
+	for i := range n {
+		end := " "
+		if i%16 == 15 {
+			end = "\n"
+		}
+		fmt.Fprintf(&text, "w%d%s", (a*i*i+b*i)%401, end)
+	}
+	return text.String()
+}
+
+// Five thousand words against as many, more than an article has: 300 lines against 300.
+func TestLongTextsEqualRougeScore(t *testing.T) {
+	data, err := os.ReadFile("testdata/long.json")
+	require.NoError(t, err)
+	var want goldenScores
+	require.NoError(t, json.Unmarshal(data, &want))
+	require.Equal(t, want, rows(rouge.New(rouge.Options{}).Score(longText(5200, 7, 2), longText(5000, 5, 3))))
+	require.Positive(t, want[1][2], "the texts share pairs of words")
+	require.Less(t, want[2][2], want[3][2], "and lines matter")
 }
 
 func TestScoreByHand(t *testing.T) {

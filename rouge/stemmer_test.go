@@ -2,6 +2,8 @@ package rouge_test
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"os"
 	"strings"
@@ -31,6 +33,39 @@ func TestStemEqualsNLTK(t *testing.T) {
 	require.NoError(t, lines.Err())
 	require.Greater(t, words, 4000)
 	require.Greater(t, changed, 2000)
+}
+
+// Every word of up to four of seven letters before each suffix, 200 000 words, so that every condition of every step is met and
+// missed. testdata/stem_digests.tsv was made by scripts/rouge_goldens.py with nltk's PorterStemmer.
+func TestStemEqualsNLTKOnAllShortStarts(t *testing.T) {
+	starts := []string{""}
+	for last := starts; len(last[0]) < 4; {
+		var longer []string
+		for _, start := range last {
+			for _, letter := range "aeybtlw" {
+				longer = append(longer, start+string(letter))
+			}
+		}
+		starts, last = append(starts, longer...), longer
+	}
+	require.Len(t, starts, 1+7+49+343+2401)
+	f, err := os.Open("testdata/stem_digests.tsv")
+	require.NoError(t, err)
+	defer f.Close()
+	suffixes := 0
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		suffix, want, found := strings.Cut(lines.Text(), "\t")
+		require.True(t, found)
+		digest := sha256.New()
+		for _, start := range starts {
+			fmt.Fprintln(digest, rouge.Stem(start+suffix))
+		}
+		require.Equal(t, want, hex.EncodeToString(digest.Sum(nil)), "words that end in %q", suffix)
+		suffixes++
+	}
+	require.NoError(t, lines.Err())
+	require.Greater(t, suffixes, 75)
 }
 
 // The examples of Porter's paper and of NLTK's deviations from it, step by step.

@@ -4,11 +4,14 @@
     python3 -m venv venv && venv/bin/pip install rouge-score==0.1.2 nltk==3.10.4 numpy==2.4.6
     venv/bin/python scripts/rouge_goldens.py
 
-Writes into rouge/testdata: pairs.jsonl (texts with their scores, without and with stemmer), bootstrap.json (aggregates) and
-stems.tsv (words and stems); and internal/evaluation/testdata/lead.json: the whole of
-an evaluation of the ten articles by summaries that are their first characters. Texts are the project's own articles, cut up and mixed, and short cases written by hand.
+Writes into rouge/testdata: pairs.jsonl (texts with their scores, without and with stemmer), long.json (two long texts),
+bootstrap.json (aggregates), stems.tsv (words and stems) and stem_digests.tsv (many more words); and
+internal/evaluation/testdata/lead.json: the whole of an evaluation of the ten articles by summaries that are their first
+characters. Texts are the project's own articles, cut up and mixed, short cases written by hand, and random characters.
 """
 
+import hashlib
+import itertools
 import json
 import pathlib
 import random
@@ -78,6 +81,39 @@ def mixed_pairs(rng):
     return pairs
 
 
+def random_pairs(rng):
+    """Texts of all of Unicode, of words that the stemmer changes, and of little but punctuation and newlines."""
+    def character():
+        kind = rng.random()
+        if kind < 0.5:
+            return chr(rng.randrange(32, 127))
+        if kind < 0.65:
+            return rng.choice("\n\r\t\v\f\x00\x1c\x85\u00a0\u00ad\u200b\u2028\u2029\ufeff")
+        if kind < 0.75:
+            return rng.choice("\u0130\u0131\u212a\u017f\u00df\u212b\u03a3\u03c2\ufb01\u2460\uff12\uff21\uff41")
+        point = rng.randrange(0x110000 - 0x800)
+        return chr(point if point < 0xD800 else point + 0x800)
+
+    def text():
+        kind = rng.random()
+        if kind < 0.1:
+            return "".join(rng.choice(".,!?;-\u2013\u201c' \n") for _ in range(rng.randrange(12)))
+        if kind < 0.5:
+            return "".join(character() for _ in range(rng.randrange(80)))
+        words = [rng.choice(BASES) + rng.choice(SUFFIXES) for _ in range(rng.randrange(40))]
+        return "".join(word + rng.choice([" ", " ", "\n", "\n\n", ", ", "\r\n", "-", "_", "'"]) for word in words)
+
+    pairs = []
+    for _ in range(120):
+        prediction, reference = text(), text()
+        if rng.random() < 0.6:
+            parts = prediction.split(" ")
+            rng.shuffle(parts)
+            reference = " ".join(parts[:rng.randrange(len(parts) + 1)]) + " " + reference
+        pairs.append((prediction, reference))
+    return pairs
+
+
 def rows(scores):
     return [[scores[t].precision, scores[t].recall, scores[t].fmeasure] for t in TYPES]
 
@@ -85,12 +121,23 @@ def rows(scores):
 def write_pairs():
     plain, stemmed = (rouge_scorer.RougeScorer(TYPES, use_stemmer=s) for s in (False, True))
     with open(OUT / "pairs.jsonl", "w", encoding="utf-8") as f:
-        for prediction, reference in BY_HAND + mixed_pairs(random.Random(1)):
+        for prediction, reference in BY_HAND + mixed_pairs(random.Random(1)) + random_pairs(random.Random(3)):
             row = {
                 "prediction": prediction, "reference": reference,
                 "plain": rows(plain.score(reference, prediction)), "stemmed": rows(stemmed.score(reference, prediction)),
             }
             f.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def long_text(n, a, b):
+    """The formula that the test repeats: n words out of 401, every 16th at the end of a line."""
+    return "".join(f"w{(a * i * i + b * i) % 401}" + ("\n" if i % 16 == 15 else " ") for i in range(n))
+
+
+def write_long():
+    """Some seconds of rouge-score, which is Python: once is enough."""
+    scores = rouge_scorer.RougeScorer(TYPES).score(long_text(5000, 5, 3), long_text(5200, 7, 2))
+    (OUT / "long.json").write_text(json.dumps(rows(scores)) + "\n")
 
 
 def sample(i, t, m):
@@ -135,6 +182,9 @@ SUFFIXES = ["", "s", "es", "ed", "ing", "er", "ers", "ly", "y", "ies", "ied", "n
             "ion", "ions", "ic", "ical", "ically", "icate", "icity", "alism", "ality", "alli", "ability", "bly", "logy", "ement", "less",
             "ings", "edly", "ate", "ated", "iti", "eed", "ll", "e"]
 
+# What the stemmer's later steps see when an earlier one has changed the word.
+INNER_SUFFIXES = """sses ss enci anci bli abli entli eli ousli aliti iviti biliti fulli logi iciti alize sion tion ou at bl iz""".split()
+
 
 def words(rng):
     found = set("sky skies dying lying tying news innings inning outings outing cannings canning howe proceed exceed succeed "
@@ -152,6 +202,16 @@ def words(rng):
         stem = "".join(rng.choice("aeiouybcdlstwxzl") for _ in range(rng.randrange(0, 6)))
         found.add(stem + rng.choice(SUFFIXES) + rng.choice(["", "", "s", "ed", "ing", "y", "e", "ly"]))
     return sorted(w for w in found if w)
+
+
+def write_stem_digests():
+    """Every word of up to four of these letters before every suffix: too many to keep, so SHA-256 of the stems, one a line."""
+    stemmer = PorterStemmer()
+    starts = ["".join(letters) for n in range(5) for letters in itertools.product("aeybtlw", repeat=n)]
+    with open(OUT / "stem_digests.tsv", "w") as f:
+        for suffix in SUFFIXES + INNER_SUFFIXES:
+            stems = "".join(stemmer.stem(start + suffix) + "\n" for start in starts)
+            f.write(f"{suffix}\t{hashlib.sha256(stems.encode()).hexdigest()}\n")
 
 
 def write_stems():
@@ -187,5 +247,7 @@ if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     write_lead()
     write_pairs()
+    write_long()
     write_bootstrap()
     write_stems()
+    write_stem_digests()
