@@ -57,6 +57,7 @@ type config struct {
 	notes  []string
 	// attnBias and mlpBias are the source's, which may differ in the GPT class too.
 	attnBias, mlpBias bool
+	generation        []byte // see generation
 }
 
 // fields reads keys of a JSON object; the first error sticks.
@@ -146,6 +147,7 @@ func parseConfig(text []byte) (*config, error) {
 	if f.err != nil {
 		return nil, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, f.err)
 	}
+	c.generation = generation(f)
 	return c, nil
 }
 

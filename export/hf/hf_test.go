@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/hf"
+	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -364,6 +365,30 @@ func TestHeads(t *testing.T) {
 	_, err = open(t, tied, headless, "BF16")
 	require.ErrorContains(t, err, ": missing tensors: model.embed_tokens.weight")
 	require.NotContains(t, err.Error(), ",")
+}
+
+// The end ids of a chat model are in its config.json where there is no
+// generation_config.json.
+func TestGenerationConfig(t *testing.T) {
+	dir := write(t, config(map[string]any{"bos_token_id": 1, "eos_token_id": []int{2, 9}, "pad_token_id": -1}), shapes(true, 6), "BF16")
+	files := func() []source.File {
+		m, err := hf.Open(dir)
+		require.NoError(t, err)
+		defer m.Close()
+		files, err := m.Files()
+		require.NoError(t, err)
+		return files
+	}
+	require.Len(t, files(), 1)
+	require.Equal(t, "generation_config.json", files()[0].Name)
+	require.JSONEq(t, `{"_from_model_config": true, "bos_token_id": 1, "eos_token_id": [2, 9]}`, string(files()[0].Data))
+
+	own := filepath.Join(dir, "generation_config.json")
+	require.NoError(t, os.WriteFile(own, []byte("{}"), 0o644))
+	require.Equal(t, []source.File{{Name: "generation_config.json", Path: own}}, files())
+
+	dir = write(t, config(map[string]any{"eos_token_id": "x"}), shapes(true, 6), "BF16")
+	require.Empty(t, files())
 }
 
 func TestBareInfinity(t *testing.T) {

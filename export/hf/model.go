@@ -275,6 +275,9 @@ func (m *Model) Files() ([]source.File, error) {
 	for _, path := range paths {
 		files = append(files, source.File{Name: filepath.Base(path), Path: path})
 	}
+	if m.config.generation != nil && !holds(m.dir, generationName) {
+		files = append(files, source.File{Name: generationName, Data: m.config.generation})
+	}
 	return files, err
 }
 
