@@ -142,6 +142,9 @@ def forms(tensors, tied):
     yield "zip", {"pytorch_model.bin": state}
     yield "legacy", {"pytorch_model.bin": state}
     names = list(state)
+    if tied:  # transformers keeps what shares a storage in one shard
+        names.insert(0, names.pop())
+        names.insert(0, names.pop(names.index("model.embed_tokens.weight")))
     half = len(names) // 2
     yield "sharded", {
         "pytorch_model-00001-of-00002.bin": collections.OrderedDict((n, state[n]) for n in names[:half]),
