@@ -343,8 +343,9 @@ func (c *config) rotary(f *fields) error {
 	return nil
 }
 
-// finite replaces the bare Infinity, -Infinity and NaN that Python writes and
-// JSON does not know by null. Texts are left alone.
+// finite turns the bare Infinity, -Infinity and NaN that Python writes and JSON
+// does not know into texts, which no key that is read takes for a number. Texts
+// are left alone.
 func finite(text []byte) []byte {
 	var out []byte
 	inText := false
@@ -360,7 +361,7 @@ func finite(text []byte) []byte {
 			inText = !inText
 		case !inText && (ch == '-' || ch == 'I' || ch == 'N'):
 			if n := nonFinite(text[i:]); n > 0 {
-				out = append(out, "null"...)
+				out = append(append(append(out, '"'), text[i:i+n]...), '"')
 				i += n - 1
 				continue
 			}

@@ -399,6 +399,16 @@ func TestBareInfinity(t *testing.T) {
 	require.NoError(t, err)
 	_, err = open(t, string(bytes.Replace(spoiled, []byte("NaN,"), []byte("Nan,"), 1)), shapes(true, 6), "BF16")
 	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+
+	for _, key := range []string{"rms_norm_eps", "num_key_value_heads", "rope_theta", "max_position_embeddings"} {
+		for _, value := range []string{"NaN", "Infinity", "-Infinity"} { // no default in their place
+			spoiled = bytes.Replace(text, []byte(`{`), []byte(`{"`+key+`":`+value+`,`), 1)
+			spoiled = bytes.Replace(spoiled, []byte(`,"`+key+`"`), []byte(`,"x"`), 1)
+			_, err = open(t, string(spoiled), shapes(true, 6), "BF16")
+			require.ErrorIs(t, err, checkpoint.ErrInvalid)
+			require.ErrorContains(t, err, key+`: "`+value+`" is not a number`)
+		}
+	}
 }
 
 func TestDtypeDisagreement(t *testing.T) {

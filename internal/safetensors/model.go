@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/trtgo/trtgo/internal/regularfile"
 )
@@ -47,7 +49,7 @@ func OpenModel(dir string) (*Model, error) {
 	}
 	var shards []string
 	for tensor, shard := range weightMap {
-		if !filepath.IsLocal(shard) || filepath.Base(shard) != shard || shard == "." || len(shard) > maxName {
+		if !filepath.IsLocal(shard) || filepath.Base(shard) != shard || shard == "." || len(shard) > maxName || strings.ContainsFunc(shard, unicode.IsControl) {
 			return nil, fmt.Errorf("%s: %w: tensor %.200q: shard %.200q is not a file name in this directory", index, ErrFormat, tensor, shard)
 		}
 		if !slices.Contains(shards, shard) {

@@ -263,6 +263,8 @@ func TestModel(t *testing.T) {
 		{`{`, "unexpected end"},
 		{`{"weight_map":{"a":"1.safetensors","b":"2.safetensors"}} more`, "after top-level value"},
 		{`{"weight_map":{"a":"."}}`, "not a file name in this directory"},
+		{`{"weight_map":{"a":"a\u0000b"}}`, "not a file name in this directory"},
+		{`{"weight_map":{"a":"b\n"}}`, `shard "b\n" is not a file name in this directory`},
 		{`{"weight_map":{"a":"` + strings.Repeat("x", 256) + `"}}`, "not a file name in this directory"},
 	} {
 		_, err := safetensors.OpenModel(shards(t, test.index, two))
