@@ -267,7 +267,7 @@ func (d *Decoder) put(depth int, values ...slot) (int, error) {
 		inner := s.depth
 		if c, ok := s.value.(container); ok {
 			c.container().sealed = true
-			inner = c.container().depth
+			inner = int(c.container().depth)
 		}
 		depth = max(depth, inner+1)
 	}
@@ -283,14 +283,14 @@ func (d *Decoder) grow(c container, values ...slot) error {
 	if s.sealed {
 		return fmt.Errorf("%w: a value is changed after it was put into another one (does it contain itself?)", ErrFormat)
 	}
-	depth, err := d.put(s.depth, values...)
+	depth, err := d.put(int(s.depth), values...)
 	if err != nil {
 		return err
 	}
 	if s.sealed {
 		return fmt.Errorf("%w: a value contains itself", ErrFormat)
 	}
-	s.depth = depth
+	s.depth = int32(depth)
 	return nil
 }
 

@@ -90,7 +90,7 @@ func (d *Decoder) construct(taken []slot) error {
 		if s.sealed {
 			return d.push(value, 0) // one of the arguments
 		}
-		s.depth = max(s.depth, depth)
+		s.depth = max(s.depth, int32(depth))
 	}
 	return d.push(value, depth)
 }

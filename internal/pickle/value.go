@@ -127,7 +127,7 @@ func (d *Dict) set(key, value any) {
 // state is what the decoder knows about a container that may still grow: how
 // deep it is, and whether it already lies in another one.
 type state struct {
-	depth  int
+	depth  int32
 	sealed bool
 }
 

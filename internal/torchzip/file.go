@@ -28,7 +28,7 @@ type Options struct {
 	// from them comes as *pickle.Object.
 	Allow func(module, name string) bool
 	// Limits bound the pickle. Where they are zero, its bytes are bounded by 64 MiB
-	// and its values by 4 million, which suffices for some 150 000 tensors.
+	// and its values by 2 million, which suffices for some 80 000 tensors.
 	Limits pickle.Limits
 }
 
@@ -38,7 +38,7 @@ func (o Options) limits() pickle.Limits {
 		l.Bytes = 64 << 20
 	}
 	if l.Values == 0 {
-		l.Values = 4 << 20
+		l.Values = 2 << 20
 	}
 	return l
 }
