@@ -145,7 +145,7 @@ func detectFile(path string) (string, error) {
 	case strings.HasSuffix(path, ".safetensors"):
 		return "", fmt.Errorf("%s: %w: weights without their config; give the directory that holds both", path, ErrUnknownFormat)
 	case starts("PK\x03\x04"), strings.HasSuffix(path, ".bin"), strings.HasSuffix(path, ".pt"), strings.HasSuffix(path, ".ckpt"):
-		return "", later(path, "a PyTorch pickle")
+		return "", fmt.Errorf("%s: %w: PyTorch weights without their config; give the directory that holds both", path, ErrUnknownFormat)
 	case starts("\x1f\x8b"):
 		return "", later(path, "a gzip'ed archive")
 	}

@@ -11,9 +11,6 @@ import (
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
-// FormatPickle is the format of a directory whose weights are PyTorch pickles.
-const FormatPickle = "hf-pytorch"
-
 // Describe tells what the directory holds, even where Open would refuse it. It
 // fails only when there is no readable config.json.
 func Describe(dir string) (*source.Description, error) {
@@ -30,13 +27,13 @@ func Describe(dir string) (*source.Description, error) {
 	if names, ok := own["architectures"].([]any); ok && len(names) > 0 {
 		d.Architecture, _ = names[0].(string)
 	}
-	if !holds(dir, safetensors.SingleName, safetensors.IndexName) && holds(dir, pickleNames...) {
+	if !holds(dir, safetensors.SingleName, safetensors.IndexName) && holds(dir, pickleName, pickleIndexName) {
 		d.Format = FormatPickle
 	}
 	m, err := openUnchecked(dir)
 	if err != nil {
 		d.Problems = append(d.Problems, err.Error())
-		if weights, err := safetensors.OpenModel(dir); err == nil {
+		if weights, _, err := openWeights(dir); err == nil {
 			for _, name := range weights.Names() {
 				t, _ := weights.Tensor(name)
 				d.Tensors = append(d.Tensors, info(t))

@@ -1,5 +1,6 @@
-// Package hf opens a Hugging Face directory, config.json and safetensors, as a
-// source of the exporter.
+// Package hf opens a Hugging Face directory, config.json and weights, as a source
+// of the exporter. Weights are safetensors or what torch.save made of a state
+// dict, one file or shards with an index.
 //
 // Configs are read in the spelling of transformers 4 (rope_theta, rope_scaling,
 // torch_dtype) and 5 (rope_parameters, dtype), and with the names that published

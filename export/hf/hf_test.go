@@ -431,8 +431,8 @@ func TestWeightsThatAreNotThere(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "pytorch_model.bin"), nil, 0o644))
 	_, err = hf.Open(dir)
-	require.ErrorIs(t, err, checkpoint.ErrUnsupported)
-	require.ErrorContains(t, err, "pytorch_model.bin")
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+	require.ErrorContains(t, err, `pytorch_model.bin: invalid PyTorch file: it begins with ""`)
 	d, err := hf.Describe(dir)
 	require.NoError(t, err)
 	require.Equal(t, "hf-pytorch", d.Format)

@@ -15,7 +15,8 @@ import (
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
-// Format is the name of this source.
+// Format is the name of this source where the weights are safetensors; see
+// [FormatPickle].
 const Format = "hf-safetensors"
 
 // maxConfig bounds config.json.
@@ -25,7 +26,7 @@ const maxConfig = 16 << 20
 type Model struct {
 	dir     string
 	config  *config
-	weights *safetensors.Model
+	weights weights
 	notes   []string
 }
 
@@ -57,16 +58,17 @@ func openUnchecked(dir string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	weights, err := openWeights(dir)
+	weights, notes, err := openWeights(dir)
 	if err != nil {
 		return nil, err
 	}
-	m := &Model{dir: dir, config: config, weights: weights, notes: config.notes}
+	m := &Model{dir: dir, config: config, weights: weights, notes: append(config.notes, notes...)}
 	m.chooseDtype()
-	switch _, there := weights.Tensor(headName); {
+	embedding, _ := weights.Tensor(embeddingName)
+	switch head, there := weights.Tensor(headName); {
 	case !there && !config.tied:
 		m.notes = append(m.notes, "there is no lm_head.weight, though config.json does not tie it: the embedding is used")
-	case there && config.tied:
+	case there && config.tied && !head.sameAs(embedding):
 		m.notes = append(m.notes, "lm_head.weight is not used: config.json ties the head to the embedding")
 	}
 	if err := config.Validate(); err != nil {
@@ -84,32 +86,38 @@ func readConfig(path string) ([]byte, error) {
 	return text, err
 }
 
-var pickleNames = []string{"pytorch_model.bin", "pytorch_model.bin.index.json"}
-
-// openWeights names what is there instead when there are no safetensors.
-func openWeights(dir string) (*safetensors.Model, error) {
-	weights, err := safetensors.OpenModel(dir)
+// openWeights takes safetensors before pickles, and notes what is left.
+func openWeights(dir string) (weights, []string, error) {
+	safe, err := safetensors.OpenModel(dir)
 	if err == nil {
-		return weights, nil
+		var notes []string
+		if holds(dir, pickleName, pickleIndexName) {
+			notes = append(notes, "there are safetensors and PyTorch pickles: the safetensors are read")
+		}
+		return safeWeights{safe}, notes, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) || holds(dir, safetensors.IndexName) { // or a shard is missing
-		for _, damage := range []error{safetensors.ErrFormat, safetensors.ErrPointer, regularfile.ErrRefused, fs.ErrNotExist} {
-			if errors.Is(err, damage) {
-				return nil, fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
-			}
-		}
-		return nil, err
+		return nil, nil, classified(err)
 	}
-	if holds(dir, pickleNames...) {
-		return nil, fmt.Errorf("%s: pytorch_model.bin is %w yet: PyTorch pickles are planned for a later release; give the model's safetensors", dir, checkpoint.ErrUnsupported)
+	if !holds(dir, pickleName, pickleIndexName) {
+		return nil, nil, fmt.Errorf("%s: %w: it has neither %s nor %s, nor PyTorch's %s or %s: %w", dir, checkpoint.ErrInvalid,
+			safetensors.SingleName, safetensors.IndexName, pickleName, pickleIndexName, err)
 	}
-	return nil, fmt.Errorf("%s: %w: it has neither %s nor %s: %w", dir, checkpoint.ErrInvalid, safetensors.SingleName, safetensors.IndexName, err)
+	p, err := openPickles(dir)
+	if err != nil {
+		return nil, nil, classified(err)
+	}
+	var notes []string
+	if len(p.others) > 0 {
+		notes = append(notes, "left out, because they are no tensors: "+enumerate(p.others))
+	}
+	return p, notes, nil
 }
 
 // chooseDtype takes what the config declares, else what the embedding has.
 func (m *Model) chooseDtype() {
 	stored := ""
-	if t, ok := m.weights.Tensor("model.embed_tokens.weight"); ok {
+	if t, ok := m.weights.Tensor(embeddingName); ok {
 		stored = map[string]string{"BF16": checkpoint.BFloat16, "F16": checkpoint.Float16, "F32": checkpoint.Float32, "F64": checkpoint.Float32}[t.Dtype]
 	}
 	m.config.Dtype = m.config.dtype
@@ -223,7 +231,7 @@ func (m *Model) mayLack(name string) bool {
 }
 
 // Format implements [source.Model].
-func (m *Model) Format() string { return Format }
+func (m *Model) Format() string { return m.weights.Format() }
 
 // Config implements [source.Model].
 func (m *Model) Config() *checkpoint.Config { return m.config.Config }
@@ -242,10 +250,10 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		return source.Tensor{}, fmt.Errorf("%w: missing tensor %s", checkpoint.ErrInvalid, origin)
 	}
 	if err := source.CheckShape(origin, t.Shape, shape); err != nil {
-		return source.Tensor{}, fmt.Errorf("%s: %w", filepath.Base(t.File()), err)
+		return source.Tensor{}, fmt.Errorf("%s: %w", t.File, err)
 	}
 	if floatformat.Size(t.Dtype) == 0 {
-		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", filepath.Base(t.File()), origin, t.Dtype, checkpoint.ErrUnsupported)
+		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File, origin, t.Dtype, checkpoint.ErrUnsupported)
 	}
 	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: rows{t}}
 	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
@@ -264,8 +272,8 @@ func (m *Model) Inventory() []source.Info {
 	return list
 }
 
-func info(t safetensors.Tensor) source.Info {
-	return source.Info{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Size, File: filepath.Base(t.File())}
+func info(t weight) source.Info {
+	return source.Info{Name: t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Bytes, File: t.File}
 }
 
 // Files implements [source.Model].
@@ -288,7 +296,7 @@ func (m *Model) Notes() []string { return m.notes }
 func (m *Model) Close() error { return m.weights.Close() }
 
 // rows reads a tensor as it is stored.
-type rows struct{ safetensors.Tensor }
+type rows struct{ weight }
 
 func (r rows) ReadRows(dst []byte, row int64) error {
 	_, err := r.ReadAt(dst, row*r.RowBytes())
@@ -297,7 +305,7 @@ func (r rows) ReadRows(dst []byte, row int64) error {
 
 // onePlus reads the weight of a LayerNorm1P, which is stored less one. The sum is
 // made in float32, so that it is rounded once, to the target's dtype.
-type onePlus struct{ safetensors.Tensor }
+type onePlus struct{ weight }
 
 func (r onePlus) ReadRows(dst []byte, row int64) error {
 	values := make([]float32, len(dst)/4)
