@@ -102,6 +102,7 @@ struct StreamRead {
 
 double trtgo_cpu_stream_read(int threads, int64_t size, int passes) {
   constexpr int64_t kChunk = 1 << 20;
+  if (size < kChunk) return 0;
   double median = 0;
   char message[1];
   guard(message, 0, [&] {

@@ -15,13 +15,14 @@ namespace {
 
 constexpr int64_t kHugePage = 2 << 20;
 constexpr int64_t kPage = 4096;
+constexpr int64_t kMost = int64_t{1} << 60;  // no address space has it; sizes below round up safely
 
 int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
 
 }  // namespace
 
 uint8_t* map_memory(int64_t size) {
-  if (size <= 0) return nullptr;
+  if (size <= 0 || size > kMost) return nullptr;
   const bool huge = size >= kHugePage;
   const int64_t length = round_up(size, kPage);
   // Huge pages want an aligned beginning: map more, give the ends back.

@@ -240,7 +240,7 @@ void trtgo_cpu_free(void* memory, int64_t size);
 
 /* Measures how fast `threads` threads read size bytes of memory each pass, and
  * gives the median of `passes` passes in bytes per second, 0 when memory or
- * threads are refused. It is the ceiling of a decode step on this machine.
+ * threads are refused or size is less than 1 MiB. It is the ceiling of a decode step on this machine.
  *
  * Thread  Any; blocks for the time of the passes. */
 double trtgo_cpu_stream_read(int threads, int64_t size, int passes);
