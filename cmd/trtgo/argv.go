@@ -1,7 +1,9 @@
 package main
 
 import (
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 )
@@ -13,10 +15,11 @@ const listSeparator = "\x00"
 // normalizeArgs rewrites a command line of upstream's manner (argparse) into one
 // that urfave/cli reads: "--name=value" for every flag, then "--", then the
 // operands. What it adds to urfave/cli:
-//   - an underscore in a flag's name is a dash (never in a value);
+//   - an underscore in a flag's name is a dash (never in a value), and a second
+//     name of a flag is its first, so that of several the last counts;
 //   - flags may follow operands;
 //   - a list flag takes several values: --input_text "a" "b";
-//   - a value is kept whole, commas included;
+//   - a value is kept whole, commas included; a number is decimal;
 //   - a shortened flag, which argparse would take, is refused with its full name.
 //
 // As in argparse, a token is a flag when it begins with a dash, is more than a
@@ -83,31 +86,60 @@ func splitLevel(flags map[string]cli.Flag, args []string, stopAtOperand bool) (l
 
 // readFlag turns one flag and the values it takes into "--name=value".
 func readFlag(flags map[string]cli.Flag, token string, args []string) (string, []string, error) {
-	name, value, hasValue := strings.Cut(token, "=")
-	name = strings.ReplaceAll(strings.TrimLeft(name, "-"), "_", "-")
+	written, value, hasValue := strings.Cut(token, "=")
+	name := strings.TrimLeft(written, "-")
+	dashes := len(written) - len(name)
+	name = strings.ReplaceAll(name, "_", "-")
 	flag, ok := flags[name]
-	if !ok {
-		return "", nil, unknownFlag(flags, token, name)
+	if !ok || dashes > 2 {
+		return "", nil, unknownFlag(flags, written, name)
 	}
-	if _, isBool := flag.(*cli.BoolFlag); isBool {
+	name = flag.Names()[0]
+	n := 0 // values taken from args
+	if _, isSwitch := flag.(*cli.BoolFlag); isSwitch {
 		if !hasValue {
 			value = "true"
 		}
-		return "--" + name + "=" + value, args, nil
+	} else if !hasValue {
+		if len(args) == 0 || args[0] == "--" || looksLikeFlag(args[0]) {
+			return "", nil, usagef("--%s needs a value (a value that begins with a dash is written --%s=VALUE)", name, name)
+		}
+		n = 1
+		if _, isList := flag.(*cli.StringSliceFlag); isList {
+			for n < len(args) && args[n] != "--" && !looksLikeFlag(args[n]) {
+				n++
+			}
+		}
+		value = strings.Join(args[:n], listSeparator)
 	}
-	if hasValue {
-		return "--" + name + "=" + value, args, nil
-	}
-	if len(args) == 0 || args[0] == "--" || looksLikeFlag(args[0]) {
-		return "", nil, usagef("--%s needs a value (a value that begins with a dash is written --%s=VALUE)", name, name)
-	}
-	n := 1
-	if _, isList := flag.(*cli.StringSliceFlag); isList {
-		for n < len(args) && args[n] != "--" && !looksLikeFlag(args[n]) {
-			n++
+	value, err := plainValue(flag, name, value)
+	return "--" + name + "=" + value, args[n:], err
+}
+
+// plainValue checks a value by its flag's kind. Integers are decimal, as in
+// argparse; urfave/cli would take 010 for 8.
+func plainValue(flag cli.Flag, name, value string) (string, error) {
+	switch flag.(type) {
+	case *cli.BoolFlag:
+		if _, err := strconv.ParseBool(value); err != nil {
+			return "", usagef("--%s is a switch: its value can be true or false, not %q", name, value)
+		}
+	case *cli.IntFlag:
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return "", usagef("--%s %q is not a whole number", name, value)
+		}
+		return strconv.FormatInt(n, 10), nil
+	case *cli.Float64Flag:
+		if _, err := strconv.ParseFloat(value, 64); err != nil {
+			return "", usagef("--%s %q is not a number", name, value)
+		}
+	case *cli.DurationFlag:
+		if _, err := time.ParseDuration(value); err != nil {
+			return "", usagef("--%s %q is not a time like 90s or 1m30s", name, value)
 		}
 	}
-	return "--" + name + "=" + strings.Join(args[:n], listSeparator), args[n:], nil
+	return value, nil
 }
 
 func looksLikeFlag(token string) bool {
@@ -145,8 +177,7 @@ func flagTable(flags []cli.Flag) map[string]cli.Flag {
 	return table
 }
 
-func unknownFlag(flags map[string]cli.Flag, token, name string) error {
-	written, _, _ := strings.Cut(token, "=")
+func unknownFlag(flags map[string]cli.Flag, written, name string) error {
 	if _, isBuild := flags["gpt-attention-plugin"]; isBuild {
 		if why, gone := goneFlags[name]; gone {
 			return usagef("%s is gone from TensorRT-LLM 1.2: %s", written, why)

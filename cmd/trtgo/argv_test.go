@@ -23,6 +23,7 @@ func argvApp() *cli.App {
 					&cli.StringSliceFlag{Name: "stop-words"}, &cli.BoolFlag{Name: "streaming"},
 					&cli.IntFlag{Name: "max-batch-size"}, &cli.IntFlag{Name: "max-beam-width"},
 					&cli.StringFlag{Name: "output-dir", Aliases: []string{"o"}}, &cli.IntFlag{Name: "end-id"},
+					&cli.Float64Flag{Name: "temperature"}, &cli.DurationFlag{Name: "timeout"},
 				},
 			},
 			{
@@ -47,7 +48,7 @@ func TestNormalizeArgs(t *testing.T) {
 		{"nothing", nil, []string{"trtgo"}},
 		{"underscores in names only", []string{"run", "--engine_dir", "a_b"}, []string{"trtgo", "run", "--engine-dir=a_b"}},
 		{"underscores with equals", []string{"run", "--engine_dir=a_b=c_d"}, []string{"trtgo", "run", "--engine-dir=a_b=c_d"}},
-		{"flags after operands", []string{"run", "x", "--streaming", "y", "-o", "d"}, []string{"trtgo", "run", "--streaming=true", "--o=d", "--", "x", "y"}},
+		{"flags after operands", []string{"run", "x", "--streaming", "y", "-o", "d"}, []string{"trtgo", "run", "--streaming=true", "--output-dir=d", "--", "x", "y"}},
 		{"upstream's list", []string{"run", "--input_text", "a, b", "c", "--streaming"}, []string{"trtgo", "run", "--input-text=a, b\x00c", "--streaming=true"}},
 		{"repeated lists stay groups", []string{"run", "--stop_words", "a", "b", "--stop_words", "c"}, []string{"trtgo", "run", "--stop-words=a\x00b", "--stop-words=c"}},
 		{"list with equals takes one", []string{"run", "--input_text=a", "b"}, []string{"trtgo", "run", "--input-text=a", "--", "b"}},
@@ -60,7 +61,13 @@ func TestNormalizeArgs(t *testing.T) {
 		{"switch with value", []string{"run", "--streaming=false"}, []string{"trtgo", "run", "--streaming=false"}},
 		{"flag of the program", []string{"--top", "x", "run", "--streaming"}, []string{"trtgo", "--top=x", "run", "--streaming=true"}},
 		{"sub-command", []string{"eval", "rouge", "--input", "f"}, []string{"trtgo", "eval", "rouge", "--input=f"}},
-		{"help", []string{"run", "-h"}, []string{"trtgo", "run", "--h=true"}},
+		{"help", []string{"run", "-h"}, []string{"trtgo", "run", "--help=true"}},
+		{"several names of a flag are one", []string{"run", "-o", "a", "--output_dir", "b"}, []string{"trtgo", "run", "--output-dir=a", "--output-dir=b"}},
+		{"integers are decimal", []string{"run", "--max_batch_size", "010", "--end_id=+7"}, []string{"trtgo", "run", "--max-batch-size=10", "--end-id=7"}},
+		{"numbers below zero", []string{"run", "--temperature", "-.5", "--end-id=-1"}, []string{"trtgo", "run", "--temperature=-.5", "--end-id=-1"}},
+		{"underscores and commas of values", []string{"run", "--input-text", "a_b, c_d", "--engine_dir=x,y_z"}, []string{"trtgo", "run", "--input-text=a_b, c_d", "--engine-dir=x,y_z"}},
+		{"text with a dash and an equals sign", []string{"run", "--input-text=--engine_dir=x"}, []string{"trtgo", "run", "--input-text=--engine_dir=x"}},
+		{"flag's name as text", []string{"run", "--input_text", "say --streaming", "--streaming"}, []string{"trtgo", "run", "--input-text=say --streaming", "--streaming=true"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,6 +92,13 @@ func TestNormalizeArgsRefuses(t *testing.T) {
 		{"missing value", []string{"run", "--engine_dir"}, "--engine-dir needs a value (a value that begins with a dash is written --engine-dir=VALUE)"},
 		{"flag for a value", []string{"run", "--engine_dir", "--streaming"}, "--engine-dir needs a value (a value that begins with a dash is written --engine-dir=VALUE)"},
 		{"list without values", []string{"run", "--input_text", "--streaming"}, "--input-text needs a value (a value that begins with a dash is written --input-text=VALUE)"},
+		{"three dashes", []string{"run", "---streaming"}, "unknown flag ---streaming; flags are not shortened: write --streaming"},
+		{"switch with a strange value", []string{"run", "--streaming=maybe"}, `--streaming is a switch: its value can be true or false, not "maybe"`},
+		{"no whole number", []string{"run", "--max_batch_size", "4.5"}, `--max-batch-size "4.5" is not a whole number`},
+		{"no decimal number", []string{"run", "--max_batch_size", "0x10"}, `--max-batch-size "0x10" is not a whole number`},
+		{"no number", []string{"run", "--temperature", "hot"}, `--temperature "hot" is not a number`},
+		{"no time", []string{"run", "--timeout", "5"}, `--timeout "5" is not a time like 90s or 1m30s`},
+		{"abbreviated with a value", []string{"run", "--max_batch=4"}, "unknown flag --max_batch; flags are not shortened: write --max-batch-size"},
 		{"gone from trtllm-build", []string{"build", "--builder_opt", "3"}, "--builder_opt is gone from TensorRT-LLM 1.2: nothing took its place"},
 		{"gone only from trtllm-build", []string{"run", "--builder_opt", "3"}, "unknown flag --builder_opt (--help lists the flags)"},
 	}
