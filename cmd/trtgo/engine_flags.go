@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math"
 
 	"github.com/urfave/cli/v2"
 
@@ -13,15 +14,15 @@ import (
 func engineFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "engine-dir", Value: "engine_outputs", Usage: "directory that build wrote", Category: "engine"},
-		&cli.StringFlag{Name: "tokenizer-dir", Usage: "directory of the tokenizer (default: --hf-model-dir, else the engine's)", Category: "engine"},
+		&cli.StringFlag{Name: "tokenizer-dir", DefaultText: "--hf-model-dir, else the engine's", Usage: "directory of the tokenizer", Category: "engine"},
 		&cli.StringFlag{Name: "hf-model-dir", Aliases: []string{"model-dir"}, Usage: "where the tokenizer is when --tokenizer-dir is not given", Category: "engine"},
 		&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file, tokenizer.model or tokenizer.json", Category: "engine"},
 		&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "do not add begin and end tokens to prompts", Category: "engine"},
-		&cli.IntFlag{Name: "threads", Usage: "CPU threads (default: the CPUs this process may use)", Category: "engine"},
-		&cli.StringFlag{Name: "precision", Usage: "exact (float32 activations) or fast (bfloat16; the default of bfloat16 engines)", Category: "engine"},
+		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads", Category: "engine"},
+		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact", Category: "engine"},
 		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums", Category: "engine"},
-		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages", Category: "engine"},
-		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", Usage: "tokens that the KV cache holds (default: by memory)", Category: "engine"},
+		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: articles do if the model has a template, run's texts do not", Category: "engine"},
+		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", DefaultText: "by memory", Usage: "tokens that the KV cache holds", Category: "engine"},
 	}
 }
 
@@ -31,16 +32,16 @@ func samplingFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divides the logits; has no effect with --top-k 1", Category: category},
 		&cli.IntFlag{Name: "top-k", Value: 1, Usage: "draw from the k best tokens; 1 is greedy, 0 is all", Category: category},
-		&cli.Float64Flag{Name: "top-p", Usage: "draw from the best tokens that together have this probability; needs --top-k 0", Category: category},
-		&cli.Float64Flag{Name: "min-p", Usage: "leave out tokens below this share of the best one's probability", Category: category},
+		&cli.Float64Flag{Name: "top-p", Usage: "draw from the best tokens that together have this probability; 0 is all; has no effect with --top-k 1", Category: category},
+		&cli.Float64Flag{Name: "min-p", Usage: "leave out tokens below this share of the best one's probability; has no effect with --top-k 1", Category: category},
 		&cli.IntFlag{Name: "random-seed", Usage: "seed of drawing (and of summarize's order)", Category: category},
 		&cli.IntFlag{Name: "num-beams", Value: 1, Usage: "only 1: there is no beam search yet", Category: category},
-		&cli.IntFlag{Name: "num-return-sequences", Usage: "sequences for each prompt", Category: category},
+		&cli.IntFlag{Name: "num-return-sequences", DefaultText: "1", Usage: "sequences for each prompt", Category: category},
 		&cli.Float64Flag{Name: "repetition-penalty", Value: 1, Usage: "divides positive and multiplies negative logits of tokens already there", Category: category},
 		&cli.Float64Flag{Name: "presence-penalty", Usage: "taken once from logits of generated tokens", Category: category},
 		&cli.Float64Flag{Name: "frequency-penalty", Usage: "taken from logits of generated tokens for each occurrence", Category: category},
-		&cli.IntFlag{Name: "no-repeat-ngram-size", Usage: "no n-gram of this size twice", Category: category},
-		&cli.IntFlag{Name: "end-id", Usage: "token that ends a sequence (default: the tokenizer's; 0 counts as not given)", Category: category},
+		&cli.IntFlag{Name: "no-repeat-ngram-size", DefaultText: "none", Usage: "no n-gram of this size twice", Category: category},
+		&cli.IntFlag{Name: "end-id", DefaultText: "the tokenizer's", Usage: "token that ends a sequence; 0 counts as not given, -1 ends none", Category: category},
 		&cli.StringSliceFlag{Name: "stop-words", Usage: "words that end a sequence; the n-th occurrence of the flag is for the n-th prompt, one alone for all", Category: category},
 		&cli.StringSliceFlag{Name: "bad-words", Usage: "words never generated; occurrences as with --stop-words", Category: category},
 		&cli.BoolFlag{Name: "streaming", Usage: "print text as it comes", Category: category},
@@ -69,7 +70,19 @@ func checkEngineFlags(c *cli.Context) error {
 		atLeast(c, "top-k", 0),
 		atLeast(c, "num-return-sequences", 0),
 		atLeast(c, "no-repeat-ngram-size", 0),
+		between(c, "temperature", 0, math.MaxFloat32),
+		between(c, "top-p", 0, 1),
+		between(c, "min-p", 0, 1),
+		checkEndID(c),
 	)
+}
+
+// checkEndID refuses what is no token of any model.
+func checkEndID(c *cli.Context) error {
+	if id := c.Int("end-id"); id < -1 || id > math.MaxInt32 {
+		return usagef("--end_id is %d, must be a token, or -1 for none", id)
+	}
+	return nil
 }
 
 // openEngine opens the engine of --engine-dir as the flags say.

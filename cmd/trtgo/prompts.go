@@ -2,14 +2,13 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/trtgo/trtgo/internal/dataset"
-	"github.com/trtgo/trtgo/tokenizer"
+	"github.com/trtgo/trtgo/internal/evaluation"
 	"github.com/trtgo/trtgo/trtllm"
 )
 
@@ -45,9 +44,6 @@ func readPrompts(c *cli.Context, engine *trtllm.Engine) ([]*prompt, error) {
 		prompts = append(prompts, &prompt{text: text, hasText: true})
 	}
 	if len(prompts) == 0 {
-		if c.IsSet("input-file") {
-			return nil, fmt.Errorf("%s holds no prompt", c.String("input-file"))
-		}
 		prompts = append(prompts, &prompt{text: defaultPrompt, hasText: true})
 	}
 	for i, p := range prompts {
@@ -59,54 +55,26 @@ func readPrompts(c *cli.Context, engine *trtllm.Engine) ([]*prompt, error) {
 	return prompts, nil
 }
 
-// encodePrompt gives a text its ids and cuts it to its last --max_input_length tokens.
+// encodePrompt gives a text its ids, cut to --max_input_length from the left; with
+// --chat_template on it becomes a user's message, and only the text's own tokens
+// are cut.
 func encodePrompt(c *cli.Context, engine *trtllm.Engine, p *prompt) error {
 	limit := c.Int("max-input-length")
 	if !p.hasText {
-		p.ids = lastTokens(p.ids, limit)
+		p.ids = p.ids[max(len(p.ids)-limit, 0):]
 		return nil
 	}
 	t, err := engine.Tokenizer()
 	if err != nil {
 		return fmt.Errorf("%w (--input_ids takes token ids)", err)
 	}
+	prompter := evaluation.Prompter{Tokenizer: t, MaxInputLength: limit, AddSpecialTokens: !c.Bool("no-add-special-tokens")}
 	if c.String("chat-template") == "on" {
-		text, err := chatMessage(t, p.text)
-		if err != nil {
-			return err
-		}
-		ids, err := t.Encode(text, tokenizer.EncodeOptions{})
-		p.ids = lastTokens(ids, limit)
+		p.ids, err = prompter.Message("", p.text)
 		return err
 	}
-	p.ids, err = encodeTail(t, p.text, !c.Bool("no-add-special-tokens"), limit)
+	p.ids, err = prompter.Text(p.text)
 	return err
-}
-
-// encodeTail encodes a text and cuts it from the left so that limit tokens are
-// left, the special tokens around it among them and kept, as upstream's tokenizers do.
-func encodeTail(t *tokenizer.Tokenizer, text string, addSpecial bool, limit int) ([]int32, error) {
-	body, err := t.Encode(text, tokenizer.EncodeOptions{})
-	if err != nil || !addSpecial {
-		return lastTokens(body, limit), err
-	}
-	whole, err := t.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: true})
-	if err != nil || len(whole) <= limit {
-		return whole, err
-	}
-	extra := len(whole) - len(body)
-	for before := 0; before <= extra; before++ {
-		if slices.Equal(whole[before:before+len(body)], body) {
-			kept := append([]int32{}, whole[:before]...)
-			kept = append(kept, lastTokens(body, max(limit-extra, 0))...)
-			return append(kept, whole[before+len(body):]...), nil
-		}
-	}
-	return lastTokens(whole, limit), nil
-}
-
-func lastTokens(ids []int32, limit int) []int32 {
-	return ids[max(len(ids)-limit, 0):]
 }
 
 func parseIDs(list string) ([]int32, error) {

@@ -5,11 +5,10 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/trtgo/trtgo/tokenizer"
+	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/trtllm"
 )
 
@@ -28,17 +27,18 @@ var runUpstreamFlags = append([]upstreamFlag{
 func runCommand() *cli.Command {
 	own := []cli.Flag{
 		&cli.IntFlag{Name: "max-output-len", Usage: "tokens to generate for each prompt (required)"},
-		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "a longer prompt keeps its last tokens; special tokens count"},
+		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "a longer prompt keeps its last tokens; special tokens count and are kept"},
 		&cli.StringSliceFlag{Name: "input-text", Usage: "prompts: several after one flag, or the flag repeated", DefaultText: fmt.Sprintf("%q", defaultPrompt)},
-		&cli.StringFlag{Name: "input-file", Usage: "prompts: .txt (one a line), .csv or .npy (token ids), .json or .jsonl"},
+		&cli.StringFlag{Name: "input-file", Usage: "prompts: .txt (one a line), .csv or .npy (token ids), .json or .jsonl; with the two others, ids come first, then the file's, then texts"},
 		&cli.StringSliceFlag{Name: "input-ids", Usage: "a prompt as token ids, 1,2,3; repeatable"},
 		&cli.StringFlag{Name: "output-csv", Usage: "write prompt and output ids, one row for each sequence"},
 		&cli.StringFlag{Name: "output-npy", Usage: "write prompt and output ids as int32"},
-		&cli.StringFlag{Name: "output-logits-npy", Usage: "X.npy: write X_context.npy (with --gather_context_logits) and X_generation.npy (with --output_generation_logits)"},
+		&cli.StringFlag{Name: "output-logits-npy", Usage: "X.npy: write X_context.npy (with --gather_context_logits, or an engine built with it) and X_generation.npy (with --output_generation_logits)"},
 		&cli.BoolFlag{Name: "output-generation-logits", Usage: "keep the logits of generated tokens for --output_logits_npy"},
 		&cli.BoolFlag{Name: "gather-context-logits", Usage: "keep the logits of prompt positions for --output_logits_npy"},
-		&cli.StringFlag{Name: "output-log-probs-npy", Usage: "write log-probs of generated tokens, float32"},
+		&cli.StringFlag{Name: "output-log-probs-npy", Usage: "write log-probs of generated tokens, float32, one row for each sequence"},
 		&cli.StringFlag{Name: "output-cum-log-probs-npy", Usage: "write their sums, float32"},
+		&cli.DurationFlag{Name: "timeout", DefaultText: "none", Usage: "end each request after this time, e.g. 90s, with what there is by then"},
 		&cli.BoolFlag{Name: "return-log-probs", Usage: "add log-probs to --json"},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object for each sequence"},
 	}
@@ -65,10 +65,7 @@ type sequence struct {
 }
 
 func generate(c *cli.Context) error {
-	log, err := newLogger(c)
-	if err != nil {
-		return err
-	}
+	log := newLogger(c)
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c)); err != nil {
 		return err
 	}
@@ -77,11 +74,15 @@ func generate(c *cli.Context) error {
 		return err
 	}
 	defer engine.Close()
+	logits, err := logitsOf(c)
+	if err != nil {
+		return err
+	}
 	prompts, err := readPrompts(c, engine)
 	if err != nil {
 		return err
 	}
-	requests, err := runRequests(c, engine, prompts, log)
+	requests, err := runRequests(c, prompts, logits, log)
 	if err != nil {
 		return err
 	}
@@ -89,7 +90,13 @@ func generate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeOutputs(c, engine, prompts, sequences); err != nil {
+	if err := printSequences(c, engine, sequences); err != nil {
+		return err
+	}
+	if err := c.Context.Err(); err != nil {
+		return err // what there was is printed; files would look finished
+	}
+	if err := writeFiles(c, engine, prompts, sequences); err != nil {
 		return err
 	}
 	return failedRequests(c, sequences, log)
@@ -105,14 +112,37 @@ func checkRunFlags(c *cli.Context) error {
 	if c.IsSet("output-logits-npy") && c.Int("num-return-sequences") > 1 {
 		return usagef("--output_logits_npy writes one sequence a prompt; --num_return_sequences is %d", c.Int("num-return-sequences"))
 	}
-	if c.IsSet("output-logits-npy") && !c.Bool("gather-context-logits") && !c.Bool("output-generation-logits") {
-		return usagef("--output_logits_npy needs --gather_context_logits, --output_generation_logits or both")
+	if c.Duration("timeout") < 0 {
+		return usagef("--timeout is %v, must not be negative", c.Duration("timeout"))
 	}
 	return firstError(checkEngineFlags(c), atLeast(c, "max-output-len", 1), atLeast(c, "max-input-length", 1))
 }
 
+// wantedLogits are the parts of --output_logits_npy.
+type wantedLogits struct{ context, generation bool }
+
+// logitsOf tells which logits to write. As upstream, an engine that was built with
+// context logits gives them without being told.
+func logitsOf(c *cli.Context) (wantedLogits, error) {
+	if c.String("output-logits-npy") == "" {
+		return wantedLogits{}, nil
+	}
+	engine, err := engineconfig.Read(c.String("engine-dir"))
+	if err != nil {
+		return wantedLogits{}, err
+	}
+	w := wantedLogits{
+		context:    c.Bool("gather-context-logits") || engine.Build.GatherContextLogits,
+		generation: c.Bool("output-generation-logits"),
+	}
+	if !w.context && !w.generation {
+		return w, usagef("--output_logits_npy needs --gather_context_logits, --output_generation_logits or both")
+	}
+	return w, nil
+}
+
 // runRequests makes the request of each prompt.
-func runRequests(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, log *slog.Logger) ([]trtllm.Request, error) {
+func runRequests(c *cli.Context, prompts []*prompt, logits wantedLogits, log *slog.Logger) ([]trtllm.Request, error) {
 	stop, err := groupsFor(c, "stop-words", len(prompts))
 	if err != nil {
 		return nil, err
@@ -128,8 +158,11 @@ func runRequests(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, log *
 			InputIDs: p.ids, MaxTokens: c.Int("max-output-len"), Sampling: sampling,
 			StopWords: stop[i], BadWords: bad[i],
 			LogProbs:         c.Bool("return-log-probs") || c.IsSet("output-log-probs-npy") || c.IsSet("output-cum-log-probs-npy"),
-			ContextLogits:    c.Bool("gather-context-logits") && c.IsSet("output-logits-npy"),
-			GenerationLogits: c.Bool("output-generation-logits") && c.IsSet("output-logits-npy"),
+			ContextLogits:    logits.context,
+			GenerationLogits: logits.generation,
+			// Upstream decodes with special tokens.
+			KeepSpecialTokens: true,
+			Timeout:           c.Duration("timeout"),
 		}
 		if id := c.Int("end-id"); id != 0 { // as upstream, 0 counts as not given
 			requests[i].EndIDs = endIDs(id)
@@ -170,18 +203,15 @@ func groupsFor(c *cli.Context, name string, n int) ([][]string, error) {
 // --streaming each text is printed as it comes, one prompt after the other.
 func runAll(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, requests []trtllm.Request) ([]sequence, error) {
 	results := make([][]sequence, len(prompts))
-	streams := newTextStreams(c, prompts)
+	streams := newTextStreams(c, engine, prompts)
 	var wait sync.WaitGroup
 	for i := range requests {
 		wait.Go(func() {
-			results[i] = runOne(c.Context, engine, prompts[i], requests[i], streams.writer(i))
+			results[i] = runOne(c.Context, engine, prompts[i], requests[i], streams.of(i))
 		})
 	}
 	printed := streams.print()
 	wait.Wait()
-	if err := c.Context.Err(); err != nil {
-		return nil, err
-	}
 	var all []sequence
 	for _, r := range results {
 		all = append(all, r...)
@@ -189,16 +219,17 @@ func runAll(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, requests [
 	return all, printed
 }
 
-// runOne runs one request. Its text goes to stream as it comes, when that is not nil.
-func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, stream *textStream) []sequence {
-	_, noText := engine.Tokenizer()
-	if stream != nil {
-		return streamOne(ctx, engine, p, r, stream)
+// runOne runs one request. The texts of its sequences go to streams as they come,
+// when there are any. An interrupted request keeps what it had.
+func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, streams []*textStream) []sequence {
+	if streams != nil {
+		return streamOne(ctx, engine, p, r, streams)
 	}
 	response, err := engine.Generate(ctx, r)
-	if err != nil {
+	if err != nil && (response == nil || ctx.Err() == nil) {
 		return []sequence{{prompt: p, err: err}}
 	}
+	_, noText := engine.Tokenizer()
 	var sequences []sequence
 	for n, s := range response.Sequences {
 		sequences = append(sequences, sequence{
@@ -208,9 +239,14 @@ func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Requ
 	return sequences
 }
 
-func streamOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, stream *textStream) []sequence {
-	defer stream.close()
-	sequences := make([]sequence, max(r.Sampling.NumReturnSequences, 1))
+func streamOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Request, streams []*textStream) []sequence {
+	ended := streamFailed
+	defer func() {
+		for _, stream := range streams {
+			stream.close(ended)
+		}
+	}()
+	sequences := make([]sequence, len(streams))
 	for i := range sequences {
 		sequences[i] = sequence{prompt: p, sequence: i, hasText: true}
 	}
@@ -223,8 +259,12 @@ func streamOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.R
 		s.OutputIDs = append(s.OutputIDs, chunk.OutputIDs...)
 		s.LogProbs = append(s.LogProbs, chunk.LogProbs...)
 		s.CumLogProb, s.FinishReason = chunk.CumLogProb, chunk.FinishReason
-		stream.write(chunk.Sequence, chunk.Text)
+		streams[chunk.Sequence].write(chunk.Text)
+		if s.FinishReason != trtllm.FinishNone {
+			streams[chunk.Sequence].close(streamDone)
+		}
 	}
+	ended = streamDone
 	return sequences
 }
 
@@ -244,10 +284,4 @@ func failedRequests(c *cli.Context, sequences []sequence, log *slog.Logger) erro
 		return errReported
 	}
 	return nil
-}
-
-// chatMessage renders a prompt as a user's message.
-func chatMessage(t *tokenizer.Tokenizer, text string) (string, error) {
-	return t.ApplyChatTemplate([]tokenizer.Message{{Role: "user", Content: text}},
-		tokenizer.ChatOptions{AddGenerationPrompt: true, Now: time.Now()})
 }

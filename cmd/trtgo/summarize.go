@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -18,29 +19,29 @@ import (
 // summarizeUpstreamFlags are summarize.py's own flags that summarize has no use for.
 var summarizeUpstreamFlags = append([]upstreamFlag{
 	{name: "test-hf", kind: switchFlag, refuse: true, why: "there is no Hugging Face run beside"},
-	{name: "eval-task", kind: valueFlag, why: "the task is summarize"},
 	{name: "dataset-cache-dir", kind: valueFlag, why: "data sets are read where they are"},
 	{name: "rouge-dir", kind: valueFlag, why: "ROUGE is part of the program"},
-	{name: "tensorrt-llm-ppl-threshold", kind: valueFlag, why: "there is no perplexity yet"},
+	{name: "eval-ppl", kind: switchFlag, refuse: true, why: "perplexity comes with a later release"},
+	{name: "tensorrt-llm-ppl-threshold", kind: valueFlag, why: "perplexity comes with a later release"},
 	{name: "use-gpu-direct-storage", kind: switchFlag, why: "there is no GPU"},
 }, sharedUpstreamFlags...)
 
 func summarizeCommand() *cli.Command {
 	own := []cli.Flag{
-		&cli.StringFlag{Name: "dataset", Usage: "articles: JSON lines with article, highlights, id"},
-		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them"},
+		&cli.StringFlag{Name: "dataset", Usage: "articles: JSON lines with article, highlights, id (this or --dataset-dir is required)"},
+		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them, itself or in cnn_dailymail or ccdv/cnn_dailymail"},
+		&cli.StringFlag{Name: "eval-task", Value: "summarize", Usage: "summarize; upstream's other tasks are refused"},
 		&cli.BoolFlag{Name: "test-trt-llm", Usage: "upstream's raw prompt (article, then TL;DR:) instead of the chat template"},
 		&cli.IntFlag{Name: "max-ite", Value: 20, Usage: "batches"},
 		&cli.IntFlag{Name: "batch-size", Value: 1, Usage: "articles in a batch"},
 		&cli.IntFlag{Name: "output-len", Value: 100, Usage: "tokens of a summary"},
 		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "tokens of a prompt; a longer article loses its beginning"},
-		&cli.IntFlag{Name: "min-input-length", Usage: "leave out articles with fewer tokens"},
+		&cli.IntFlag{Name: "min-input-length", Usage: "leave out articles whose prompts have no more tokens than this"},
 		&cli.StringFlag{Name: "output", Usage: "file for each article, summary and reference, JSON lines"},
 		&cli.StringFlag{Name: "output-dir", Usage: "directory for upstream's trtllm.out"},
-		&cli.BoolFlag{Name: "check-accuracy", Usage: "fail unless rouge1 is above the threshold"},
+		&cli.BoolFlag{Name: "check-accuracy", Usage: "exit with status 1 unless rouge1 is above the threshold"},
 		&cli.Float64Flag{Name: "tensorrt-llm-rouge1-threshold", Value: 15, Usage: "for --check-accuracy"},
 		&cli.BoolFlag{Name: "estimate-accuracy-std-dev", Usage: "mean and deviation instead of the bootstrap median"},
-		&cli.BoolFlag{Name: "eval-ppl", Usage: "perplexity; refused for now"},
 		&cli.BoolFlag{Name: "json", Usage: "end with one JSON object on stdout"},
 	}
 	flags := append(own, engineFlags()...)
@@ -56,10 +57,7 @@ func summarizeCommand() *cli.Command {
 }
 
 func summarize(c *cli.Context) error {
-	log, err := newLogger(c)
-	if err != nil {
-		return err
-	}
+	log := newLogger(c)
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, summarizeUpstreamFlags, log), checkSummarizeFlags(c)); err != nil {
 		return err
 	}
@@ -95,7 +93,10 @@ func checkSummarizeFlags(c *cli.Context) error {
 	if c.String("dataset") == "" && c.String("dataset-dir") == "" {
 		return usagef("--dataset is required: a file of JSON lines with article, highlights and id")
 	}
-	return firstError(checkEngineFlags(c), atLeast(c, "output-len", 1), atLeast(c, "batch-size", 1), atLeast(c, "max-ite", 1),
+	if task := c.String("eval-task"); slices.Contains([]string{"summarize_long", "code_completion", "eval_context_ppl"}, task) {
+		return usagef("--eval_task %s cannot be used here: only summarize is done", task)
+	}
+	return firstError(checkEngineFlags(c), oneOf(c, "eval-task", "summarize"), atLeast(c, "output-len", 1), atLeast(c, "batch-size", 1), atLeast(c, "max-ite", 1),
 		atLeast(c, "max-input-length", 1), atLeast(c, "min-input-length", 0), atLeast(c, "random-seed", 0))
 }
 
@@ -120,8 +121,8 @@ func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Token
 			Tokenizer: t, MaxInputLength: c.Int("max-input-length"), AddSpecialTokens: !c.Bool("no-add-special-tokens"), ChatTemplate: chat,
 		},
 		Seed: uint64(c.Int("random-seed")), BatchSize: c.Int("batch-size"), MaxIterations: c.Int("max-ite"),
-		MinInputLength: c.Int("min-input-length"), EvalPPL: c.Bool("eval-ppl"),
-		Observer: s.observer(),
+		MinInputLength: c.Int("min-input-length"),
+		Observer:       s.observer(),
 		Outputs: evaluation.Outputs{
 			File: c.String("output"), Dir: c.String("output-dir"), EngineDir: c.String("engine-dir"), TokenizerDir: tokenizerPlace(c),
 		},

@@ -28,17 +28,15 @@ type Prompter struct {
 	ChatTemplate bool
 }
 
-// Prompt returns the token ids of the prompt for one article.
+// Prompt returns the token ids of the prompt for one article: upstream's raw prompt, or with ChatTemplate the conversation with
+// Instruction before the article.
 //
-// The raw prompt is upstream's: the article and Suffix, white space at both ends removed, " n't" joined to the word before it,
-// encoded and cut to MaxInputLength tokens from the left, so that special tokens and Suffix survive.
-//
-// With ChatTemplate, tokens are cut from the beginning of the article alone until the rendered conversation fits.
+// The raw prompt is the article and Suffix, white space at both ends removed, " n't" joined to the word before it.
 func (p Prompter) Prompt(article string) ([]int32, error) {
 	if p.ChatTemplate {
-		return p.chat(clean(article))
+		return p.Message(Instruction, clean(article))
 	}
-	return p.raw(clean(article + Suffix))
+	return p.Text(clean(article + Suffix))
 }
 
 // clean is upstream's strip and its undoing of a data set's tokenisation.
@@ -51,7 +49,9 @@ func isPythonSpace(r rune) bool {
 	return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f
 }
 
-func (p Prompter) raw(text string) ([]int32, error) {
+// Text encodes text as it stands and cuts it to MaxInputLength tokens from the left, as upstream's tokenizers do: the special
+// tokens around it count, and survive.
+func (p Prompter) Text(text string) ([]int32, error) {
 	ids, err := p.Tokenizer.Encode(text, tokenizer.EncodeOptions{AddSpecialTokens: p.AddSpecialTokens})
 	if err != nil || len(ids) <= p.MaxInputLength {
 		return ids, err
@@ -83,16 +83,18 @@ func surroundings(ids, plain []int32) (prefix, suffix []int32) {
 	return ids[:extra], nil
 }
 
-func (p Prompter) chat(article string) ([]int32, error) {
-	frame, err := p.render("")
+// Message renders instruction and text as a user's message by the model's chat template. Tokens are cut from the beginning of the
+// text alone until the conversation fits MaxInputLength.
+func (p Prompter) Message(instruction, text string) ([]int32, error) {
+	frame, err := p.render(instruction)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := p.render(article)
+	ids, err := p.render(instruction + text)
 	if err != nil || len(ids) <= p.MaxInputLength {
 		return ids, err
 	}
-	own, err := p.Tokenizer.Encode(article, tokenizer.EncodeOptions{PlainSpecialTokens: true})
+	own, err := p.Tokenizer.Encode(text, tokenizer.EncodeOptions{PlainSpecialTokens: true})
 	if err != nil {
 		return nil, err
 	}
@@ -104,7 +106,7 @@ func (p Prompter) chat(article string) ([]int32, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ids, err = p.render(trimBroken(rest)); err != nil {
+		if ids, err = p.render(instruction + trimBroken(rest)); err != nil {
 			return nil, err
 		}
 		if len(ids) <= p.MaxInputLength {
@@ -112,7 +114,7 @@ func (p Prompter) chat(article string) ([]int32, error) {
 		}
 		keep = min(keep-1, keep*room/(len(ids)-len(frame)))
 	}
-	return nil, fmt.Errorf("%w: %d tokens of input leave no room for the article beside the %d tokens of the chat template and the instruction",
+	return nil, fmt.Errorf("%w: %d tokens of input leave no room for text beside the %d tokens of the chat template and what it says",
 		ErrOptions, p.MaxInputLength, len(frame))
 }
 
@@ -122,8 +124,8 @@ func trimBroken(text string) string {
 }
 
 // render returns the ids of the whole conversation. The template writes its special tokens as text, so none are added.
-func (p Prompter) render(article string) ([]int32, error) {
-	text, err := p.Tokenizer.ApplyChatTemplate([]tokenizer.Message{{Role: "user", Content: Instruction + article}},
+func (p Prompter) render(message string) ([]int32, error) {
+	text, err := p.Tokenizer.ApplyChatTemplate([]tokenizer.Message{{Role: "user", Content: message}},
 		tokenizer.ChatOptions{AddGenerationPrompt: true})
 	if err != nil {
 		return nil, err

@@ -146,7 +146,7 @@ func TestChatPromptWithoutRoom(t *testing.T) {
 	p.ChatTemplate = true
 	_, err := p.Prompt("an article")
 	require.ErrorIs(t, err, evaluation.ErrOptions)
-	require.ErrorContains(t, err, "40 tokens of input leave no room for the article")
+	require.ErrorContains(t, err, "40 tokens of input leave no room for text")
 	p.Tokenizer = byteTokenizer{}
 	_, err = p.Prompt("an article")
 	require.ErrorIs(t, err, tokenizer.ErrNoChatTemplate)

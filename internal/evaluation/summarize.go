@@ -24,8 +24,6 @@ type SummarizeOptions struct {
 	// MinInputLength leaves out articles whose prompts have no more tokens than this. A batch that is left without any does not
 	// count as an iteration.
 	MinInputLength int
-	// EvalPPL asks for perplexity, which is refused for now.
-	EvalPPL bool
 	// Observer hears of progress; its zero value is deaf.
 	Observer Observer
 	// Outputs keep what was generated; the zero value keeps nothing.
@@ -106,8 +104,6 @@ func (o *SummarizeOptions) validate(articles []dataset.Article, generate Generat
 		return fmt.Errorf("%w: min_input_length is %d, it cannot be negative", ErrOptions, o.MinInputLength)
 	case o.MinInputLength >= o.MaxInputLength && o.MaxInputLength > 0:
 		return fmt.Errorf("%w: min_input_length %d leaves no prompt of at most max_input_length %d tokens", ErrOptions, o.MinInputLength, o.MaxInputLength)
-	case o.EvalPPL:
-		return fmt.Errorf("%w: --eval_ppl needs context logits, which no engine returns to this command yet; leave the flag out", ErrOptions)
 	}
 	return o.Prompter.validate()
 }

@@ -229,13 +229,12 @@ func TestCancellationKeepsWhatWasComplete(t *testing.T) {
 func TestBadOptions(t *testing.T) {
 	generate := (&parrot{t: t}).generate
 	for says, change := range map[string]func(*evaluation.SummarizeOptions){
-		"batch_size is 0":                     func(o *evaluation.SummarizeOptions) { o.BatchSize = 0 },
-		"max_ite is -1":                       func(o *evaluation.SummarizeOptions) { o.MaxIterations = -1 },
-		"max_input_length is 0":               func(o *evaluation.SummarizeOptions) { o.MaxInputLength = 0 },
-		"min_input_length is -1":              func(o *evaluation.SummarizeOptions) { o.MinInputLength = -1 },
-		"min_input_length 923 leaves":         func(o *evaluation.SummarizeOptions) { o.MinInputLength = 923 },
-		"--eval_ppl needs context logits":     func(o *evaluation.SummarizeOptions) { o.EvalPPL = true },
-		"no room for the article beside the ": func(o *evaluation.SummarizeOptions) { o.ChatTemplate, o.MaxInputLength = true, 20 },
+		"batch_size is 0":              func(o *evaluation.SummarizeOptions) { o.BatchSize = 0 },
+		"max_ite is -1":                func(o *evaluation.SummarizeOptions) { o.MaxIterations = -1 },
+		"max_input_length is 0":        func(o *evaluation.SummarizeOptions) { o.MaxInputLength = 0 },
+		"min_input_length is -1":       func(o *evaluation.SummarizeOptions) { o.MinInputLength = -1 },
+		"min_input_length 923 leaves":  func(o *evaluation.SummarizeOptions) { o.MinInputLength = 923 },
+		"no room for text beside the ": func(o *evaluation.SummarizeOptions) { o.ChatTemplate, o.MaxInputLength = true, 20 },
 	} {
 		o := options(byteTokenizer{template: true})
 		change(&o)
