@@ -13,23 +13,25 @@ import (
 // runs by default: fast (bfloat16 KV cache and linear inputs) for bfloat16
 // weights, exact (float32) otherwise.
 type Memory struct {
-	Precision string // "fast" or "exact"
+	Precision string `json:"precision"` // "fast" or "exact"
 
-	Weights []WeightGroup // in order of the forward pass
-	Total   int64         // of all weights
+	Weights []WeightGroup `json:"weights"`      // in order of the forward pass
+	Total   int64         `json:"weight_bytes"` // of all weights
 
-	KVPerToken         int64 // keys and values of one token in all layers
-	ActivationPerToken int64 // buffers of one token in a step
-	LogitsPerRow       int64 // buffers of one token whose logits are wanted
+	KVPerToken         int64 `json:"kv_bytes_per_token"`         // keys and values of one token in all layers
+	ActivationPerToken int64 `json:"activation_bytes_per_token"` // buffers of one token in a step
+	LogitsPerRow       int64 `json:"logits_bytes_per_row"`       // buffers of one token whose logits are wanted
 
-	MaxBatchSize, MaxSeqLen, MaxNumTokens int
-	Notes                                 []string
+	MaxBatchSize int      `json:"max_batch_size"`
+	MaxSeqLen    int      `json:"max_seq_len"`
+	MaxNumTokens int      `json:"max_num_tokens"`
+	Notes        []string `json:"notes,omitempty"`
 }
 
 // WeightGroup is the weights of one kind, over all layers.
 type WeightGroup struct {
-	Name  string
-	Bytes int64
+	Name  string `json:"name"`
+	Bytes int64  `json:"bytes"`
 }
 
 // Explain tells where the memory of the engine goes that Build would build, for

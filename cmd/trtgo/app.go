@@ -62,9 +62,15 @@ func completeCommand(c *cli.Command) {
 		return
 	}
 	c.Flags = append(c.Flags,
-		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "verbose, debug, info, warning, error or internal_error", Category: "output"},
+		&cli.StringFlag{Name: "log-level", Value: "info", Usage: "trace, debug, verbose, info, warning, error or internal_error", Category: "output"},
 		&cli.BoolFlag{Name: "quiet", Usage: "no progress and no log below error on stderr", Category: "output"},
 	)
+	c.Before = checkLogLevel
+	for _, f := range c.Flags {
+		if f, isSwitch := f.(*cli.BoolFlag); isSwitch {
+			f.DisableDefaultText = true // all are off
+		}
+	}
 }
 
 func onUsageError(_ *cli.Context, err error, _ bool) error {
@@ -81,21 +87,27 @@ func requireSubcommand(c *cli.Context) error {
 	return usagef("which command?")
 }
 
-// newLogger gives the command's log on stderr. Levels are upstream's names.
-func newLogger(c *cli.Context) (*slog.Logger, error) {
-	levels := map[string]slog.Level{
-		"trace": slog.LevelDebug, "verbose": slog.LevelDebug, "debug": slog.LevelDebug,
-		"info": slog.LevelInfo, "warning": slog.LevelWarn,
-		"error": slog.LevelError, "internal_error": slog.LevelError,
+// logLevels are upstream's names.
+var logLevels = map[string]slog.Level{
+	"trace": slog.LevelDebug, "debug": slog.LevelDebug, "verbose": slog.LevelDebug,
+	"info": slog.LevelInfo, "warning": slog.LevelWarn,
+	"error": slog.LevelError, "internal_error": slog.LevelError,
+}
+
+func checkLogLevel(c *cli.Context) error {
+	if _, ok := logLevels[c.String("log-level")]; !ok {
+		return usagef("--log-level %q is none of trace, debug, verbose, info, warning, error, internal_error", c.String("log-level"))
 	}
-	level, ok := levels[strings.ToLower(c.String("log-level"))]
-	if !ok {
-		return nil, usagef("--log-level %q is none of verbose, debug, info, warning, error, internal_error", c.String("log-level"))
-	}
+	return nil
+}
+
+// newLogger gives the command's log on stderr.
+func newLogger(c *cli.Context) *slog.Logger {
+	level := logLevels[c.String("log-level")]
 	if c.Bool("quiet") {
 		level = slog.LevelError
 	}
-	return slog.New(&lineHandler{w: c.App.ErrWriter, level: level}), nil
+	return slog.New(&lineHandler{w: c.App.ErrWriter, level: level})
 }
 
 // noOperands refuses operands for a command that has none.
@@ -106,17 +118,28 @@ func noOperands(c *cli.Context) error {
 	return nil
 }
 
-// oneOf refuses a flag's value that is not among allowed.
+// oneOf refuses a flag's value that is not among allowed; "" among them is a flag
+// that was left out.
 func oneOf(c *cli.Context, name string, allowed ...string) error {
-	if v := c.String(name); !slices.Contains(allowed, v) {
-		return usagef("--%s %q is none of %s", name, v, strings.Join(allowed, ", "))
+	v := c.String(name)
+	if slices.Contains(allowed, v) && (v != "" || !c.IsSet(name)) {
+		return nil
 	}
-	return nil
+	allowed = slices.DeleteFunc(allowed, func(s string) bool { return s == "" })
+	return usagef("--%s %q is none of %s", name, v, strings.Join(allowed, ", "))
 }
 
 func atLeast(c *cli.Context, name string, least int) error {
 	if v := c.Int(name); v < least {
 		return usagef("--%s is %d, must be at least %d", name, v, least)
+	}
+	return nil
+}
+
+// between refuses a number outside low and high, NaN among them.
+func between(c *cli.Context, name string, low, high float64) error {
+	if v := c.Float64(name); !(v >= low && v <= high) {
+		return usagef("--%s is %v, must be from %v to %v", name, v, low, high)
 	}
 	return nil
 }

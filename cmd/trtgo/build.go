@@ -39,19 +39,20 @@ func buildSizeFlags() []cli.Flag {
 		&cli.StringFlag{Name: "backend", Value: "cpu", Usage: "cpu (tensorrt-llm and tensorrt-rtx come with later releases)"},
 		&cli.IntFlag{Name: "max-batch-size", Value: 2048, Usage: "sequences in one step"},
 		&cli.IntFlag{Name: "max-input-len", Value: 1024, Usage: "tokens of a prompt"},
-		&cli.IntFlag{Name: "max-seq-len", Aliases: []string{"max-decoder-seq-len"}, Usage: "tokens of prompt and output together (default: from the model)"},
-		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request"},
+		&cli.IntFlag{Name: "max-seq-len", Aliases: []string{"max-decoder-seq-len"}, DefaultText: "from the model", Usage: "tokens of prompt and output together"},
+		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; recorded, there is no beam search yet"},
 		&cli.IntFlag{Name: "max-num-tokens", Value: 8192, Usage: "tokens in one step, over all sequences"},
-		&cli.IntFlag{Name: "opt-num-tokens", Usage: "recorded"},
+		&cli.IntFlag{Name: "opt-num-tokens", DefaultText: "max-batch-size · max-beam-width", Usage: "recorded"},
 		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0: prompt tuning is not supported"},
-		&cli.StringFlag{Name: "kv-cache-type", Usage: "continuous, paged or disabled (default: paged)"},
+		&cli.StringFlag{Name: "kv-cache-type", DefaultText: "paged", Usage: "paged, or continuous, which is recorded only; disabled is refused"},
 		&cli.StringFlag{Name: "paged-kv-cache", Usage: "enable or disable; deprecated, must agree with --kv-cache-type"},
-		&cli.StringFlag{Name: "logits-dtype", Usage: "float16 or float32 (default: the checkpoint's)"},
-		&cli.BoolFlag{Name: "gather-context-logits", Usage: "keep the logits of prompt positions"},
-		&cli.BoolFlag{Name: "gather-all-token-logits", Usage: "context and generation logits"},
-		&cli.IntFlag{Name: "workers", Usage: "parallel writers (default: the CPUs)"},
+		&cli.StringFlag{Name: "logits-dtype", DefaultText: "the checkpoint's", Usage: "float16 or float32, recorded; the CPU computes float32"},
+		&cli.BoolFlag{Name: "gather-context-logits", Usage: "run --output_logits_npy writes the logits of prompt positions without being told"},
+		&cli.BoolFlag{Name: "gather-all-token-logits", Usage: "--gather_context_logits and --gather_generation_logits"},
+		&cli.IntFlag{Name: "workers", DefaultText: "the CPUs", Usage: "goroutines that read and pack weights"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "check everything, write nothing"},
 		&cli.BoolFlag{Name: "explain", Usage: "print where memory goes for each limit, and write nothing"},
+		&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout: what was built, or with --explain where memory goes"},
 	}
 }
 
@@ -94,25 +95,51 @@ func buildPluginFlags() []cli.Flag {
 func dashed(name string) string { return strings.ReplaceAll(name, "_", "-") }
 
 func runBuild(c *cli.Context) error {
-	log, err := newLogger(c)
-	if err != nil {
-		return err
-	}
+	log := newLogger(c)
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, buildUpstreamFlags, log)); err != nil {
 		return err
 	}
+	if err := checkBuildFlags(c); err != nil {
+		return err
+	}
+	options := buildOptions(c)
+	if !c.Bool("explain") {
+		return buildEngine(c, options, log)
+	}
+	memory, err := build.Explain(c.Context, options)
+	switch {
+	case err != nil:
+		return err
+	case c.Bool("json"):
+		return printJSON(c, memory)
+	}
+	return printf(c, "%v", memory)
+}
+
+// checkBuildFlags refuses what build.Options could not tell from a flag that was
+// left out, and the backends to come.
+func checkBuildFlags(c *cli.Context) error {
 	if c.String("checkpoint-dir") == "" {
 		return usagef("--checkpoint_dir is required")
 	}
-	options := buildOptions(c)
-	if c.Bool("explain") {
-		memory, err := build.Explain(c.Context, options)
-		if err != nil {
-			return err
-		}
-		return printf(c, "%v", memory)
+	if backend := c.String("backend"); backend == "tensorrt-llm" || backend == "tensorrt-rtx" {
+		return usagef("--backend %s cannot be used here: it comes with a later release; use cpu", backend)
 	}
-	return buildEngine(c, options, log)
+	if err := oneOf(c, "backend", "cpu"); err != nil {
+		return err
+	}
+	for _, f := range buildSizeFlags() {
+		if f, isNumber := f.(*cli.IntFlag); isNumber && c.IsSet(f.Name) {
+			least := 1
+			if f.Name == "max-prompt-embedding-table-size" || f.Name == "workers" {
+				least = 0
+			}
+			if err := atLeast(c, f.Name, least); err != nil {
+				return err
+			}
+		}
+	}
+	return firstError(atLeast(c, "tokens-per-block", 1), atLeast(c, "max-lora-rank", 1))
 }
 
 func buildOptions(c *cli.Context) build.Options {
@@ -156,9 +183,28 @@ func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error 
 	}
 	if c.Bool("dry-run") {
 		log.Info("dry run: the engine can be built; nothing was written")
-		return nil
+	} else {
+		log.Info(fmt.Sprintf("built %s engine, %s in %.1f s: %s", report.WeightDtype, humanBytes(report.Bytes),
+			time.Since(start).Seconds(), options.OutputDir))
 	}
-	log.Info(fmt.Sprintf("built %s engine, %s in %.1f s: %s", report.WeightDtype, humanBytes(report.Bytes),
-		time.Since(start).Seconds(), options.OutputDir))
+	if c.Bool("json") {
+		return printJSON(c, jsonEngine{
+			options.OutputDir, report.WeightDtype, report.Bytes, report.MaxBatchSize, report.MaxInputLen, report.MaxSeqLen,
+			report.MaxNumTokens, c.Bool("dry-run"), report.Notes,
+		})
+	}
 	return nil
+}
+
+// jsonEngine is the line of build --json.
+type jsonEngine struct {
+	OutputDir    string   `json:"output_dir"`
+	WeightDtype  string   `json:"weight_dtype"`
+	WeightBytes  int64    `json:"weight_bytes"`
+	MaxBatchSize int      `json:"max_batch_size"` // these four as obeyed
+	MaxInputLen  int      `json:"max_input_len"`
+	MaxSeqLen    int      `json:"max_seq_len"`
+	MaxNumTokens int      `json:"max_num_tokens"`
+	DryRun       bool     `json:"dry_run,omitempty"` // nothing was written
+	Notes        []string `json:"notes,omitempty"`
 }

@@ -24,9 +24,10 @@ func evalRougeCommand() *cli.Command {
 		Description: "Reads JSON lines {\"prediction\":…,\"reference\":…} and prints the aggregate: upstream's bootstrap median,\n" +
 			"and the mean beside it. With --per_sample one line for each pair comes first.",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "input", Usage: "file of JSON lines (default or -: stdin)"},
+			&cli.StringFlag{Name: "input", DefaultText: "-, stdin", Usage: "file of JSON lines"},
 			&cli.BoolFlag{Name: "per-sample", Usage: "print precision, recall and F of each pair first"},
 			&cli.BoolFlag{Name: "use-stemmer", Usage: "compare stems (Porter); off as in summarize"},
+			jsonAlways(),
 		},
 		Action: evalRouge,
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -9,33 +10,90 @@ import (
 	"github.com/trtgo/trtgo/export"
 )
 
-// exportUpstreamFlags are flags of convert_checkpoint.py and quantize.py that
-// export has no use for.
+const (
+	quantisedLater = "quantised exports come with a later release"
+	cacheLater     = "quantised KV caches come with a later release"
+	nemoLater      = "NeMo checkpoints are read by a later release; export the Hugging Face form of the model"
+	uncalibrated   = "nothing is calibrated"
+	inConfig       = "the source's configuration says it"
+	noMedusa       = "speculative decoding is not supported"
+	noModel        = "a checkpoint without a model's weights is not written"
+)
+
+// exportUpstreamFlags are flags of convert_checkpoint.py (gpt and llama),
+// quantize.py and ModelOpt's hf_ptq.py that export has no use for.
 var exportUpstreamFlags = []upstreamFlag{
 	{name: "load-model-on-cpu", kind: switchFlag, why: "nothing is loaded on a GPU"},
 	{name: "load-by-shard", kind: switchFlag, why: "tensors are always streamed"},
-	{name: "gpt-variant", kind: valueFlag, why: "the configuration says it"},
-	{name: "decoder-type", kind: valueFlag, why: "the configuration says it"},
+	{name: "gpt-variant", kind: valueFlag, why: inConfig},
+	{name: "decoder-type", kind: valueFlag, why: inConfig},
 	{name: "device", kind: valueFlag, why: "nothing runs on a GPU"},
 	{name: "device-map", kind: valueFlag, why: "nothing runs on a GPU"},
-	{name: "batch-size", kind: valueFlag, why: "nothing is calibrated"},
-	{name: "dataset-cache-dir", kind: valueFlag, why: "nothing is calibrated"},
-	{name: "calib-dataset", kind: valueFlag, why: "nothing is calibrated"},
-	{name: "calib-size", kind: valueFlag, why: "nothing is calibrated"},
-	{name: "calib-max-seq-length", kind: valueFlag, why: "nothing is calibrated"},
-	{name: "seed", kind: valueFlag, why: "nothing is calibrated"},
+	{name: "batch-size", kind: valueFlag, why: uncalibrated},
+	{name: "dataset-cache-dir", kind: valueFlag, why: uncalibrated},
+	{name: "calib-dataset", kind: valueFlag, why: uncalibrated},
+	{name: "calib-size", kind: valueFlag, why: uncalibrated},
+	{name: "calib-max-seq-length", kind: valueFlag, why: uncalibrated},
+	{name: "calib-tp-size", kind: valueFlag, why: uncalibrated},
+	{name: "calib-pp-size", kind: valueFlag, why: uncalibrated},
+	{name: "tokenizer-max-seq-length", kind: valueFlag, why: uncalibrated},
+	{name: "seed", kind: valueFlag, why: uncalibrated},
+	{name: "disable-weight-only-quant-plugin", kind: switchFlag, why: quantisedLater},
+	{name: "group-size", kind: valueFlag, why: quantisedLater},
+	{name: "awq-block-size", kind: valueFlag, why: quantisedLater},
+	{name: "moe-tp-size", kind: valueFlag, why: "the models read have no experts"},
+	{name: "moe-ep-size", kind: valueFlag, why: "the models read have no experts"},
+	{name: "export-fmt", kind: valueFlag, why: "the TensorRT-LLM checkpoint is the only format written"},
+
 	{name: "cp-size", kind: valueFlag, refuse: true, why: "context parallelism is not supported"},
-	{name: "nemo-ckpt-path", kind: valueFlag, refuse: true, why: "NeMo archives are read by a later release; export the Hugging Face form of the model"},
-	{name: "nemo-rename-key", kind: listFlag, refuse: true, why: "NeMo archives are read by a later release"},
-	{name: "use-weight-only", kind: switchFlag, refuse: true, why: "quantised exports come with a later release"},
-	{name: "weight-only-precision", kind: valueFlag, refuse: true, why: "quantised exports come with a later release"},
-	{name: "kv-cache-dtype", kind: valueFlag, refuse: true, why: "quantised KV caches come with a later release"},
-	{name: "int8-kv-cache", kind: switchFlag, refuse: true, why: "quantised KV caches come with a later release"},
-	{name: "fp8-kv-cache", kind: switchFlag, refuse: true, why: "quantised KV caches come with a later release"},
-	{name: "smoothquant", aliases: []string{"sq"}, kind: valueFlag, refuse: true, why: "quantised exports come with a later release"},
-	{name: "use-fp8", kind: switchFlag, refuse: true, why: "quantised exports come with a later release"},
-	{name: "use-fp8-rowwise", kind: switchFlag, refuse: true, why: "quantised exports come with a later release"},
+	{name: "meta-ckpt-dir", kind: valueFlag, refuse: true, why: "Meta's own checkpoints are not read; export the Hugging Face form of the model"},
+	{name: "nemo-ckpt-path", kind: valueFlag, refuse: true, why: nemoLater},
+	{name: "nemo-rename-key", kind: listFlag, refuse: true, why: nemoLater},
+	{name: "use-weight-only", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "weight-only-precision", kind: valueFlag, refuse: true, why: quantisedLater},
+	{name: "smoothquant", aliases: []string{"sq"}, kind: valueFlag, refuse: true, why: quantisedLater},
+	{name: "per-channel", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "per-token", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "per-group", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "use-qserve", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "quant-ckpt-path", kind: valueFlag, refuse: true, why: quantisedLater},
+	{name: "use-fp8", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "use-fp8-rowwise", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "use-meta-fp8-rowwise-recipe", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "use-nvfp4", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "quantize-lm-head", kind: switchFlag, refuse: true, why: quantisedLater},
+	{name: "autoq-format", kind: valueFlag, refuse: true, why: quantisedLater},
+	{name: "auto-quantize-bits", kind: valueFlag, refuse: true, why: quantisedLater},
+	{name: "kv-cache-dtype", aliases: []string{"kv-cache-qformat"}, kind: valueFlag, refuse: true, why: cacheLater},
+	{name: "int8-kv-cache", kind: switchFlag, refuse: true, why: cacheLater},
+	{name: "fp8-kv-cache", kind: switchFlag, refuse: true, why: cacheLater},
+	{name: "remove-duplicated-kv-heads", kind: switchFlag, refuse: true, why: "key and value heads are kept as the source has them"},
+	{name: "num-medusa-heads", kind: valueFlag, refuse: true, why: noMedusa},
+	{name: "num-medusa-layers", kind: valueFlag, refuse: true, why: noMedusa},
+	{name: "max-draft-len", kind: valueFlag, refuse: true, why: noMedusa},
+	{name: "medusa-hidden-act", kind: valueFlag, refuse: true, why: noMedusa},
+	{name: "medusa-model-dir", kind: valueFlag, refuse: true, why: noMedusa},
+	{name: "quant-medusa-head", kind: switchFlag, refuse: true, why: noMedusa},
+	{name: "save-config-only", kind: switchFlag, refuse: true, why: noModel},
+	{name: "vocab-size", kind: valueFlag, refuse: true, why: noModel},
+	{name: "n-positions", kind: valueFlag, refuse: true, why: noModel},
+	{name: "n-layer", kind: valueFlag, refuse: true, why: noModel},
+	{name: "n-head", kind: valueFlag, refuse: true, why: noModel},
+	{name: "n-kv-head", kind: valueFlag, refuse: true, why: noModel},
+	{name: "n-embd", kind: valueFlag, refuse: true, why: noModel},
+	{name: "inter-size", kind: valueFlag, refuse: true, why: noModel},
+	{name: "multiple-of", kind: valueFlag, refuse: true, why: noModel},
+	{name: "ffn-dim-multiplier", kind: valueFlag, refuse: true, why: noModel},
+	{name: "rms-norm-eps", kind: valueFlag, refuse: true, why: noModel},
+	{name: "hidden-act", kind: valueFlag, refuse: true, why: noModel},
+	{name: "rotary-base", kind: valueFlag, refuse: true, why: noModel},
+	{name: "moe-num-experts", kind: valueFlag, refuse: true, why: noModel},
+	{name: "moe-top-k", kind: valueFlag, refuse: true, why: noModel},
+	{name: "moe-renorm-mode", kind: valueFlag, refuse: true, why: noModel},
 }
+
+// laterQformats are quantize.py's --qformat values that are still to come.
+var laterQformats = []string{"nvfp4", "fp8", "fp8_pc_pt", "int8_sq", "int4_awq", "w4a8_awq", "int8_wo", "int4_wo"}
 
 func exportCommand() *cli.Command {
 	return &cli.Command{
@@ -45,25 +103,23 @@ func exportCommand() *cli.Command {
 		Description: "SOURCE (or --model_dir) is a Hugging Face directory with safetensors or a GGUF file. The output directory\n" +
 			"appears only when it is complete.",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "model-dir", Usage: "the source, instead of an operand"},
-			&cli.StringFlag{Name: "output-dir", Aliases: []string{"o"}, Value: "tllm_checkpoint", Usage: "directory to write"},
+			&cli.StringFlag{Name: "model-dir", Aliases: []string{"pyt-ckpt-path"}, Usage: "the source, instead of an operand"},
+			&cli.StringFlag{Name: "output-dir", Aliases: []string{"o", "export-path"}, Value: "tllm_checkpoint", Usage: "directory to write"},
 			&cli.StringFlag{Name: "dtype", Value: "auto", Usage: "auto, float16, bfloat16 or float32; auto keeps the source's (float32 too, where upstream makes float16) and is bfloat16 for a quantised GGUF"},
-			&cli.IntFlag{Name: "tp-size", Value: 1, Usage: "tensor-parallel ranks"},
-			&cli.IntFlag{Name: "pp-size", Value: 1, Usage: "pipeline-parallel ranks"},
+			&cli.IntFlag{Name: "tp-size", Aliases: []string{"inference-tensor-parallel"}, Value: 1, Usage: "tensor-parallel ranks"},
+			&cli.IntFlag{Name: "pp-size", Aliases: []string{"inference-pipeline-parallel"}, Value: 1, Usage: "pipeline-parallel ranks"},
 			&cli.BoolFlag{Name: "use-parallel-embedding", Usage: "split the embedding over tensor-parallel ranks"},
 			&cli.IntFlag{Name: "embedding-sharding-dim", Usage: "0 splits the vocabulary, 1 the hidden size"},
-			&cli.IntFlag{Name: "workers", Usage: "parallel writers (default: the CPUs)"},
-			&cli.StringFlag{Name: "qformat", Value: "full_prec", Usage: "full_prec only; quantised formats come with a later release"},
+			&cli.IntFlag{Name: "workers", DefaultText: "the CPUs, up to 8", Usage: "parallel readers and writers"},
+			&cli.StringFlag{Name: "qformat", DefaultText: "what the source has", Usage: "full_prec dequantises, as a quantised GGUF always is; quantised formats come with a later release"},
+			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout that says what was written"},
 		}, cliFlags(exportUpstreamFlags)...),
 		Action: runExport,
 	}
 }
 
 func runExport(c *cli.Context) error {
-	log, err := newLogger(c)
-	if err != nil {
-		return err
-	}
+	log := newLogger(c)
 	if err := checkUpstreamFlags(c, exportUpstreamFlags, log); err != nil {
 		return err
 	}
@@ -73,7 +129,7 @@ func runExport(c *cli.Context) error {
 	}
 	if err := firstError(
 		oneOf(c, "dtype", "auto", "float16", "bfloat16", "float32"),
-		oneOf(c, "qformat", "full_prec"),
+		checkQformat(c),
 		atLeast(c, "tp-size", 1), atLeast(c, "pp-size", 1), atLeast(c, "workers", 0),
 	); err != nil {
 		return err
@@ -99,7 +155,18 @@ func runExport(c *cli.Context) error {
 	}
 	log.Info(fmt.Sprintf("exported %s as %s, %s in %.1f s: %s", report.Architecture, report.Dtype,
 		humanBytes(report.Bytes), time.Since(start).Seconds(), report.OutputDir))
+	if c.Bool("json") {
+		return printJSON(c, report)
+	}
 	return nil
+}
+
+func checkQformat(c *cli.Context) error {
+	format := c.String("qformat")
+	if slices.Contains(laterQformats, format) {
+		return usagef("--qformat %s cannot be used here: %s; use full_prec or leave the flag out", format, quantisedLater)
+	}
+	return oneOf(c, "qformat", "", "full_prec")
 }
 
 func exportSource(c *cli.Context) (string, error) {

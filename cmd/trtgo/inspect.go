@@ -22,9 +22,11 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "what a file or directory is: format, configuration, tensors, problems",
 		ArgsUsage: "PATH",
+		Description: "PATH is a Hugging Face directory, a GGUF file, a TensorRT-LLM checkpoint or an engine. Problems are what export,\n" +
+			"build or run would refuse; with --check they make the exit status 1.",
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
-			&cli.BoolFlag{Name: "check", Usage: "also read an engine's weights and check their checksums"},
+			&cli.BoolFlag{Name: "check", Usage: "also read an engine's weights and check their checksums; exit with status 1 if there are problems"},
 			&cli.BoolFlag{Name: "tensors", Usage: "list every tensor, not only the first"},
 		},
 		Action: inspect,
@@ -73,6 +75,9 @@ func printDescription(c *cli.Context, d *export.Description) error {
 	}
 	for _, p := range d.Problems {
 		fmt.Fprintf(w, "problem\t%s\n", p)
+	}
+	for _, n := range d.Notes {
+		fmt.Fprintf(w, "note\t%s\n", n)
 	}
 	if err := w.Flush(); err != nil {
 		return err

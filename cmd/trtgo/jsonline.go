@@ -12,3 +12,8 @@ func printJSON(c *cli.Context, v any) error {
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(v)
 }
+
+// jsonAlways is --json of a command that prints nothing else.
+func jsonAlways() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "taken: the output is always JSON, one object a line"}
+}

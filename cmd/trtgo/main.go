@@ -8,6 +8,10 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/trtgo/trtgo/build"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/internal/evaluation"
 )
 
 const (
@@ -36,7 +40,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.As(err, new(*usageError)):
+	case isUsage(err):
 		fmt.Fprintf(stderr, "trtgo: %v\n", err)
 		return exitUsage
 	case ctx.Err() != nil:
@@ -48,6 +52,20 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "trtgo: %v\n", err)
 		return exitFailed
 	}
+}
+
+// isUsage tells whether the command line asked for what no file or machine could
+// make good.
+func isUsage(err error) bool {
+	if errors.As(err, new(*usageError)) {
+		return true
+	}
+	for _, option := range []error{export.ErrOption, build.ErrOption, build.ErrUnsupported, evaluation.ErrOptions} {
+		if errors.Is(err, option) {
+			return true
+		}
+	}
+	return false
 }
 
 // errReported ends a command with status 1 whose failures are already printed.

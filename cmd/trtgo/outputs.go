@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -38,20 +39,36 @@ func writesFiles(c *cli.Context) bool {
 	return c.String("output-csv") != "" || c.String("output-npy") != ""
 }
 
-// writeOutputs prints the sequences and writes the files asked for.
-func writeOutputs(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, sequences []sequence) error {
-	if err := printSequences(c, sequences); err != nil {
-		return err
+func printSequences(c *cli.Context, engine *trtllm.Engine, sequences []sequence) error {
+	for _, s := range sequences {
+		var err error
+		switch {
+		case c.Bool("json"):
+			err = printJSON(c, jsonOf(c, s))
+		case s.err != nil || streamsText(c, engine) || writesFiles(c):
+		default:
+			err = printSequence(c, engine, s)
+		}
+		if err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// writeFiles writes the files asked for. In each, a prompt has as many rows as it
+// was to get sequences; those of one that failed are padding after the prompt.
+func writeFiles(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, sequences []sequence) error {
+	sequences = withFailedRows(c, sequences)
 	rows := paddedRows(c, engine, prompts, sequences)
 	outputs := []struct {
 		flag  string
 		write func(path string) error
 	}{
 		{"output-csv", func(path string) error { return writeFile(path, func(w io.Writer) error { return writeCSV(w, rows) }) }},
-		{"output-npy", func(path string) error { return writeIDs(path, rows) }},
-		{"output-log-probs-npy", func(path string) error { return writeLogProbs(path, c.Int("max-output-len"), sequences) }},
-		{"output-cum-log-probs-npy", func(path string) error { return writeCumLogProbs(path, sequences) }},
+		{"output-npy", func(path string) error { return writeIDs(npyPath(path), rows) }},
+		{"output-log-probs-npy", func(path string) error { return writeLogProbs(npyPath(path), c.Int("max-output-len"), sequences) }},
+		{"output-cum-log-probs-npy", func(path string) error { return writeCumLogProbs(npyPath(path), sequences) }},
 		{"output-logits-npy", func(path string) error { return writeLogits(c, engine, path, prompts, sequences) }},
 	}
 	for _, o := range outputs {
@@ -64,21 +81,24 @@ func writeOutputs(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, sequ
 	return nil
 }
 
-func printSequences(c *cli.Context, sequences []sequence) error {
+func withFailedRows(c *cli.Context, sequences []sequence) []sequence {
+	var rows []sequence
 	for _, s := range sequences {
-		var err error
-		switch {
-		case c.Bool("json"):
-			err = printJSON(c, jsonOf(c, s))
-		case s.err != nil || streamsText(c) || writesFiles(c):
-		default:
-			err = printSequence(c, s)
-		}
-		if err != nil {
-			return err
+		rows = append(rows, s)
+		for n := 1; s.err != nil && n < sequencesOf(c); n++ {
+			rows = append(rows, s)
 		}
 	}
-	return nil
+	return rows
+}
+
+// npyPath adds .npy where it is missing, as numpy.save does, which upstream writes
+// with; not to a device.
+func npyPath(path string) string {
+	if info, err := os.Stat(path); strings.HasSuffix(path, ".npy") || err == nil && !info.Mode().IsRegular() {
+		return path
+	}
+	return path + ".npy"
 }
 
 func jsonOf(c *cli.Context, s sequence) any {
@@ -174,9 +194,13 @@ func writeCumLogProbs(path string, sequences []sequence) error {
 // writeLogits writes X_context.npy [prompts·longest prompt, vocabulary] and
 // X_generation.npy [prompts, 1, max_output_len, vocabulary], zero where there is no token.
 func writeLogits(c *cli.Context, engine *trtllm.Engine, path string, prompts []*prompt, sequences []sequence) error {
-	base := strings.TrimSuffix(path, filepath.Ext(path))
+	base := strings.TrimSuffix(path, ".npy")
 	vocabulary := engine.Config().VocabSize
-	if c.Bool("gather-context-logits") {
+	wanted, err := logitsOf(c)
+	if err != nil {
+		return err
+	}
+	if wanted.context {
 		var rows [][]float32
 		longest := longestPrompt(prompts)
 		for _, s := range sequences {
@@ -186,7 +210,7 @@ func writeLogits(c *cli.Context, engine *trtllm.Engine, path string, prompts []*
 			return err
 		}
 	}
-	if !c.Bool("output-generation-logits") {
+	if !wanted.generation {
 		return nil
 	}
 	steps := c.Int("max-output-len")
@@ -221,8 +245,12 @@ func writeRows[T npy.Element](path string, shape []int, rows [][]T) error {
 	})
 }
 
-// writeFile writes a file that appears only when it is complete.
+// writeFile writes a file that appears only when it is complete. Its directory is
+// made if needed, as upstream does.
 func writeFile(path string, write func(io.Writer) error) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	file, err := outputfile.Create(path)
 	if err != nil {
 		return err

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -15,27 +17,28 @@ import (
 const linePeriod = 5 * time.Second
 
 // progress shows bytes done, rate and time left: a bar on a terminal, a line
-// every few seconds otherwise, nothing with --quiet. It is safe for concurrent use.
+// every few seconds otherwise, nothing with --quiet or a log level above info. It is safe for concurrent use.
 type progress struct {
 	mu       sync.Mutex
-	bar      *progressbar.ProgressBar
-	lines    func(done, total int64)
+	bar      *progressbar.ProgressBar // nil when stderr is no terminal
+	what     string
+	log      *slog.Logger // nil when nothing is shown
+	period   time.Duration
+	start    time.Time
 	lastLine time.Time
 }
 
-func newProgress(c *cli.Context, what string, log interface{ Info(string, ...any) }) *progress {
-	p := &progress{lastLine: time.Now()}
+func newProgress(c *cli.Context, what string, log *slog.Logger) *progress {
+	p := &progress{what: what, period: linePeriod, start: time.Now(), lastLine: time.Now()}
 	switch {
-	case c.Bool("quiet"):
+	case !log.Enabled(c.Context, slog.LevelInfo):
 	case isTerminal(c.App.ErrWriter):
 		p.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(c.App.ErrWriter), progressbar.OptionSetDescription(what),
 			progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	default:
-		p.lines = func(done, total int64) {
-			log.Info(what, "done", humanBytes(done), "of", humanBytes(total))
-		}
+		p.log = log
 	}
 	return p
 }
@@ -51,10 +54,21 @@ func (p *progress) set(done, total int64) {
 		_ = p.bar.Set64(done) // only an impossible number fails, and that is no reason to stop
 		return
 	}
-	if p.lines != nil && time.Since(p.lastLine) >= linePeriod {
+	if p.log != nil && time.Since(p.lastLine) >= p.period {
 		p.lastLine = time.Now()
-		p.lines(done, total)
+		p.log.Info(progressLine(p.what, done, total, p.lastLine.Sub(p.start)))
 	}
+}
+
+// progressLine is "export: 1.2 GB of 3.4 GB, 260.0 MB/s, 9s left".
+func progressLine(what string, done, total int64, elapsed time.Duration) string {
+	line := fmt.Sprintf("%s: %s of %s", what, humanBytes(done), humanBytes(total))
+	if done <= 0 || elapsed <= 0 {
+		return line
+	}
+	rate := float64(done) / elapsed.Seconds()
+	left := time.Duration(float64(total-done) / rate * float64(time.Second)).Round(time.Second)
+	return fmt.Sprintf("%s, %s/s, %v left", line, humanBytes(int64(rate)), left)
 }
 
 // end removes the bar.

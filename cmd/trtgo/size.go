@@ -9,7 +9,7 @@ func humanBytes(n int64) string {
 		return fmt.Sprintf("%d B", n)
 	}
 	value, exponent := float64(n)/unit, 0
-	for value >= unit && exponent < 4 {
+	for value >= 999.95 && exponent < 4 { // which is printed as the next unit's 1.0
 		value /= unit
 		exponent++
 	}

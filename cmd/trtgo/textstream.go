@@ -2,149 +2,163 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/tokenizer"
+	"github.com/trtgo/trtgo/trtllm"
 )
 
-// textStreams prints the texts of requests that run side by side, one after the
-// other: the first lives on the terminal while the later ones gather.
+// textStreams prints the texts of sequences that are generated side by side, one
+// after the other: the first lives on the terminal while the later ones gather.
 type textStreams struct {
 	c       *cli.Context
+	engine  *trtllm.Engine
 	prompts []*prompt
-	streams []*textStream // nil when nothing is streamed
+	streams [][]*textStream // of each prompt, one for each sequence
 }
 
-// textStream gathers one request's text. A nil *textStream takes everything and
-// keeps nothing.
+// textStream gathers one sequence's text.
 type textStream struct {
 	mu      sync.Mutex
 	changed sync.Cond
-	pieces  []textPiece
-	closed  bool
+	text    strings.Builder
+	state   streamState
 }
 
-type textPiece struct {
-	sequence int
-	text     string
-}
+type streamState int
 
-func newTextStreams(c *cli.Context, prompts []*prompt) *textStreams {
-	s := &textStreams{c: c, prompts: prompts}
-	if streamsText(c) {
-		s.streams = make([]*textStream, len(prompts))
-		for i := range s.streams {
+const (
+	streamOpen streamState = iota
+	streamDone
+	streamFailed // nothing is printed of it but what was printed already
+)
+
+// newTextStreams is nil when no text is printed as it comes.
+func newTextStreams(c *cli.Context, engine *trtllm.Engine, prompts []*prompt) *textStreams {
+	if !streamsText(c, engine) {
+		return nil
+	}
+	s := &textStreams{c: c, engine: engine, prompts: prompts, streams: make([][]*textStream, len(prompts))}
+	for i := range s.streams {
+		for range sequencesOf(c) {
 			stream := &textStream{}
 			stream.changed.L = &stream.mu
-			s.streams[i] = stream
+			s.streams[i] = append(s.streams[i], stream)
 		}
 	}
 	return s
 }
 
 // streamsText tells whether text goes to stdout as it comes.
-func streamsText(c *cli.Context) bool {
-	return c.Bool("streaming") && !c.Bool("json") && !writesFiles(c)
+func streamsText(c *cli.Context, engine *trtllm.Engine) bool {
+	_, noText := engine.Tokenizer()
+	return c.Bool("streaming") && noText == nil && !c.Bool("json") && !writesFiles(c)
 }
 
-func (s *textStreams) writer(i int) *textStream {
-	if s.streams == nil {
+// sequencesOf is how many sequences a prompt gets.
+func sequencesOf(c *cli.Context) int { return max(c.Int("num-return-sequences"), 1) }
+
+// of returns the streams of a prompt's sequences, nil when none are printed.
+func (s *textStreams) of(prompt int) []*textStream {
+	if s == nil {
 		return nil
 	}
-	return s.streams[i]
+	return s.streams[prompt]
 }
 
 // print writes all streams in order and returns when the last is closed.
 func (s *textStreams) print() error {
-	var failed error
-	for i, stream := range s.streams {
-		open := -1
-		for piece, ok := stream.next(); ok; piece, ok = stream.next() {
-			if failed != nil {
-				continue // drain: the requests must not wait for a broken pipe
+	if s == nil {
+		return nil
+	}
+	for i, streams := range s.streams {
+		for n, stream := range streams {
+			if err := s.printOne(s.prompts[i], n, stream); err != nil {
+				return err // of stdout; the streams gather without being read
 			}
-			if open != piece.sequence {
-				failed = firstError(s.end(open), s.begin(s.prompts[i], open < 0, piece.sequence))
-				open = piece.sequence
-			}
-			if failed == nil {
-				failed = printf(s.c, "%s", piece.text)
-			}
-		}
-		if failed == nil {
-			failed = s.end(open)
 		}
 	}
-	return failed
+	return nil
 }
 
-func (s *textStreams) begin(p *prompt, first bool, sequence int) error {
-	if first {
-		if err := printInput(s.c, p); err != nil {
+func (s *textStreams) printOne(p *prompt, n int, stream *textStream) error {
+	begun := false
+	for {
+		text, state := stream.next()
+		if !begun && (text != "" || state == streamDone) {
+			begun = true
+			if err := printHead(s.c, s.engine, p, n); err != nil {
+				return err
+			}
+			text = "\"" + text
+		}
+		if state != streamOpen && begun {
+			text += "\"\n"
+		}
+		if err := printf(s.c, "%s", text); err != nil || state != streamOpen {
 			return err
 		}
 	}
-	return printf(s.c, "Output [Text %d Beam %d]: \"", p.index, sequence)
 }
 
-func (s *textStreams) end(open int) error {
-	if open < 0 {
-		return nil
-	}
-	return printf(s.c, "\"\n")
-}
-
-// next waits for a piece; ok is false at the end.
-func (t *textStream) next() (piece textPiece, ok bool) {
+// next waits for text or the stream's end, and takes what there is.
+func (t *textStream) next() (string, streamState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for len(t.pieces) == 0 && !t.closed {
+	for t.text.Len() == 0 && t.state == streamOpen {
 		t.changed.Wait()
 	}
-	if len(t.pieces) == 0 {
-		return textPiece{}, false
-	}
-	piece, t.pieces = t.pieces[0], t.pieces[1:]
-	return piece, true
+	text := t.text.String()
+	t.text.Reset()
+	return text, t.state
 }
 
-func (t *textStream) write(sequence int, text string) {
-	if t == nil {
-		return
-	}
+func (t *textStream) write(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.pieces = append(t.pieces, textPiece{sequence, text})
+	t.text.WriteString(text)
 	t.changed.Signal()
 }
 
-func (t *textStream) close() {
-	if t == nil {
-		return
-	}
+func (t *textStream) close(state streamState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.closed = true
+	t.state = state
 	t.changed.Signal()
 }
 
-// printInput writes upstream's first line of a text.
-func printInput(c *cli.Context, p *prompt) error {
-	if !p.hasText {
-		return printf(c, "Input [Text %d]: %v\n", p.index, p.ids)
+// printHead writes what stands before a sequence's text: upstream's first line,
+// once for each prompt, and the name of the sequence.
+func printHead(c *cli.Context, engine *trtllm.Engine, p *prompt, sequence int) error {
+	if sequence == 0 {
+		if err := printf(c, "Input [Text %d]: %s\n", p.index, inputText(engine, p)); err != nil {
+			return err
+		}
 	}
-	return printf(c, "Input [Text %d]: \"%s\"\n", p.index, p.text)
+	return printf(c, "Output [Text %d Beam %d]: ", p.index, sequence)
+}
+
+// inputText is the prompt as the model got it, special tokens included; its ids
+// where there is no tokenizer or no such token.
+func inputText(engine *trtllm.Engine, p *prompt) string {
+	if t, err := engine.Tokenizer(); err == nil {
+		if text, err := t.Decode(p.ids, tokenizer.DecodeOptions{}); err == nil {
+			return "\"" + text + "\""
+		}
+	}
+	return fmt.Sprint(p.ids)
 }
 
 // printSequence writes a sequence as upstream's run.py prints it.
-func printSequence(c *cli.Context, s sequence) error {
-	if s.sequence == 0 {
-		if err := printInput(c, s.prompt); err != nil {
-			return err
-		}
+func printSequence(c *cli.Context, engine *trtllm.Engine, s sequence) error {
+	if err := printHead(c, engine, s.prompt, s.sequence); err != nil {
+		return err
 	}
 	if !s.hasText {
-		return printf(c, "Output [Text %d Beam %d]: %s\n", s.prompt.index, s.sequence, fmt.Sprint(s.OutputIDs))
+		return printf(c, "%v\n", s.OutputIDs)
 	}
-	return printf(c, "Output [Text %d Beam %d]: \"%s\"\n", s.prompt.index, s.sequence, s.Text)
+	return printf(c, "\"%s\"\n", s.Text)
 }

@@ -29,7 +29,8 @@ func tokenizeCommand() *cli.Command {
 			&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "encode without begin and end tokens"},
 			&cli.BoolFlag{Name: "skip-special-tokens", Usage: "decode without special tokens"},
 			&cli.BoolFlag{Name: "apply-chat-template", Usage: "lines are conversations"},
-			&cli.StringFlag{Name: "now", Usage: "the time that templates see, e.g. 2026-07-04T09:05:03 (default: now)"},
+			&cli.StringFlag{Name: "now", DefaultText: "now", Usage: "the time that templates see, e.g. 2026-07-04T09:05:03"},
+			jsonAlways(),
 		},
 		Action: tokenize,
 	}
@@ -82,10 +83,15 @@ func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, line []byte, now tim
 	if err := decoder.Decode(&r); err != nil {
 		return tokenizeAnswer{}, err
 	}
+	if decoder.More() {
+		return tokenizeAnswer{}, errors.New("more text after the object")
+	}
 	switch {
+	case r.Messages != nil && !c.Bool("apply-chat-template"):
+		return tokenizeAnswer{}, errors.New(`"messages" need --apply_chat_template`)
 	case c.Bool("apply-chat-template"):
-		if r.Messages == nil {
-			return tokenizeAnswer{}, errors.New(`a line needs "messages" with --apply_chat_template`)
+		if r.Messages == nil || r.Text != nil || r.IDs != nil {
+			return tokenizeAnswer{}, errors.New(`a line needs "messages", and neither "text" nor "ids", with --apply_chat_template`)
 		}
 		text, err := t.RenderChat(r.Messages, tokenizer.ChatOptions{
 			Tools: r.Tools, AddGenerationPrompt: r.AddGenerationPrompt, Now: now,

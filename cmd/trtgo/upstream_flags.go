@@ -111,6 +111,7 @@ var goneFlags = map[string]string{
 	"auto-parallel":                   "shard in the checkpoint, with export --tp_size and --pp_size",
 	"gpus-per-node":                   "shard in the checkpoint, with export --tp_size and --pp_size",
 	"cluster-key":                     "shard in the checkpoint, with export --tp_size and --pp_size",
+	"multi-block-mode":                "it is a choice at run time; run takes it",
 	"use-custom-all-reduce":           "it is chosen automatically",
 	"builder-opt":                     "nothing took its place",
 	"use-context-fmha-for-generation": "nothing took its place",
