@@ -5,7 +5,8 @@
 //   - [ReadPrompts]: prompts as text or token ids, from .txt, .csv, .npy, .json and .jsonl files.
 //   - [Lines]: any file of JSON lines, with line numbers for errors.
 //
-// Errors name the file and the line. Files are read as streams; a single line may hold at most 64 MiB.
+// Errors name the file and the line. Articles and lines come one by one, so that memory does not grow with the file; a line may
+// hold at most 64 MiB. Prompts are read all at once.
 package dataset
 
 import (

@@ -66,7 +66,7 @@ func (p Prompter) Text(text string) ([]int32, error) {
 	prefix, suffix := surroundings(ids, plain)
 	room := p.MaxInputLength - len(prefix) - len(suffix)
 	if room < 1 {
-		return nil, fmt.Errorf("%w: %d tokens of input leave no room for text beside the %d special tokens of this model",
+		return nil, fmt.Errorf("%w: %d tokens of input leave no room for text beside the %d special tokens of this model; raise max_input_length",
 			ErrOptions, p.MaxInputLength, len(prefix)+len(suffix))
 	}
 	return slices.Concat(prefix, plain[max(0, len(plain)-room):], suffix), nil
@@ -114,7 +114,7 @@ func (p Prompter) Message(instruction, text string) ([]int32, error) {
 		}
 		keep = min(keep-1, keep*room/(len(ids)-len(frame)))
 	}
-	return nil, fmt.Errorf("%w: %d tokens of input leave no room for text beside the %d tokens of the chat template and what it says",
+	return nil, fmt.Errorf("%w: %d tokens of input leave no room for text beside the %d tokens of the chat template and what it says; raise max_input_length",
 		ErrOptions, p.MaxInputLength, len(frame))
 }
 

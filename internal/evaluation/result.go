@@ -62,12 +62,11 @@ func fmeasuresOf(s rouge.Scores) Fmeasures {
 	return Fmeasures{100 * s.Rouge1.FMeasure, 100 * s.Rouge2.FMeasure, 100 * s.RougeL.FMeasure, 100 * s.RougeLsum.FMeasure}
 }
 
-// each calls f with upstream's names.
-func (f Fmeasures) each(do func(name string, value float64)) {
-	do("rouge1", f.Rouge1)
-	do("rouge2", f.Rouge2)
-	do("rougeL", f.RougeL)
-	do("rougeLsum", f.RougeLsum)
+// fmeasureNames are upstream's, in the order of values.
+var fmeasureNames = [4]string{"rouge1", "rouge2", "rougeL", "rougeLsum"}
+
+func (f Fmeasures) values() [4]float64 {
+	return [4]float64{f.Rouge1, f.Rouge2, f.RougeL, f.RougeLsum}
 }
 
 // Report is the last line of summarize --json. It is of the first beam.
@@ -89,27 +88,23 @@ func (r *Result) Report() Report {
 	return report
 }
 
-// deviations are the standard deviations (of the population) of a beam's F-measures, times 100.
-func (r *Result) deviations(beam int) Fmeasures {
-	mean := r.Beams[beam].Mean
-	var sum rouge.Scores
+// deviations are the standard deviations (of the population) of a beam's F-measures, times 100, in the order of fmeasureNames.
+func (r *Result) deviations(beam int) [4]float64 {
+	mean := fmeasuresOf(r.Beams[beam].Mean).values()
 	scores := r.beamScores(beam)
+	var squares [4]float64
 	for _, s := range scores {
-		for _, d := range []struct {
-			sum         *rouge.Score
-			value, mean float64
-		}{
-			{&sum.Rouge1, s.Rouge1.FMeasure, mean.Rouge1.FMeasure}, {&sum.Rouge2, s.Rouge2.FMeasure, mean.Rouge2.FMeasure},
-			{&sum.RougeL, s.RougeL.FMeasure, mean.RougeL.FMeasure}, {&sum.RougeLsum, s.RougeLsum.FMeasure, mean.RougeLsum.FMeasure},
-		} {
-			d.sum.FMeasure += (d.value - d.mean) * (d.value - d.mean)
+		for i, value := range fmeasuresOf(s).values() {
+			squares[i] += (value - mean[i]) * (value - mean[i])
 		}
 	}
-	root := func(s rouge.Score) float64 { return 100 * math.Sqrt(s.FMeasure/float64(len(scores))) }
-	return Fmeasures{root(sum.Rouge1), root(sum.Rouge2), root(sum.RougeL), root(sum.RougeLsum)}
+	for i := range squares {
+		squares[i] = math.Sqrt(squares[i] / float64(len(scores)))
+	}
+	return squares
 }
 
-// WriteText writes upstream's lines. The mean of the first beam follows in a line of its own, whose names are not followed by a
+// WriteText writes upstream's lines. Each beam's mean follows in a line of its own, whose names are not followed by a
 // colon, so that scripts which search for "rouge1:" find upstream's value alone. With standardDeviation, upstream's
 // --estimate_accuracy_std_dev, the mean takes the place of the bootstrap median and the deviation follows it in brackets.
 func (r *Result) WriteText(w io.Writer, standardDeviation bool) error {
@@ -119,17 +114,20 @@ func (r *Result) WriteText(w io.Writer, standardDeviation bool) error {
 	fmt.Fprintf(&b, "TensorRT-LLM (tokens per second: %s)\n", pythonFloat(r.TokensPerSecond()))
 	for beam, total := range r.Beams {
 		fmt.Fprintf(&b, "TensorRT-LLM beam %d result\n", beam)
+		mean := fmeasuresOf(total.Mean).values()
 		if standardDeviation {
-			deviation := map[string]float64{}
-			r.deviations(beam).each(func(name string, value float64) { deviation[name] = value })
-			fmeasuresOf(total.Mean).each(func(name string, value float64) {
-				fmt.Fprintf(&b, "  %s: %s (%s)\n", name, pythonFloat(value), pythonFloat(deviation[name]))
-			})
+			for i, deviation := range r.deviations(beam) {
+				fmt.Fprintf(&b, "  %s: %s (%s)\n", fmeasureNames[i], pythonFloat(mean[i]), pythonFloat(deviation))
+			}
 			continue
 		}
-		fmeasuresOf(total.Median).each(func(name string, value float64) { fmt.Fprintf(&b, "  %s: %s\n", name, pythonFloat(value)) })
+		for i, median := range fmeasuresOf(total.Median).values() {
+			fmt.Fprintf(&b, "  %s: %s\n", fmeasureNames[i], pythonFloat(median))
+		}
 		fmt.Fprintf(&b, "  (mean of %d:", total.Samples)
-		fmeasuresOf(total.Mean).each(func(name string, value float64) { fmt.Fprintf(&b, " %s %.2f", name, value) })
+		for i, name := range fmeasureNames {
+			fmt.Fprintf(&b, " %s %.2f", name, mean[i])
+		}
 		b.WriteString(")\n")
 	}
 	_, err := io.WriteString(w, b.String())
