@@ -106,7 +106,7 @@ func (d *directory) Open(name string) (File, error) {
 // prefixes gives a, a/b and a/b/c for a/b/c.
 func prefixes(name string) func(func(string) bool) {
 	return func(yield func(string) bool) {
-		for i := 0; i < len(name); i++ {
+		for i := range len(name) {
 			if name[i] == '/' && !yield(name[:i]) {
 				return
 			}
