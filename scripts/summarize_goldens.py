@@ -51,8 +51,12 @@ def prompt(text, limit, special):
 
 
 def generate(ids):
-    out = model.generate(torch.tensor([ids]), max_new_tokens=OUTPUT_LEN, do_sample=False, pad_token_id=tokenizer.eos_token_id)
-    return out[0, len(ids):].tolist()
+    out = model.generate(torch.tensor([ids]), max_new_tokens=OUTPUT_LEN, do_sample=False, pad_token_id=tokenizer.eos_token_id,
+                         return_dict_in_generate=True, output_scores=True)
+    for scores in out.scores:
+        best = scores[0].topk(2).values
+        assert best[0] - best[1] > 1e-3, "a choice that float32 arithmetic in another order might change"
+    return out.sequences[0, len(ids):].tolist()
 
 
 def summarize(rows, seed, batch_size, max_ite, limit, minimum, special):
