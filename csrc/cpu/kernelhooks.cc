@@ -45,6 +45,19 @@ __attribute__((target("avx512f"))) float multiply_avx512(int64_t rounds) {
   return _mm512_cvtss_f32(sum[0]);
 }
 
+__attribute__((target("avx512f,avx512bf16"))) float multiply_pairs(int64_t rounds) {
+  __m512 sum[kChains];
+  for (int i = 0; i < kChains; i++) sum[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512i ones = _mm512_set1_epi32(0x3f803f80);
+  __m512bh x;
+  std::memcpy(&x, &ones, sizeof x);
+  for (int64_t n = 0; n < rounds; n++) {
+    for (int i = 0; i < kChains; i++) sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
+  }
+  for (int i = 1; i < kChains; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
+  return _mm512_cvtss_f32(sum[0]);
+}
+
 __attribute__((target("avx2"))) uint64_t sum_avx2(const uint8_t* p, int64_t n) {
   __m256i sum[8] = {};
   for (int64_t i = 0; i < n; i += 256) {
@@ -167,8 +180,12 @@ uint64_t trtgo_stream_read(const void* p, int64_t n) {
   return sum_words(from, n);
 }
 
-double trtgo_peak_operations(const char* set, int64_t rounds, float* sink) {
+double trtgo_peak_operations(const char* set, int pairs, int64_t rounds, float* sink) {
 #if TRTGO_CPU_X86
+  if (pairs != 0 && std::strcmp(set, "avx512bf16") == 0) {
+    *sink = multiply_pairs(rounds);
+    return 4.0 * 16 * kChains * static_cast<double>(rounds);
+  }
   if (std::strcmp(set, "avx2") == 0) {
     *sink = multiply_avx2(rounds);
     return 2.0 * 8 * kChains * static_cast<double>(rounds);
@@ -179,6 +196,7 @@ double trtgo_peak_operations(const char* set, int64_t rounds, float* sink) {
   }
 #endif
   static_cast<void>(set);
+  static_cast<void>(pairs);
   static_cast<void>(rounds);
   *sink = 0;
   return 0;

@@ -120,8 +120,9 @@ func streamRead(p []byte) uint64 {
 	return uint64(C.trtgo_stream_read(unsafe.Pointer(unsafe.SliceData(p)), C.int64_t(len(p))))
 }
 
-// peakOperations runs register-only multiply-adds and returns their number.
-func (s kernelSet) peakOperations(rounds int) float64 {
+// peakOperations runs register-only multiply-adds, of pairs of bfloat16 where the set
+// has them and pairs is set, and returns their number.
+func (s kernelSet) peakOperations(pairs bool, rounds int) float64 {
 	var sink C.float
-	return float64(C.trtgo_peak_operations(s.name, C.int64_t(rounds), &sink))
+	return float64(C.trtgo_peak_operations(s.name, cbool(pairs), C.int64_t(rounds), &sink))
 }

@@ -43,7 +43,8 @@ void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_
 uint64_t trtgo_stream_read(const void* p, int64_t n);
 // Runs fused multiply-adds on registers `rounds` times, with the set's vectors, and
 // returns how many floating-point operations that were; 0 for a set without vectors.
-double trtgo_peak_operations(const char* set, int64_t rounds, float* sink);
+// With pairs they are those of the set's linear_bf16_bf16.
+double trtgo_peak_operations(const char* set, int pairs, int64_t rounds, float* sink);
 
 #ifdef __cplusplus
 }

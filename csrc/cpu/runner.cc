@@ -146,7 +146,8 @@ void Runner::map_scratch() {
   }
   keys_offset_ = round_up(bytes, 64);
   scratch_bytes_ = round_up(keys_offset_ + kCandidateKeys * int64_t{8}, 4096);
-  scratch_ = Mapping(scratch_bytes_ * team_.size(), "scratch of " + std::to_string(team_.size()) + " threads; ask for fewer");
+  scratch_ = Mapping(scratch_bytes_ * team_.size(),
+                     "scratch of " + std::to_string(team_.size()) + " threads; ask for fewer");
 }
 
 const uint8_t* Runner::section_data(int section) const {

@@ -84,8 +84,8 @@ class Tally {
     fault_ = false;
     const double off = std::fabs(got - want);
     if (bound > 0 && off / bound > worst_) worst_ = off / bound;
-    require(off <= bound, what + ": " + std::to_string(got) + ", want " + std::to_string(want) + " within " +
-                              std::to_string(bound));
+    require(off <= bound,
+            what + ": " + std::to_string(got) + ", want " + std::to_string(want) + " within " + std::to_string(bound));
   }
 
   void require(bool ok, const std::string& what) {

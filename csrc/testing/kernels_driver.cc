@@ -6,13 +6,12 @@
 //   kernels_driver            compare; exits with 1 when something differs
 //   kernels_driver --fault    the same with one spoiled value: must fail
 //   kernels_driver --overrun  read beyond an array: must be caught by a sanitizer
-#include "kernels.h"
-
 #include <algorithm>
 #include <limits>
 #include <numeric>
 
 #include "check.h"
+#include "kernels.h"
 
 namespace {
 
@@ -26,7 +25,9 @@ using trtgo::testing::widen;
 constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kBf16Unit = 1.0 / (1 << 8);
 
-double likely(double n) { return std::min(n, 6 * std::sqrt(n)) * kUnit; }
+double likely(double n) {
+  return std::min(n, 6 * std::sqrt(n)) * kUnit;
+}
 
 std::string shape(std::initializer_list<int> sizes) {
   std::string s;
@@ -70,8 +71,9 @@ void check_linear(const Kernels& set, void (*kernel)(const LinearArgs&), int m, 
   const Array<float> bias = values.normals(panels * 16, 1);
   const Array<float> old = values.normals(int64_t{m} * panels * 16, 1);
   Array<float> y(old), scratch(set.linear_scratch_bytes(m, k) / 4);
-  const LinearArgs args = {x.data(), even, w.data(), addends ? bias.data() : nullptr, y.data(), panels * 16, m, k, 0,
-                           panels,   addends, scratch.data()};
+  const LinearArgs args = {x.data(), even,        w.data(), addends ? bias.data() : nullptr,
+                           y.data(), panels * 16, m,        k,
+                           0,        panels,      addends,  scratch.data()};
   kernel(args);
   for (int r = 0; r < m; r++) {
     for (int j = 0; j < n; j++) {
@@ -211,9 +213,13 @@ void check_attention(const Kernels& set, const AttentionShape& s, bool out_bf16,
 }
 
 void check_attentions(const Kernels& set, Tally& tally) {
-  for (const AttentionShape& s : std::initializer_list<AttentionShape>{
-           {1, 0, 1, 2, 16, 0}, {17, 0, 3, 6, 16, 0}, {50, 33, 5, 22, 32, 0}, {33, 32, 1, 64, 32, 0},
-           {70, 0, 2, 34, 32, 9}, {100, 99, 13, 128, 32, 40}, {65, 30, 9, 512, 32, 32}}) {
+  for (const AttentionShape& s : std::initializer_list<AttentionShape>{{1, 0, 1, 2, 16, 0},
+                                                                       {17, 0, 3, 6, 16, 0},
+                                                                       {50, 33, 5, 22, 32, 0},
+                                                                       {33, 32, 1, 64, 32, 0},
+                                                                       {70, 0, 2, 34, 32, 9},
+                                                                       {100, 99, 13, 128, 32, 40},
+                                                                       {65, 30, 9, 512, 32, 32}}) {
     for (bool out_bf16 : {false, true}) {
       check_attention<float>(set, s, out_bf16, tally);
       check_attention<uint16_t>(set, s, out_bf16, tally);
@@ -248,11 +254,16 @@ void check_norms(const Kernels& set, Tally& tally) {
 
 double activation_of(int function, double x) {
   switch (function) {
-    case kSilu: return x / (1 + std::exp(-x));
-    case kSquaredRelu: return x > 0 ? x * x : 0;
-    case kRelu: return x > 0 ? x : 0;
-    case kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    default: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case kSilu:
+      return x / (1 + std::exp(-x));
+    case kSquaredRelu:
+      return x > 0 ? x * x : 0;
+    case kRelu:
+      return x > 0 ? x : 0;
+    case kGelu:
+      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    default:
+      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
   }
 }
 
@@ -286,11 +297,13 @@ void check_rows(const Kernels& set, Tally& tally) {
     const float inverse = 0.7f;
     const RowStatistics got = set.row_statistics(x.data(), n, inverse);
     double top = -1e300, sum = 0, largest = 0;
-    for (int i = 0; i < n; i++) top = std::max(top, double{x[i]} * inverse), largest = std::max(largest, std::fabs(double{x[i]}));
+    for (int i = 0; i < n; i++)
+      top = std::max(top, double{x[i]} * inverse), largest = std::max(largest, std::fabs(double{x[i]}));
     for (int i = 0; i < n; i++) sum += std::exp(double{x[i]} * inverse - top);
     const std::string name = std::string(set.name) + " ";
     tally.within(top, got.max, kUnit * std::fabs(top), name + "maximum " + shape({n}));
-    tally.within(top + std::log(sum), got.log_sum_exp, 4 * kUnit * (3 + 2 * largest), name + "log_sum_exp " + shape({n}));
+    tally.within(top + std::log(sum), got.log_sum_exp, 4 * kUnit * (3 + 2 * largest),
+                 name + "log_sum_exp " + shape({n}));
     tally.require(set.amax(x.data(), n) == static_cast<float>(largest), name + "amax " + shape({n}));
     Array<uint16_t> rounded(n);
     set.to_bf16(x.data(), rounded.data(), n);

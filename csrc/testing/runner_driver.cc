@@ -35,16 +35,16 @@ class Model {
  public:
   Model() : memory_(1 << 16) {
     Values from(7);
-    add(from, TRTGO_CPU_ROWS, kVocab, kHidden, 1);            // 0 embedding
-    add(from, TRTGO_CPU_ROWS, 1, kHidden, 1);                 // 1 norm
-    add(from, TRTGO_CPU_PANEL16, kQkv, kHidden, 0.3f);        // 2 qkv
-    add(from, TRTGO_CPU_ROWS, 1, kQkv, 1);                    // 3 its bias
-    add(from, TRTGO_CPU_ROWS, 1, 2, 0.5f);                    // 4 inv_freq
-    add(from, TRTGO_CPU_PANEL16, kHidden, kAttended, 0.3f);   // 5 dense
-    add(from, TRTGO_CPU_PANEL16, 2 * kFfn, kHidden, 0.3f);    // 6 fc
-    add(from, TRTGO_CPU_PANEL16, kHidden, kFfn, 0.3f);        // 7 proj
-    add(from, TRTGO_CPU_PANEL16, kVocab, kHidden, 0.3f);      // 8 head
-    buffers_ = {{kHidden, 0, 0}, {kHidden, 0, 1}, {kQkv, 0, 0}, {kAttended, 0, 1}, {2 * kFfn, 0, 0},
+    add(from, TRTGO_CPU_ROWS, kVocab, kHidden, 1);           // 0 embedding
+    add(from, TRTGO_CPU_ROWS, 1, kHidden, 1);                // 1 norm
+    add(from, TRTGO_CPU_PANEL16, kQkv, kHidden, 0.3f);       // 2 qkv
+    add(from, TRTGO_CPU_ROWS, 1, kQkv, 1);                   // 3 its bias
+    add(from, TRTGO_CPU_ROWS, 1, 2, 0.5f);                   // 4 inv_freq
+    add(from, TRTGO_CPU_PANEL16, kHidden, kAttended, 0.3f);  // 5 dense
+    add(from, TRTGO_CPU_PANEL16, 2 * kFfn, kHidden, 0.3f);   // 6 fc
+    add(from, TRTGO_CPU_PANEL16, kHidden, kFfn, 0.3f);       // 7 proj
+    add(from, TRTGO_CPU_PANEL16, kVocab, kHidden, 0.3f);     // 8 head
+    buffers_ = {{kHidden, 0, 0}, {kHidden, 0, 1}, {kQkv, 0, 0},    {kAttended, 0, 1}, {2 * kFfn, 0, 0},
                 {kFfn, 0, 1},    {kHidden, 1, 0}, {kHidden, 1, 1}, {kVocab, 1, 0}};
     embedding();
     norm(0, 1);
@@ -62,8 +62,11 @@ class Model {
   }
 
   trtgo_cpu_program program() const {
-    return {kVocab,          1, buffers_.data(), static_cast<int32_t>(buffers_.size()), ops_.data(), num_ops(),
-            sections_.data(), static_cast<int32_t>(sections_.size()), memory_.data(), memory_.size()};
+    return {kVocab,           1,
+            buffers_.data(),  static_cast<int32_t>(buffers_.size()),
+            ops_.data(),      num_ops(),
+            sections_.data(), static_cast<int32_t>(sections_.size()),
+            memory_.data(),   memory_.size()};
   }
   int32_t num_ops() const { return static_cast<int32_t>(ops_.size()); }
 
@@ -213,7 +216,7 @@ class Step {
       row.logits = logits.data() + int64_t{i} * kVocab;
       rows.push_back(row);
     }
-    step = {tokens_.data(), n,       &sequence_, 1, blocks_.data(), rows.data(), n, nullptr, candidates_.data(),
+    step = {tokens_.data(),      n, &sequence_, 1, blocks_.data(), rows.data(), n, nullptr, candidates_.data(),
             observations_.data()};
   }
   Step(const Step&) = delete;
@@ -252,7 +255,9 @@ std::vector<int32_t> random_tokens(int n) {
   return tokens;
 }
 
-bool same(const float* a, const float* b, int64_t n) { return std::memcmp(a, b, static_cast<size_t>(n) * 4) == 0; }
+bool same(const float* a, const float* b, int64_t n) {
+  return std::memcmp(a, b, static_cast<size_t>(n) * 4) == 0;
+}
 
 // Logits within 5e-6 of float64 (they are of size 1), in one step and in chunks, whose
 // bits are equal.
@@ -273,9 +278,9 @@ void check_logits(const Model& model, const char* isa, int threads, Tally& tally
                                      tokens.begin() + static_cast<int64_t>(std::min(begin + 13, tokens.size())));
     Step part(until, static_cast<int>(begin), {2, 1, 3}, model.num_ops());
     tally.require(opened.run(part) == TRTGO_CPU_OK, opened.message);
-    tally.require(same(part.logits.data(), whole.logits.data() + static_cast<int64_t>(begin) * kVocab,
-                       part.logits.size()),
-                  "bits of a chunk");
+    tally.require(
+        same(part.logits.data(), whole.logits.data() + static_cast<int64_t>(begin) * kVocab, part.logits.size()),
+        "bits of a chunk");
   }
   tally.report(std::string(isa) + ", " + std::to_string(threads) + " threads: logits");
 }
@@ -303,9 +308,9 @@ void check_abort(const Model& model, int threads, Tally& tally) {
   for (int i = 0; i < 60; i++) {
     Step again(tokens, 100, {0, 1, 2, 3, 4, 5, 6, 7}, model.num_ops());
     const int code = opened.run(again);
-    tally.require(code == TRTGO_CPU_ABORTED || (code == TRTGO_CPU_OK && same(again.logits.data(),
-                                                                            first.logits.data() + 100 * kVocab,
-                                                                            again.logits.size())),
+    tally.require(code == TRTGO_CPU_ABORTED ||
+                      (code == TRTGO_CPU_OK &&
+                       same(again.logits.data(), first.logits.data() + 100 * kVocab, again.logits.size())),
                   "a step beside a flag that comes and goes");
   }
   ended = true;
@@ -395,10 +400,12 @@ void check_odd_calls(const Model& model, Tally& tally) {
   trtgo_cpu_close(nullptr);
   trtgo_cpu_free(nullptr, 100);
   tally.require(trtgo_cpu_alloc(0) == nullptr && trtgo_cpu_alloc(-5) == nullptr, "no memory to allocate");
-  tally.require(trtgo_cpu_alloc(INT64_MAX) == nullptr && trtgo_cpu_alloc(int64_t{1} << 60) == nullptr, "too much memory");
+  tally.require(trtgo_cpu_alloc(INT64_MAX) == nullptr && trtgo_cpu_alloc(int64_t{1} << 60) == nullptr,
+                "too much memory");
   for (int64_t size : {int64_t{1}, int64_t{4096}, int64_t{4097}, int64_t{2} << 20, (int64_t{5} << 20) + 1}) {
     auto* p = static_cast<uint8_t*>(trtgo_cpu_alloc(size));
-    tally.require(p != nullptr && p[0] == 0 && p[size - 1] == 0 && reinterpret_cast<uintptr_t>(p) % 64 == 0, "allocated");
+    tally.require(p != nullptr && p[0] == 0 && p[size - 1] == 0 && reinterpret_cast<uintptr_t>(p) % 64 == 0,
+                  "allocated");
     p[size - 1] = 1;
     trtgo_cpu_free(p, size);
   }
@@ -407,7 +414,8 @@ void check_odd_calls(const Model& model, Tally& tally) {
   Opened opened(model, "", 3);
   trtgo_cpu_description d;
   trtgo_cpu_describe(opened.runner, &d);
-  tally.require(d.kv_bytes_per_block == 2 * 32 * kKVHeads * kHead * 4 && d.kv_bytes == 12 * d.kv_bytes_per_block, "sizes");
+  tally.require(d.kv_bytes_per_block == 2 * 32 * kKVHeads * kHead * 4 && d.kv_bytes == 12 * d.kv_bytes_per_block,
+                "sizes");
   tally.require(std::string(d.isa) == trtgo::cpu::kernels_best()->name, "the fastest kernel set");
   for (int threads : {1, 2, 3, 64}) {  // opened and closed without a step; with an abort that nobody sees
     Opened idle(model, "", threads);

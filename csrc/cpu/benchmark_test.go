@@ -1,0 +1,196 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package cpu
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	buildcpu "github.com/trtgo/trtgo/build/cpu"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/executor"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// BenchmarkModel measures decoding and prefill of SmolLM2-135M in bfloat16, or without
+// its file of random weights of the same shape:
+//
+//	go test -run '^$' -bench BenchmarkModel ./csrc/cpu
+//
+// Decoding is compared with what as many threads of this process read from memory,
+// prefill with the multiply-adds of registers, both measured between the steps:
+// machines shared with others change from one second to the next. Each metric is the
+// median of the rounds; "min" and "max" are those of the ratio. A decode step reads
+// the weights of all linear layers once ("GB/s"), a prefill does two operations for
+// each weight and token ("GFLOP/s"; attention is not counted).
+func BenchmarkModel(b *testing.B) {
+	real := false
+	b.Run("SmolLM2-135M", func(b *testing.B) {
+		gguf := testmodel.SmolLM2GGUF(b)
+		real = true
+		benchmarkModel(b, exportEngine(b, gguf))
+	})
+	if !real {
+		b.Run("random-135M", func(b *testing.B) { benchmarkModel(b, randomSmolLM2(b)) })
+	}
+}
+
+func exportEngine(b *testing.B, source string) string {
+	directory := b.TempDir()
+	_, err := export.Convert(b.Context(), source, export.Options{OutputDir: filepath.Join(directory, "checkpoint"), Dtype: "auto"})
+	require.NoError(b, err)
+	c, err := checkpoint.Open(filepath.Join(directory, "checkpoint"))
+	require.NoError(b, err)
+	defer c.Close()
+	plan, err := buildcpu.New(b.Context(), c)
+	require.NoError(b, err)
+	path := filepath.Join(directory, "rank0.engine")
+	file, err := os.Create(path)
+	require.NoError(b, err)
+	defer file.Close()
+	require.NoError(b, plan.Write(b.Context(), file, buildcpu.WriteOptions{}))
+	return path
+}
+
+func randomSmolLM2(b *testing.B) string {
+	m := &modelShape{dtype: bf16, vocab: 49152, hidden: 576, heads: 9, kvHeads: 3, head: 64, ffn: 1536, layers: 30, maxPositions: 2048,
+		embedding: cpuengine.LayoutPanel, seed: 1}
+	path := m.write(b)
+	m.weights = nil
+	return path
+}
+
+func benchmarkModel(b *testing.B, path string) {
+	arena := make([]byte, 512<<20) // no cache holds it
+	for i := range arena {
+		arena[i] = byte(i)
+	}
+	for _, precision := range []string{"fast", "exact"} {
+		for _, threads := range []int{1, 2} {
+			for _, batch := range []int{1, 8} {
+				b.Run(fmt.Sprintf("decode/%s/batch=%d/threads=%d", precision, batch, threads), func(b *testing.B) {
+					benchmarkDecode(b, path, arena, Options{Precision: precision, Threads: threads, MaxSeqLen: 1024}, batch)
+				})
+			}
+			for _, tokens := range []int{128, 512} {
+				b.Run(fmt.Sprintf("prefill/%s/tokens=%d/threads=%d", precision, tokens, threads), func(b *testing.B) {
+					benchmarkPrefill(b, path, Options{Precision: precision, Threads: threads, MaxSeqLen: 1024}, tokens)
+				})
+			}
+		}
+	}
+}
+
+// linearWeights counts the weights of the linear layers; those behind the selection
+// are counted for each wanted row only.
+func linearWeights(p *cpuengine.Program) (perToken, perRow int64) {
+	for _, op := range p.Ops {
+		if op.Kind != cpuengine.OpLinear {
+			continue
+		}
+		if p.Buffers[op.In].Selected {
+			perRow += int64(op.N) * int64(op.K)
+		} else {
+			perToken += int64(op.N) * int64(op.K)
+		}
+	}
+	return perToken, perRow
+}
+
+func benchmarkDecode(b *testing.B, path string, arena []byte, o Options, sequences int) {
+	r := openEngine(b, path, o)
+	const context128 = 128 // tokens before the decoded one
+	tokens := randomTokens(1, context128+1, r.Limits().VocabSize)
+	var batch []executor.Sequence
+	for i := range sequences {
+		blocks := blocksFrom(i*8, len(tokens))
+		step(b, r, piece(tokens[:context128], 0, blocks...))
+		s := piece(tokens, context128, blocks...)
+		s.Rows = []executor.LogitsRow{{Candidates: 1}}
+		batch = append(batch, s)
+	}
+	perToken, perRow := linearWeights(r.program)
+	var out executor.StepResult
+	next := 0
+	report(b, float64(sequences), 2*float64(perToken+perRow), "GB/s", "stream",
+		func() { require.NoError(b, r.Step(context.Background(), batch, &out)) },
+		func() float64 {
+			const piece = 64 << 20
+			from := arena[next : next+piece]
+			next = (next + piece) % len(arena)
+			inParallel(o.Threads, func(i int) { streamRead(from[i*piece/o.Threads : (i+1)*piece/o.Threads]) })
+			return piece
+		})
+}
+
+func benchmarkPrefill(b *testing.B, path string, o Options, n int) {
+	r := openEngine(b, path, o)
+	s := piece(randomTokens(1, n, r.Limits().VocabSize), 0, blocksFrom(0, n)...)
+	s.Rows = []executor.LogitsRow{{Index: n - 1, Candidates: 1}}
+	perToken, perRow := linearWeights(r.program)
+	var out executor.StepResult
+	set := newKernelSet(r.Describe().ISA)
+	report(b, float64(n), 2*(float64(perToken)*float64(n)+float64(perRow)), "GFLOP/s", "peak",
+		func() { require.NoError(b, r.Step(context.Background(), []executor.Sequence{s}, &out)) },
+		func() float64 {
+			done := make([]float64, o.Threads)
+			inParallel(o.Threads, func(i int) { done[i] = set.peakOperations(o.Precision == "fast", 2_000_000) })
+			sum := 0.0
+			for _, d := range done {
+				sum += d
+			}
+			return sum
+		})
+}
+
+// report measures work, which does `amount` for so many tokens, between two runs of
+// the limit, which returns how much it did; the ratio is to the mean of both.
+func report(b *testing.B, tokens, amount float64, unit, limitName string, work func(), limit func() float64) {
+	work() // pages in, threads awake
+	measured := func() float64 {
+		start := time.Now()
+		done := limit()
+		return done / time.Since(start).Seconds()
+	}
+	var rates, limits, ratios []float64
+	before := measured()
+	for b.Loop() {
+		for range 5 { // never a median of one
+			start := time.Now()
+			work()
+			rate := amount / time.Since(start).Seconds()
+			after := measured()
+			rates, limits, ratios = append(rates, rate), append(limits, (before+after)/2), append(ratios, 2*rate/(before+after))
+			before = after
+		}
+	}
+	for _, x := range [][]float64{rates, limits, ratios} {
+		slices.Sort(x)
+	}
+	median := func(x []float64) float64 { return x[len(x)/2] }
+	b.ReportMetric(0, "ns/op") // of both together: of no use
+	b.ReportMetric(median(rates)/amount*tokens, "tokens/s")
+	b.ReportMetric(median(rates)/1e9, unit)
+	b.ReportMetric(median(limits)/1e9, limitName+"-"+unit)
+	b.ReportMetric(median(ratios), "of-"+limitName)
+	b.ReportMetric(ratios[0], "of-"+limitName+"-min")
+	b.ReportMetric(ratios[len(ratios)-1], "of-"+limitName+"-max")
+}
+
+func inParallel(n int, f func(i int)) {
+	var group sync.WaitGroup
+	for i := range n {
+		group.Go(func() { f(i) })
+	}
+	group.Wait()
+}
