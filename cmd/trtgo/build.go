@@ -109,7 +109,7 @@ func runBuild(c *cli.Context) error {
 	memory, err := build.Explain(c.Context, options)
 	switch {
 	case err != nil:
-		return err
+		return notCheckpoint(c, err)
 	case c.Bool("json"):
 		return printJSON(c, memory)
 	}
@@ -122,11 +122,11 @@ func checkBuildFlags(c *cli.Context) error {
 	if c.String("checkpoint-dir") == "" {
 		return usagef("--checkpoint_dir is required")
 	}
-	if backend := c.String("backend"); backend == "tensorrt-llm" || backend == "tensorrt-rtx" {
-		return usagef("--backend %s cannot be used here: it comes with a later release; use cpu", backend)
-	}
-	if err := oneOf(c, "backend", "cpu"); err != nil {
+	if err := oneOf(c, "backend", "cpu", "tensorrt-llm", "tensorrt-rtx"); err != nil {
 		return err
+	}
+	if backend := c.String("backend"); backend != "cpu" {
+		return usagef("--backend %s cannot be used here: it comes with a later release; use cpu", backend)
 	}
 	for _, f := range buildSizeFlags() {
 		if f, isNumber := f.(*cli.IntFlag); isNumber && c.IsSet(f.Name) {
@@ -176,7 +176,7 @@ func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error 
 	report, err := build.Build(c.Context, options)
 	bar.end()
 	if err != nil {
-		return err
+		return notCheckpoint(c, err)
 	}
 	for _, note := range report.Notes {
 		log.Warn(note)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"log/slog"
 	"math"
 
@@ -86,7 +85,7 @@ func checkEndID(c *cli.Context) error {
 }
 
 // openEngine opens the engine of --engine-dir as the flags say.
-func openEngine(ctx context.Context, c *cli.Context) (*trtllm.Engine, error) {
+func openEngine(c *cli.Context) (*trtllm.Engine, error) {
 	options := []trtllm.Option{trtllm.WithLoad(c.String("load"))}
 	if n := c.Int("threads"); n > 0 {
 		options = append(options, trtllm.WithThreads(n))
@@ -105,7 +104,11 @@ func openEngine(ctx context.Context, c *cli.Context) (*trtllm.Engine, error) {
 	case c.String("hf-model-dir") != "":
 		options = append(options, trtllm.WithTokenizerDir(c.String("hf-model-dir")))
 	}
-	return trtllm.Open(ctx, c.String("engine-dir"), options...)
+	engine, err := trtllm.Open(c.Context, c.String("engine-dir"), options...)
+	if err != nil {
+		return nil, notEngine(c, err)
+	}
+	return engine, nil
 }
 
 // samplingOf gives the flags' sampling. As upstream, top_k is 1 unless given, so

@@ -1,13 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/npy"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -16,20 +22,83 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script: each is a user at a shell. In its directory
-// lie the tiny checkpoints `model` (with a tokenizer), `plain` and `nemotron`, and
-// `engine`, built from `model` in float32.
+// lie the tiny checkpoints `model` (with a tokenizer), `plain` and `nemotron`, the
+// GGUF file `q8_0.gguf`, `checkpoint`, exported from `model` in float32, and
+// `engine`, built from that.
+//
+// Two commands are ours: `exits STATUS PROGRAM …` runs a program that must end
+// with this status, and `npy FILE OUT` writes an array as text, its element type
+// and shape in the first line.
 func TestScripts(t *testing.T) {
 	shared := t.TempDir()
 	for name, model := range map[string]string{"model": "llama-text", "plain": "llama-gqa", "nemotron": "nemotron"} {
 		require.NoError(t, os.Rename(testmodel.Dir(t, model), filepath.Join(shared, name)))
 	}
+	require.NoError(t, os.Rename(testmodel.GGUF(t, "q8_0"), filepath.Join(shared, "q8_0.gguf")))
 	require.Zero(t, run([]string{"trtgo", "export", filepath.Join(shared, "model"), "-o", filepath.Join(shared, "checkpoint"), "--dtype", "float32", "--quiet"}, os.Stdin, os.Stdout, os.Stderr))
 	require.Zero(t, run([]string{"trtgo", "build", "--checkpoint_dir", filepath.Join(shared, "checkpoint"), "--output_dir", filepath.Join(shared, "engine"), "--max_batch_size", "8", "--quiet"}, os.Stdin, os.Stdout, os.Stderr))
 	testscript.Run(t, testscript.Params{
-		Dir: "testdata/script",
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("TRTGO_THREADS", "1")
 			return os.CopyFS(e.WorkDir, os.DirFS(shared))
 		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "npy": npyText},
 	})
+}
+
+func exits(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: exits STATUS PROGRAM …")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	status := 0
+	if err := ts.Exec(args[1], args[2:]...); err != nil {
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) {
+			ts.Fatalf("%v", err)
+		}
+		status = exit.ExitCode()
+	}
+	if status != want {
+		ts.Fatalf("status %d, want %d", status, want)
+	}
+}
+
+func npyText(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: npy FILE OUT")
+	}
+	raw := []byte(ts.ReadFile(args[0]))
+	var text string
+	if ids, err := npy.Read[int32](bytes.NewReader(raw)); err == nil {
+		text = arrayText("int32", ids)
+	} else {
+		floats, err := npy.Read[float32](bytes.NewReader(raw))
+		ts.Check(err)
+		text = arrayText("float32", floats)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(text), 0o644))
+}
+
+// arrayText has a line for each row along the last dimension.
+func arrayText[T npy.Element](kind string, a npy.Array[T]) string {
+	var b bytes.Buffer
+	fmt.Fprintln(&b, kind, a.Shape)
+	width := 1
+	if n := len(a.Shape); n > 0 {
+		width = a.Shape[n-1]
+	}
+	for i := 0; width > 0 && i < len(a.Data); i += width {
+		for j, v := range a.Data[i : i+width] {
+			if j > 0 {
+				b.WriteByte(' ')
+			}
+			fmt.Fprint(&b, v)
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

@@ -69,7 +69,7 @@ func generate(c *cli.Context) error {
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c)); err != nil {
 		return err
 	}
-	engine, err := openEngine(c.Context, c)
+	engine, err := openEngine(c)
 	if err != nil {
 		return err
 	}

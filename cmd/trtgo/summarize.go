@@ -65,7 +65,7 @@ func summarize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c.Context, c)
+	engine, err := openEngine(c)
 	if err != nil {
 		return err
 	}
