@@ -1,3 +1,5 @@
+//go:build cgo && linux && (amd64 || arm64)
+
 package main
 
 import (
@@ -41,14 +43,14 @@ func TestSummarizeEqualsTransformers(t *testing.T) {
 	checkpoint, engine, articles := filepath.Join(dir, "checkpoint"), filepath.Join(dir, "engine"), filepath.Join(dir, "articles.jsonl")
 	require.NoError(t, os.WriteFile(articles, bytes.Join(rawLines(golden.Articles), []byte("\n")), 0o600))
 	t.Setenv("TRTGO_THREADS", "1")
-	trtgo := func(args ...string) string {
+	trtgo := func(t *testing.T, args ...string) string {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
 		require.Zero(t, run(append([]string{"trtgo"}, append(args, "--quiet")...), strings.NewReader(""), &stdout, &stderr), stderr.String())
 		return stdout.String()
 	}
-	trtgo("export", testmodel.Dir(t, "llama-text"), "-o", checkpoint, "--dtype", "float32")
-	trtgo("build", "--checkpoint_dir", checkpoint, "--output_dir", engine, "--max_batch_size", "8")
+	trtgo(t, "export", testmodel.Dir(t, "llama-text"), "-o", checkpoint, "--dtype", "float32")
+	trtgo(t, "build", "--checkpoint_dir", checkpoint, "--output_dir", engine, "--max_batch_size", "8")
 	for i, c := range golden.Cases {
 		t.Run(fmt.Sprintf("case %d", i), func(t *testing.T) {
 			out := t.TempDir()
@@ -58,7 +60,7 @@ func TestSummarizeEqualsTransformers(t *testing.T) {
 			if !c.AddSpecialTokens {
 				args = append(args, "--no_add_special_tokens")
 			}
-			printed := trtgo(args...)
+			printed := trtgo(t, args...)
 			kept, err := os.ReadFile(filepath.Join(out, "trtllm.out"))
 			require.NoError(t, err)
 			require.Equal(t, fmt.Sprintf("Engine path: %s\nTokenizer path: %s\n", engine, engine)+c.TrtllmOut, string(kept))
