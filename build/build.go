@@ -78,6 +78,8 @@ func prepare(ctx context.Context, o Options) (*prepared, error) {
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
 	}
+	// The runner goes as far as this says.
+	p.plan.Program.MaxPositionEmbeddings = max(p.plan.Program.MaxPositionEmbeddings, p.MaxSeqLen)
 	p.notes = append(p.notes, p.plan.Notes...)
 	return p, nil
 }

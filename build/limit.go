@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
@@ -110,6 +111,16 @@ func (s *settings) numTokens(plugins *engineconfig.Plugin) {
 
 // optionNotes tells where the CPU does a thing in another way than was asked.
 func (s *settings) optionNotes(c *checkpoint.Config, plugins *engineconfig.Plugin, cache string) {
+	for _, f := range []struct {
+		flag       string
+		value, top int
+	}{
+		{"max_batch_size", s.MaxBatchSize, cpuengine.MaxStepSize}, {"max_num_tokens", s.MaxNumTokens, cpuengine.MaxStepSize}, {"max_seq_len", s.MaxSeqLen, cpuengine.MaxPositions},
+	} {
+		if f.value > f.top {
+			s.note("%s %d is recorded; the CPU backend goes up to %d", f.flag, f.value, f.top)
+		}
+	}
 	if s.MaxBeamWidth > 1 {
 		s.note("max_beam_width %d is recorded; the CPU backend has no beam search yet", s.MaxBeamWidth)
 	}

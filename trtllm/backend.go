@@ -24,12 +24,13 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 		return nil, Config{}, fmt.Errorf("%s: built for %s: %w; build it again with --backend cpu", dir, backend, ErrNoBackend)
 	}
 	batch := c.Build.MaxBatchSize
-	if o.maxBatchSize > 0 {
+	if o.maxBatchSize != 0 { // what is negative, the runner refuses
 		batch = min(batch, o.maxBatchSize)
 	}
 	runner, err := cpu.Open(ctx, filepath.Join(dir, engineconfig.EngineName(0)), cpu.Options{
 		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
-		MaxBatchSize: batch, MaxNumTokens: c.Build.MaxNumTokens, MaxSeqLen: c.Build.MaxSeqLen,
+		// The engine's limits are ceilings, and may be above the runner's.
+		MaxBatchSize: min(batch, cpuengine.MaxStepSize), MaxNumTokens: min(c.Build.MaxNumTokens, cpuengine.MaxStepSize), MaxSeqLen: c.Build.MaxSeqLen,
 	})
 	if err != nil {
 		return nil, Config{}, notAnEngine(err)

@@ -70,10 +70,12 @@ func (d *decoder) window(layer int) int {
 		return 0
 	}
 	windows := d.RuntimeDefaults.MaxAttentionWindow
-	if w := windows[layer%len(windows)]; w < d.MaxPositionEmbeddings {
+	// max_position_embeddings is how a list says that a layer has none. A larger
+	// one counts: max_seq_len may be larger still.
+	if w := windows[layer%len(windows)]; w != d.MaxPositionEmbeddings && w <= math.MaxInt32 {
 		return int(w)
 	}
-	return 0 // no position is that far away
+	return 0
 }
 
 func (d *decoder) embedding(b *network.Builder) *network.Tensor {

@@ -65,7 +65,7 @@ func TestNetworks(t *testing.T) {
 	}{
 		"llama":            {"LlamaForCausalLM", map[string]any{"rotary_base": 500000, "rotary_scaling": llama3}, 1, 1, 0},
 		"llama-bias":       {"LlamaForCausalLM", map[string]any{"attn_bias": true, "mlp_bias": true, "dtype": "float32", "num_hidden_layers": 1}, 1, 1, 0},
-		"mistral-window":   {"MistralForCausalLM", map[string]any{"runtime_defaults": map[string]any{"max_attention_window": []int{8, 4096}}}, 1, 1, 0},
+		"mistral-window":   {"MistralForCausalLM", map[string]any{"runtime_defaults": map[string]any{"max_attention_window": []int{8, 256}}}, 1, 1, 0},
 		"nemotron":         {"NemotronForCausalLM", nemotron, 1, 1, 0},
 		"gpt-bias-swiglu":  {"GPTForCausalLM", map[string]any{"hidden_act": "swiglu", "num_hidden_layers": 1}, 1, 1, 0},
 		"llama-tp4-rank5":  {"LlamaForCausalLM", map[string]any{"attn_bias": true, "num_hidden_layers": 2}, 4, 2, 5},
@@ -99,6 +99,20 @@ func declared(net *network.Network) []checkpoint.TensorInfo {
 		list = append(list, info)
 	}
 	return list
+}
+
+// A window beyond max_position_embeddings counts, for max_seq_len may be there too;
+// that very number is a layer without one.
+func TestWindows(t *testing.T) {
+	net, err := model.New(tiny(t, "MistralForCausalLM", map[string]any{"num_hidden_layers": 4, "runtime_defaults": map[string]any{"max_attention_window": []int64{256, 300, 1 << 40}}}), 0)
+	require.NoError(t, err)
+	var windows []int
+	for _, o := range net.Ops {
+		if a, ok := o.(*network.Attention); ok {
+			windows = append(windows, a.Window)
+		}
+	}
+	require.Equal(t, []int{0, 300, 0, 0}, windows)
 }
 
 // The branch of a gated MLP that is activated is mlp.fc, whatever its name says

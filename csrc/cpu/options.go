@@ -21,7 +21,7 @@ type Options struct {
 	// environment's TRTGO_CPU_ISA says, else the fastest.
 	ISA string
 	// MaxBatchSize, MaxNumTokens and MaxSeqLen bound a step and a sequence; 0 is
-	// 8 sequences, 2048 tokens, and the model's max_position_embeddings, which
+	// 8 sequences, 2048 tokens, and the engine's max_position_embeddings, which
 	// MaxSeqLen cannot exceed. Limits tells a smaller MaxSeqLen when the KV cache
 	// cannot hold one sequence of that length.
 	MaxBatchSize, MaxNumTokens, MaxSeqLen int
@@ -39,10 +39,8 @@ const (
 	defaultMaxNumTokens = 2048
 	blockSize           = 32 // TRTGO_CPU_BLOCK_SIZE
 
-	maxThreads   = 1024
-	maxStepSize  = 1 << 24 // tokens or sequences in a step
-	maxPositions = 1 << 24 // a position is exact in float32
-	maxKVBlocks  = 1 << 24
+	maxThreads  = 1024
+	maxKVBlocks = 1 << 24
 )
 
 // complete checks the options and fills what is 0.
@@ -67,8 +65,8 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 		value, to int64
 	}{
 		{"threads", int64(o.Threads), maxThreads},
-		{"max_batch_size", int64(o.MaxBatchSize), maxStepSize},
-		{"max_num_tokens", int64(o.MaxNumTokens), maxStepSize},
+		{"max_batch_size", int64(o.MaxBatchSize), cpuengine.MaxStepSize},
+		{"max_num_tokens", int64(o.MaxNumTokens), cpuengine.MaxStepSize},
 		{"max_seq_len", int64(o.MaxSeqLen), math.MaxInt32},
 		{"KV cache tokens", o.KVCacheTokens, math.MaxInt64},
 		{"KV cache bytes", o.KVCacheBytes, math.MaxInt64},
@@ -92,7 +90,7 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 	if o.MaxSeqLen == 0 || o.MaxSeqLen > p.MaxPositionEmbeddings {
 		o.MaxSeqLen = p.MaxPositionEmbeddings
 	}
-	o.MaxSeqLen = min(o.MaxSeqLen, maxPositions)
+	o.MaxSeqLen = min(o.MaxSeqLen, cpuengine.MaxPositions)
 	if o.Threads == 0 {
 		o.Threads = min(availableCPUs(), maxThreads)
 	}

@@ -3,15 +3,21 @@ package cpuengine
 // PanelRows is the number of output rows in a packed panel.
 const PanelRows = 16
 
+// Ceilings of the CPU runner, whatever an engine's limits are.
+const (
+	MaxStepSize  = 1 << 24 // tokens or sequences in a step
+	MaxPositions = 1 << 24 // tokens of a sequence: a position is exact in float32
+)
+
 // Program is a model lowered for the CPU: activation buffers and the operations
 // over them in the order in which they run. M stands for the tokens of a step
 // and R for its rows that want logits.
 type Program struct {
 	VocabSize             int      `json:"vocab_size"`
 	HiddenSize            int      `json:"hidden_size"`
-	NumLayers             int      `json:"num_layers"` // attention layers, hence KV caches
-	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
-	WeightDtype           string   `json:"weight_dtype"` // DtypeF32 or DtypeBF16
+	NumLayers             int      `json:"num_layers"`              // attention layers, hence KV caches
+	MaxPositionEmbeddings int      `json:"max_position_embeddings"` // the model's, or the max_seq_len built for when that is more
+	WeightDtype           string   `json:"weight_dtype"`            // DtypeF32 or DtypeBF16
 	Buffers               []Buffer `json:"buffers"`
 	Ops                   []Op     `json:"ops"`
 }
