@@ -67,7 +67,21 @@ func byteTokenizerDir(t *testing.T) string {
 	return dir
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// SharedTestDir holds what the tests of the package share. It is removed at the end.
+var SharedTestDir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if SharedTestDir, err = os.MkdirTemp("", "trtllm"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(status int) {
+		if err := os.RemoveAll(SharedTestDir); err != nil {
+			panic(err)
+		}
+		os.Exit(status)
+	}))
+}
 
 func openByteTokenizer(t *testing.T) *tokenizer.Tokenizer {
 	t.Helper()
