@@ -9,7 +9,7 @@ Outputs are tar archives as NeMo packs them (Python's tarfile, one recursive add
     internal/distcp/testdata    megatron-core 0.14.0 and torch.distributed.checkpoint
     internal/filetree/testdata  GNU tar: its own format, ustar, links, a sparse file
 Element i of a tensor, counted in row-major order, is i % 251, in 8-bit floats
-i % 13 and in booleans i % 2 != 0. All are exact in every dtype used.
+i % 9 and in booleans i % 2 != 0. All are exact in every dtype used.
 
 Needs: torch 2.9.1, zarr 2.18.7, numcodecs, tensorstore 0.1.45, ml_dtypes < 0.5,
 numpy 1.26, GNU tar, and two releases of megatron-core unpacked side by side:
@@ -37,8 +37,8 @@ DISTRIBUTED = {
     "zarr-tp2": ("zarr", "mcore-zarr", 2),
     "zarr-own": ("zarr", "zarr", 1),
     "torch-dist": ("distcp", "mcore-torch-dist", 1),
-    "torch-dist-tp2": ("distcp", "mcore-torch-dist", 2),
-    "torch-dist-flat": ("distcp", "mcore-flat", 2),
+    "torch-dist-tp2": ("distcp", "mcore-torch-dist-plans", 2),
+    "torch-dist-flat": ("distcp", "mcore-flat-plans", 2),
     "dcp": ("distcp", "dcp", 1),
     "dcp-dtensor": ("distcp", "dcp-dtensor", 2),
     "dcp-transformed": ("distcp", "dcp-transformed", 1),
@@ -50,7 +50,7 @@ def counted(*shape, dtype=torch.bfloat16):
     n = torch.arange(math.prod(shape), dtype=torch.int64).reshape(shape)
     if dtype is torch.bool:
         return n % 2 != 0
-    return (n % (13 if dtype.itemsize == 1 and dtype.is_floating_point else 251)).to(dtype)
+    return (n % (9 if dtype.itemsize == 1 and dtype.is_floating_point else 251)).to(dtype)
 
 
 def mcore_state(rank, ranks):
@@ -109,7 +109,7 @@ def dcp_state():
     whole = counted(6, 10)
     dtypes = {str(d).removeprefix("torch."): d for d in (
         torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32, torch.int16, torch.int8,
-        torch.uint8, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2, torch.complex64)}
+        torch.uint8, torch.bool, torch.float8_e4m3fn, torch.float8_e5m2, torch.complex128)}
     state = {"dtypes": {name: counted(3, 5, dtype=d) for name, d in dtypes.items()}}
     state["scalar"] = torch.tensor(0.0)
     state["empty"] = torch.zeros(0, 4)
@@ -180,12 +180,27 @@ def own_zarr(directory):
             array[...] = counted(*shape, dtype=torch.bool if dtype == "|b1" else torch.int64).numpy().astype(dtype)
 
 
+def keep_plans():
+    """Makes torch leave Megatron's own attributes in .metadata, as it did before 2.9."""
+    import dataclasses
+    import types
+
+    from torch.distributed.checkpoint import filesystem
+
+    def replace(metadata, **changes):
+        vars(metadata).update(changes)
+        return metadata
+
+    filesystem.dataclasses = types.SimpleNamespace(**{**vars(dataclasses), "replace": replace})
+
+
 def save(fixture, directory, rank):
     _, form, ranks = DISTRIBUTED[fixture]
+    rendezvous = f"file://{os.path.abspath(directory)}.rendezvous"
     if form == "zarr":
         own_zarr(Path(directory))
         return
-    torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks, init_method=f"file://{directory}.rendezvous")
+    torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks, init_method=rendezvous)
     if form.startswith("dcp"):
         import torch.distributed.checkpoint as dcp
         from torch.distributed.checkpoint import FileSystemWriter
@@ -205,7 +220,9 @@ def save(fixture, directory, rank):
     else:
         from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
         strategy = TorchDistSaveShardedStrategy("torch_dist", 1)
-    state = flat_state(rank, ranks) if form == "mcore-flat" else mcore_state(rank, ranks)
+    if form.endswith("plans"):
+        keep_plans()
+    state = flat_state(rank, ranks) if "flat" in form else mcore_state(rank, ranks)
     dist_checkpointing.save(state, directory, strategy)
     torch.distributed.barrier()
 
@@ -216,8 +233,9 @@ def write_distributed(fixture):
         directory = Path(tmp) / "checkpoint"
         directory.mkdir()
         env = {**os.environ, "PYTHONPATH": str(MCORE / ("0.7.0" if "zarr" in form else "0.14.0")), "CUDA_VISIBLE_DEVICES": ""}
-        command = [sys.executable, __file__, "--save", fixture, str(directory)]
-        processes = [subprocess.Popen([*command, str(r)], env=env) for r in range(ranks)]
+        # The name is relative, because torch keeps it in .metadata.
+        command = [sys.executable, os.path.abspath(__file__), "--save", fixture, directory.name]
+        processes = [subprocess.Popen([*command, str(r)], env=env, cwd=tmp) for r in range(ranks)]
         assert all([p.wait() == 0 for p in processes]), fixture
         out = ROOT / "internal" / package / "testdata" / f"{fixture}.tar"
         out.parent.mkdir(exist_ok=True)
