@@ -16,10 +16,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
-	"strings"
+
+	"github.com/trtgo/trtgo/internal/outputdir"
+	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
 const (
@@ -27,10 +27,6 @@ const (
 	FileName = "config.json"
 	// RuntimeVersion is the release of TensorRT-LLM whose format is written.
 	RuntimeVersion = "1.2.1"
-
-	// PartialMark is in the name of a directory that is being built: ".NAME" +
-	// PartialMark + a number, beside the NAME that it will have. Read refuses it.
-	PartialMark = ".partial-"
 
 	maxSize = 16 << 20 // bytes of config.json
 )
@@ -156,7 +152,7 @@ func IsEngine(dir string) bool {
 // Read reads the config of the engine in dir. Errors name the file and wrap
 // [ErrInvalid] or are the file system's (fs.ErrNotExist when there is no config).
 func Read(dir string) (*Config, error) {
-	if base := filepath.Base(filepath.Clean(dir)); strings.HasPrefix(base, ".") && strings.Contains(base, PartialMark) {
+	if outputdir.Partial(dir) {
 		return nil, fmt.Errorf("%s: %w: it is what an interrupted build left behind; build again", dir, ErrInvalid)
 	}
 	text, err := readText(dir)
@@ -171,23 +167,11 @@ func Read(dir string) (*Config, error) {
 }
 
 func readText(dir string) ([]byte, error) {
-	path := filepath.Join(dir, FileName)
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
+	text, err := regularfile.Read(filepath.Join(dir, FileName), maxSize)
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return nil, errors.Join(fmt.Errorf("%s: %w: it is not a regular file", path, ErrInvalid), err)
-	}
-	text, err := io.ReadAll(io.LimitReader(f, maxSize+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxSize {
-		return nil, fmt.Errorf("%s: %w: it is larger than %d bytes", path, ErrInvalid, maxSize)
-	}
-	return text, nil
+	return text, err
 }
 
 // Parse reads config.json's text and checks it.

@@ -116,7 +116,7 @@ func TestRead(t *testing.T) {
 
 	require.NoError(t, os.Truncate(path, 17<<20))
 	_, err = engineconfig.Read(dir)
-	require.ErrorContains(t, err, "larger than")
+	require.ErrorContains(t, err, "at most 16777216 bytes")
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o755))
 	_, err = engineconfig.Read(dir)
