@@ -55,6 +55,8 @@ type Options struct {
 	// along EmbeddingShardingDim: 0 vocabulary, 1 hidden.
 	UseParallelEmbedding bool
 	EmbeddingShardingDim int
+	// Source says what the source may lack.
+	Source SourceOptions
 	// Workers is the number of goroutines; 0 chooses.
 	Workers int
 	// Progress, when not nil, hears of every block written: bytes of weights done
@@ -89,7 +91,13 @@ func Convert(ctx context.Context, path string, o Options) (*Report, error) {
 	if err := checkpoint.Replaceable(o.OutputDir); err != nil {
 		return nil, err
 	}
-	m, err := Open(path)
+	if o.Source.TempDir == "" { // beside the output: there has to be room for it anyway
+		o.Source.TempDir = filepath.Dir(filepath.Clean(o.OutputDir))
+		if err := os.MkdirAll(o.Source.TempDir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	m, err := Open(ctx, path, o.Source)
 	if err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,21 +13,40 @@ import (
 
 	"github.com/trtgo/trtgo/export/gguf"
 	"github.com/trtgo/trtgo/export/hf"
+	"github.com/trtgo/trtgo/export/nemo"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
-// Formats, as `trtgo inspect` prints them.
+// Formats that detect tells apart. Those of NeMo and Megatron are one here: its
+// package finds out which; see [source.Model.Format].
 const (
 	FormatHF         = hf.Format
 	FormatGGUF       = gguf.Format
+	FormatNemo       = "nemo"
+	FormatDCP        = hf.FormatDistributed // with transformers' names
 	FormatCheckpoint = "trtllm-checkpoint"
 )
 
+// SourceOptions say what a source may lack.
+type SourceOptions struct {
+	// Config is the path of the config of a bare distributed checkpoint, which has
+	// none: NeMo's model_config.yaml or model.yaml, or a Hugging Face config.json
+	// where the tensors have transformers' names.
+	Config string
+	// TempDir is where an archive that was compressed by gzip is inflated to, once,
+	// until the source is closed. "" is the output's parent directory for Convert,
+	// the system's for Open.
+	TempDir string
+	// Inflating, when not nil, hears how many bytes of such an archive were read.
+	Inflating func(done int64)
+}
+
 // Open finds out what the path holds and opens it as a source. Errors say what
-// was found where that is nothing to convert.
-func Open(path string) (source.Model, error) {
+// was found where that is nothing to convert. ctx bounds the inflating of a
+// compressed archive.
+func Open(ctx context.Context, path string, o SourceOptions) (source.Model, error) {
 	format, err := detect(path)
 	if err != nil {
 		return nil, err
@@ -36,6 +56,10 @@ func Open(path string) (source.Model, error) {
 		return hf.Open(path)
 	case FormatGGUF:
 		return gguf.Open(path)
+	case FormatNemo:
+		return nemo.Open(ctx, path, nemo.Options(o))
+	case FormatDCP:
+		return hf.OpenDistributed(path, o.Config)
 	}
 	return nil, fmt.Errorf("%s: a TensorRT-LLM checkpoint as the source (to divide it otherwise) is %w yet: export from the original model", path, ErrUnsupported)
 }
@@ -55,11 +79,6 @@ func detect(path string) (string, error) {
 	return detectFile(path)
 }
 
-// later says that a format is known but comes in a later release.
-func later(path, what string) error {
-	return fmt.Errorf("%s: %s is %w yet: it is planned for a later release", path, what, ErrUnsupported)
-}
-
 func detectDir(dir string) (string, error) {
 	has := func(names ...string) bool {
 		for _, name := range names {
@@ -69,7 +88,7 @@ func detectDir(dir string) (string, error) {
 		}
 		return false
 	}
-	if has("config.json") {
+	if has("config.json") && !has(".metadata") {
 		kind, err := configKind(filepath.Join(dir, "config.json"))
 		if err != nil || kind != "" {
 			return kind, err
@@ -77,12 +96,13 @@ func detectDir(dir string) (string, error) {
 		return FormatHF, nil
 	}
 	switch {
-	case has("model_config.yaml"):
-		return "", later(dir, "an unpacked .nemo (model_config.yaml)")
-	case has("weights", "context"):
-		return "", later(dir, "a NeMo 2 checkpoint (weights/ and context/)")
+	case has("model_config.yaml", "context", "model.yaml"):
+		return FormatNemo, nil
 	case has(".metadata", "metadata.json"):
-		return "", later(dir, "a distributed PyTorch or Megatron checkpoint")
+		if !has("metadata.json") && hf.IsDistributed(dir) {
+			return FormatDCP, nil
+		}
+		return FormatNemo, nil
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -140,14 +160,12 @@ func detectFile(path string) (string, error) {
 		return FormatGGUF, nil
 	case starts("version https://git-lfs.github.com/spec/"):
 		return "", fmt.Errorf("%s: %w", path, safetensors.ErrPointer)
-	case strings.HasSuffix(path, ".nemo"), n > 262 && string(head[257:262]) == "ustar":
-		return "", later(path, "a .nemo archive")
+	case n > 262 && string(head[257:262]) == "ustar", starts("\x1f\x8b"), strings.HasSuffix(path, ".nemo"):
+		return FormatNemo, nil
 	case strings.HasSuffix(path, ".safetensors"):
 		return "", fmt.Errorf("%s: %w: weights without their config; give the directory that holds both", path, ErrUnknownFormat)
 	case starts("PK\x03\x04"), strings.HasSuffix(path, ".bin"), strings.HasSuffix(path, ".pt"), strings.HasSuffix(path, ".ckpt"):
 		return "", fmt.Errorf("%s: %w: PyTorch weights without their config; give the directory that holds both", path, ErrUnknownFormat)
-	case starts("\x1f\x8b"):
-		return "", later(path, "a gzip'ed archive")
 	}
-	return "", fmt.Errorf("%s: %w: neither a Hugging Face directory nor a GGUF file (it begins with %q)", path, ErrUnknownFormat, head[:min(n, 8)])
+	return "", fmt.Errorf("%s: %w: neither a Hugging Face directory nor a GGUF file nor a .nemo archive (it begins with %q)", path, ErrUnknownFormat, head[:min(n, 8)])
 }

@@ -22,14 +22,14 @@ func TestWhatIsNoSource(t *testing.T) {
 		is      error
 		message string
 	}{
-		{"model.nemo", map[string]string{"model.nemo": ""}, export.ErrUnsupported, ".nemo archive"},
-		{"archive", map[string]string{"archive": strings.Repeat("\x00", 257) + "ustar\x0000" + strings.Repeat("\x00", 300)}, export.ErrUnsupported, ".nemo archive"},
-		{"dir", map[string]string{"dir/model_config.yaml": ""}, export.ErrUnsupported, "model_config.yaml"},
-		{"dir", map[string]string{"dir/weights/x": "", "dir/context/y": ""}, export.ErrUnsupported, "NeMo 2"},
-		{"dir", map[string]string{"dir/.metadata": ""}, export.ErrUnsupported, "distributed"},
+		{"model.nemo", map[string]string{"model.nemo": ""}, export.ErrInvalid, "model.nemo"},
+		{"archive", map[string]string{"archive": strings.Repeat("\x00", 257) + "ustar\x0000" + strings.Repeat("\x00", 300)}, export.ErrInvalid, "archive"},
+		{"dir", map[string]string{"dir/model_config.yaml": ""}, export.ErrInvalid, "model_config.yaml"},
+		{"dir", map[string]string{"dir/weights/x": "", "dir/context/y": ""}, export.ErrInvalid, "context/model.yaml is missing"},
+		{"dir", map[string]string{"dir/.metadata": ""}, export.ErrInvalid, "--config"},
 		{"pytorch_model.bin", map[string]string{"pytorch_model.bin": "PK\x03\x04"}, export.ErrUnknownFormat, "PyTorch weights without their config"},
 		{"dir", map[string]string{"dir/config.json": `{"architectures":["LlamaForCausalLM"],"vocab_size":1,"hidden_size":8,"intermediate_size":8,"num_hidden_layers":1,"num_attention_heads":1}`, "dir/pytorch_model.bin": ""}, export.ErrInvalid, "pytorch_model.bin"},
-		{"x.gz", map[string]string{"x.gz": "\x1f\x8b\x08"}, export.ErrUnsupported, "gzip"},
+		{"x.gz", map[string]string{"x.gz": "\x1f\x8b\x08"}, export.ErrInvalid, "x.gz"},
 		{"pointer.gguf", map[string]string{"pointer.gguf": "version https://git-lfs.github.com/spec/v1\n"}, safetensors.ErrPointer, "pointer.gguf"},
 		{"model.safetensors", map[string]string{"model.safetensors": "x"}, export.ErrUnknownFormat, "give the directory"},
 		{"notes.txt", map[string]string{"notes.txt": "Dear diary"}, export.ErrUnknownFormat, `begins with "Dear dia"`},
@@ -71,7 +71,7 @@ func TestInspect(t *testing.T) {
 		return m
 	}
 	dir := testmodel.Dir(t, "nemotron")
-	d, err := export.Inspect(dir)
+	d, err := export.Inspect(t.Context(), dir, export.SourceOptions{})
 	require.NoError(t, err)
 	m := keys(d)
 	require.Equal(t, "hf-safetensors", m["format"])
@@ -86,7 +86,7 @@ func TestInspect(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "ckpt")
 	_, err = export.Convert(context.Background(), dir, export.Options{OutputDir: out, TPSize: 2})
 	require.NoError(t, err)
-	d, err = export.Inspect(out)
+	d, err = export.Inspect(t.Context(), out, export.SourceOptions{})
 	require.NoError(t, err)
 	m = keys(d)
 	require.Equal(t, "trtllm-checkpoint", m["format"])
@@ -94,11 +94,11 @@ func TestInspect(t *testing.T) {
 	require.Equal(t, "rank1.safetensors", d.Tensors[len(d.Tensors)-1].File)
 
 	require.NoError(t, os.Truncate(filepath.Join(out, "rank1.safetensors"), 100))
-	d, err = export.Inspect(out)
+	d, err = export.Inspect(t.Context(), out, export.SourceOptions{})
 	require.NoError(t, err)
 	require.Len(t, d.Problems, 1)
 	require.Contains(t, d.Problems[0], "rank1.safetensors")
 
-	_, err = export.Inspect(t.TempDir())
+	_, err = export.Inspect(t.Context(), t.TempDir(), export.SourceOptions{})
 	require.ErrorIs(t, err, export.ErrUnknownFormat)
 }

@@ -30,7 +30,7 @@ func ExampleConvert() {
 }
 
 func ExampleInspect() {
-	d, err := export.Inspect("SmolLM2-135M-Instruct.Q8_0.gguf")
+	d, err := export.Inspect(context.Background(), "SmolLM2-135M-Instruct.Q8_0.gguf", export.SourceOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

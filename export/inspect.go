@@ -1,19 +1,23 @@
 package export
 
 import (
+	"context"
+
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/gguf"
 	"github.com/trtgo/trtgo/export/hf"
+	"github.com/trtgo/trtgo/export/nemo"
 	"github.com/trtgo/trtgo/export/source"
 )
 
 // Description is what Inspect tells; it marshals to the JSON of `trtgo inspect`.
 type Description = source.Description
 
-// Inspect tells what a Hugging Face directory, a GGUF file or a TensorRT-LLM
-// checkpoint holds. What export or build would refuse is listed in Problems; an
-// error means that not even the format could be told, or its header read.
-func Inspect(path string) (*Description, error) {
+// Inspect tells what a source or a TensorRT-LLM checkpoint holds. What export or
+// build would refuse is listed in Problems; an error means that not even the format
+// could be told, or its header read. ctx bounds the inflating of a compressed
+// archive.
+func Inspect(ctx context.Context, path string, o SourceOptions) (*Description, error) {
 	format, err := detect(path)
 	if err != nil {
 		return nil, err
@@ -23,6 +27,10 @@ func Inspect(path string) (*Description, error) {
 		return hf.Describe(path)
 	case FormatGGUF:
 		return gguf.Describe(path)
+	case FormatNemo:
+		return nemo.Describe(ctx, path, nemo.Options(o))
+	case FormatDCP:
+		return hf.DescribeDistributed(path, o.Config)
 	}
 	c, err := checkpoint.Describe(path)
 	if err != nil {

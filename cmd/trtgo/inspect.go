@@ -59,7 +59,7 @@ func describe(c *cli.Context, path string) (*export.Description, error) {
 	if engineconfig.IsEngine(path) {
 		return build.Inspect(c.Context, path, c.Bool("check"))
 	}
-	return export.Inspect(path)
+	return export.Inspect(c.Context, path, export.SourceOptions{Config: c.String("config"), TempDir: c.String("temp-dir")})
 }
 
 func printDescription(c *cli.Context, d *export.Description) error {

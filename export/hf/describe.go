@@ -14,7 +14,19 @@ import (
 // Describe tells what the directory holds, even where Open would refuse it. It
 // fails only when there is no readable config.json.
 func Describe(dir string) (*source.Description, error) {
-	path := filepath.Join(dir, "config.json")
+	format := Format
+	if !holds(dir, safetensors.SingleName, safetensors.IndexName) && holds(dir, pickleName, pickleIndexName) {
+		format = FormatPickle
+	}
+	return describe(dir, filepath.Join(dir, "config.json"), format, openWeights)
+}
+
+// DescribeDistributed is [Describe] for what [OpenDistributed] opens.
+func DescribeDistributed(dir, path string) (*source.Description, error) {
+	return describe(dir, configPath(dir, path), FormatDistributed, openDistributed)
+}
+
+func describe(dir, path, format string, open func(dir string) (weights, []string, error)) (*source.Description, error) {
 	text, err := readConfig(path)
 	if err != nil {
 		return nil, err
@@ -23,17 +35,14 @@ func Describe(dir string) (*source.Description, error) {
 	if err := json.Unmarshal(finite(text), &own); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", path, checkpoint.ErrInvalid, err)
 	}
-	d := &source.Description{Format: Format, Config: own, Tensors: []source.Info{}, Problems: []string{}}
+	d := &source.Description{Format: format, Config: own, Tensors: []source.Info{}, Problems: []string{}}
 	if names, ok := own["architectures"].([]any); ok && len(names) > 0 {
 		d.Architecture, _ = names[0].(string)
 	}
-	if !holds(dir, safetensors.SingleName, safetensors.IndexName) && holds(dir, pickleName, pickleIndexName) {
-		d.Format = FormatPickle
-	}
-	m, err := openUnchecked(dir)
+	m, err := assemble(dir, path, open)
 	if err != nil {
 		d.Problems = append(d.Problems, err.Error())
-		if weights, _, err := openWeights(dir); err == nil {
+		if weights, _, err := open(dir); err == nil {
 			for _, name := range weights.Names() {
 				t, _ := weights.Tensor(name)
 				d.Tensors = append(d.Tensors, info(t))

@@ -37,7 +37,12 @@ var _ source.Model = (*Model)(nil)
 // tensor, and wrap checkpoint.ErrInvalid, checkpoint.ErrUnsupported or the
 // system's error.
 func Open(dir string) (*Model, error) {
-	m, err := openUnchecked(dir)
+	m, err := assemble(dir, filepath.Join(dir, "config.json"), openWeights)
+	return checked(dir, m, err)
+}
+
+// checked refuses a model that has problems.
+func checked(dir string, m *Model, err error) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -48,8 +53,8 @@ func Open(dir string) (*Model, error) {
 	return m, nil
 }
 
-func openUnchecked(dir string) (*Model, error) {
-	path := filepath.Join(dir, "config.json")
+// assemble opens the weights of a directory when their config has been read.
+func assemble(dir, path string, open func(dir string) (weights, []string, error)) (*Model, error) {
 	text, err := readConfig(path)
 	if err != nil {
 		return nil, err
@@ -58,7 +63,7 @@ func openUnchecked(dir string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	weights, notes, err := openWeights(dir)
+	weights, notes, err := open(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -255,9 +260,9 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 	if floatformat.Size(t.Dtype) == 0 {
 		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File, origin, t.Dtype, checkpoint.ErrUnsupported)
 	}
-	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: rows{t}}
+	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: source.Rows(t, t.RowBytes())}
 	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
-		out.Dtype, out.Rows = "F32", onePlus{t}
+		out.Dtype, out.Rows = "F32", source.OnePlus(out.Rows, t.Dtype)
 	}
 	return out, nil
 }
@@ -294,29 +299,3 @@ func (m *Model) Notes() []string { return m.notes }
 
 // Close implements [source.Model].
 func (m *Model) Close() error { return m.weights.Close() }
-
-// rows reads a tensor as it is stored.
-type rows struct{ weight }
-
-func (r rows) ReadRows(dst []byte, row int64) error {
-	_, err := r.ReadAt(dst, row*r.RowBytes())
-	return err
-}
-
-// onePlus reads the weight of a LayerNorm1P, which is stored less one. The sum is
-// made in float32, so that it is rounded once, to the target's dtype.
-type onePlus struct{ weight }
-
-func (r onePlus) ReadRows(dst []byte, row int64) error {
-	values := make([]float32, len(dst)/4)
-	stored := make([]byte, len(values)*floatformat.Size(r.Dtype))
-	if _, err := r.ReadAt(stored, row*r.RowBytes()); err != nil {
-		return err
-	}
-	floatformat.Decode(values, stored, r.Dtype)
-	for i := range values {
-		values[i]++
-	}
-	floatformat.Encode(dst, values, "F32")
-	return nil
-}

@@ -9,6 +9,9 @@ import (
 	"slices"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/chunked"
+	"github.com/trtgo/trtgo/internal/distcp"
+	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/pickle"
 	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
@@ -149,12 +152,12 @@ func (p *pickles) Close() error {
 
 // classified wraps an error about weight files in the package's own sentinels.
 func classified(err error) error {
-	if errors.Is(err, torchzip.ErrUnsupported) {
+	if errors.Is(err, torchzip.ErrUnsupported) || errors.Is(err, distcp.ErrUnsupported) {
 		return fmt.Errorf("%w: %w", checkpoint.ErrUnsupported, err)
 	}
 	for _, damage := range []error{
 		safetensors.ErrFormat, safetensors.ErrPointer, torchzip.ErrFormat, pickle.ErrFormat, pickle.ErrGlobal, pickle.ErrLimit,
-		regularfile.ErrRefused, fs.ErrNotExist,
+		regularfile.ErrRefused, fs.ErrNotExist, distcp.ErrFormat, chunked.ErrTiling, filetree.ErrRefused,
 	} {
 		if errors.Is(err, damage) {
 			return fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)

@@ -41,7 +41,7 @@ func (w weight) RowBytes() int64 {
 
 // sameAs tells whether two names have the same bytes, which pickles allow.
 func (w weight) sameAs(other weight) bool {
-	return w.File == other.File && w.Offset == other.Offset && w.Bytes == other.Bytes
+	return w.File != "" && w.File == other.File && w.Offset == other.Offset && w.Bytes == other.Bytes
 }
 
 // safeWeights are those of safetensors files.
