@@ -290,10 +290,10 @@ func TestCheckpointErrors(t *testing.T) {
 	path := filepath.Join(quantised, "config.json")
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), `"quant_algo": null`, `"quant_algo": "W4A16_AWQ"`, 1)), 0o644))
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), `"quant_algo": null`, `"quant_algo": "W4A8_AWQ"`, 1)), 0o644))
 	_, err = build.Build(context.Background(), build.Options{CheckpointDir: quantised, OutputDir: out})
 	require.ErrorIs(t, err, checkpoint.ErrUnsupported)
-	require.ErrorContains(t, err, "W4A16_AWQ")
+	require.ErrorContains(t, err, "W4A8_AWQ")
 
 	truncated := tinycheckpoint.Dir(t, "llama-gqa", nil)
 	require.NoError(t, os.Truncate(filepath.Join(truncated, "rank0.safetensors"), 5000))

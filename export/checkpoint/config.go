@@ -75,14 +75,6 @@ type Mapping struct {
 	Extra map[string]json.RawMessage
 }
 
-// Quantization is what is known of the weights' quantisation; the zero value
-// means none.
-type Quantization struct {
-	QuantAlgo        string // "" for none
-	KVCacheQuantAlgo string // "" for none
-	Extra            map[string]json.RawMessage
-}
-
 // RuntimeDefaults are hints for the runtime.
 type RuntimeDefaults struct {
 	// MaxAttentionWindow gives the sliding windows of the layers in tokens,
@@ -95,6 +87,8 @@ type RuntimeDefaults struct {
 type Producer struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
+	// TargetVersion is the release of TensorRT-LLM that was asked for.
+	TargetVersion string `json:"target_version,omitempty"`
 }
 
 // maxConfig bounds config.json; real ones have a few kilobytes, those with a
@@ -177,11 +171,7 @@ func ParseConfig(text []byte) (*Config, error) {
 		o.take("world_size", &c.Mapping.WorldSize)
 		c.Mapping.Extra = o.rest()
 	})
-	r.sub("quantization", func(o *object) {
-		o.take("quant_algo", &c.Quantization.QuantAlgo)
-		o.take("kv_cache_quant_algo", &c.Quantization.KVCacheQuantAlgo)
-		c.Quantization.Extra = o.rest()
-	})
+	r.sub("quantization", func(o *object) { c.Quantization = parseQuantization(o) })
 	r.sub("runtime_defaults", func(o *object) {
 		c.RuntimeDefaults = &RuntimeDefaults{}
 		o.take("max_attention_window", &c.RuntimeDefaults.MaxAttentionWindow)
@@ -299,14 +289,6 @@ func (m *Mapping) MarshalJSON() ([]byte, error) {
 	return w.close(m.Extra)
 }
 
-// MarshalJSON writes null for an algorithm that is not used.
-func (q *Quantization) MarshalJSON() ([]byte, error) {
-	w := &fieldWriter{}
-	w.add("quant_algo", orNull(q.QuantAlgo))
-	w.add("kv_cache_quant_algo", orNull(q.KVCacheQuantAlgo))
-	return w.close(q.Extra)
-}
-
 // MarshalJSON writes the windows and any other default that was read.
 func (r *RuntimeDefaults) MarshalJSON() ([]byte, error) {
 	w := &fieldWriter{}
@@ -377,6 +359,7 @@ func (c *Config) Clone() *Config {
 	d.Extra = maps.Clone(c.Extra)
 	d.Mapping.Extra = maps.Clone(c.Mapping.Extra)
 	d.Quantization.Extra = maps.Clone(c.Quantization.Extra)
+	d.Quantization.ExcludeModules = slices.Clone(c.Quantization.ExcludeModules)
 	if c.RotaryScaling != nil {
 		r := *c.RotaryScaling
 		r.Extra = maps.Clone(r.Extra)

@@ -128,11 +128,11 @@ func TestConfigRefuses(t *testing.T) {
 
 func TestQuantisedCheckpointIsRefusedByName(t *testing.T) {
 	dir := t.TempDir()
-	text := strings.Replace(modelopt, `"quant_algo": null`, `"quant_algo": "W4A16_AWQ"`, 1)
+	text := strings.Replace(modelopt, `"quant_algo": null`, `"quant_algo": "W4A8_AWQ"`, 1)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o644))
 	_, err := checkpoint.Open(dir)
 	require.ErrorIs(t, err, checkpoint.ErrUnsupported)
-	require.ErrorContains(t, err, "W4A16_AWQ")
+	require.ErrorContains(t, err, "W4A8_AWQ")
 }
 
 func TestCloneSharesNothing(t *testing.T) {

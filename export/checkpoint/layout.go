@@ -1,18 +1,20 @@
 package checkpoint
 
-import "fmt"
-
 // TensorInfo names a tensor of one rank's file and gives its shape.
 type TensorInfo struct {
 	Name  string
+	Dtype string // as safetensors spells it; "" for the config's
 	Shape []int64
 }
 
 // Weight is one weight of the whole model before it is divided. Its name is the
 // checkpoint's, with two differences: layers count through all pipeline stages,
-// and attention.q, attention.k and attention.v stand in place of attention.qkv.
+// and attention.q, attention.k and attention.v stand in place of attention.qkv,
+// but for scales that the three share ([WeightScale] of FP8, [InputScale],
+// [InputFactor]).
 type Weight struct {
 	Name       string
+	Dtype      string // as safetensors spells it; "" for the config's
 	Shape      []int64
 	Placements []Placement
 }
@@ -45,8 +47,10 @@ const (
 type part struct {
 	weight string // name in the whole model
 	tensor string // name in the rank's file
+	dtype  string // "" for the config's
 	shape  []int64
 	split  split
+	head   int64 // rows of a head, of queryHeads, keyHeads and valueHeads
 }
 
 // stageLayers gives the first layer of a pipeline stage and how many it has: the
@@ -55,58 +59,6 @@ func (c *Config) stageLayers(stage int) (first, count int64) {
 	pp, s := int64(c.Mapping.PPSize), int64(stage)
 	each, more := c.NumHiddenLayers/pp, c.NumHiddenLayers%pp
 	return s*each + min(s, more), each + (min(s+1, more) - min(s, more))
-}
-
-// parts lists the weights of a stage in the order of the forward pass.
-func (c *Config) parts(stage int) []part {
-	h, heads, kv, d := c.HiddenSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadSize
-	f := c.IntermediateSize
-	var list []part
-	add := func(weight, tensor string, s split, shape ...int64) {
-		list = append(list, part{weight, tensor, shape, s})
-	}
-	norm := func(weight, tensor string) {
-		add(weight+".weight", tensor+".weight", replicated, h)
-		if c.Family() == GPT {
-			add(weight+".bias", tensor+".bias", replicated, h)
-		}
-	}
-	if stage == 0 {
-		s := replicated
-		if c.UseParallelEmbedding {
-			s = []split{byRows, byColumns}[c.EmbeddingShardingDim]
-		}
-		add("transformer.vocab_embedding.weight", "transformer.vocab_embedding.weight", s, c.VocabSize, h)
-	}
-	first, count := c.stageLayers(stage)
-	for i := range count {
-		w, t := fmt.Sprintf("transformer.layers.%d.", first+i), fmt.Sprintf("transformer.layers.%d.", i)
-		linear := func(weight, tensor string, s split, bias bool, out, in int64) {
-			add(w+weight+".weight", t+tensor+".weight", s, out, in)
-			if bias {
-				if s == byColumns { // added once, after the sum over ranks
-					s = replicated
-				}
-				add(w+weight+".bias", t+tensor+".bias", s, out)
-			}
-		}
-		norm(w+"input_layernorm", t+"input_layernorm")
-		linear("attention.q", "attention.qkv", queryHeads, c.AttnBias, heads*d, h)
-		linear("attention.k", "attention.qkv", keyHeads, c.AttnBias, kv*d, h)
-		linear("attention.v", "attention.qkv", valueHeads, c.AttnBias, kv*d, h)
-		linear("attention.dense", "attention.dense", byColumns, c.AttnBias, h, heads*d)
-		norm(w+"post_layernorm", t+"post_layernorm")
-		linear("mlp.fc", "mlp.fc", byRows, c.MLPBias, f, h)
-		if c.Gated() {
-			linear("mlp.gate", "mlp.gate", byRows, c.MLPBias, f, h)
-		}
-		linear("mlp.proj", "mlp.proj", byColumns, c.MLPBias, h, f)
-	}
-	if stage == c.Mapping.PPSize-1 {
-		norm("transformer.ln_f", "transformer.ln_f")
-		add("lm_head.weight", "lm_head.weight", byRows, c.VocabSize, h)
-	}
-	return list
 }
 
 // place gives the part's rectangle on one tensor-parallel rank, and the rows and
@@ -119,7 +71,7 @@ func (c *Config) place(p *part, tpRank int) (at Placement, rows, columns int64) 
 	}
 	at = Placement{Tensor: p.tensor, Rows: all, Columns: width}
 	rows, columns = all, width
-	d := c.HeadSize
+	d := p.head
 	q := c.NumAttentionHeads / tp * d
 	kv := max(c.NumKeyValueHeads/tp, 1) * d
 	switch p.split {
@@ -158,7 +110,7 @@ func (c *Config) RankTensors(rank int) []TensorInfo {
 		if len(p.shape) == 2 {
 			shape = append(shape, columns)
 		}
-		list = append(list, TensorInfo{p.tensor, shape})
+		list = append(list, TensorInfo{p.tensor, p.dtype, shape})
 	}
 	return list
 }
@@ -169,7 +121,7 @@ func (c *Config) Weights() []Weight {
 	var list []Weight
 	for stage := range c.Mapping.PPSize {
 		for _, p := range c.parts(stage) {
-			w := Weight{Name: p.weight, Shape: p.shape}
+			w := Weight{Name: p.weight, Dtype: p.dtype, Shape: p.shape}
 			for r := range c.Mapping.TPSize {
 				at, _, _ := c.place(&p, r)
 				at.Rank = stage*c.Mapping.TPSize + r

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/floatformat"
 	"github.com/trtgo/trtgo/internal/outputdir"
 	"github.com/trtgo/trtgo/internal/safetensors"
@@ -41,7 +42,7 @@ type Rank struct {
 // may be called from several goroutines.
 type Tensor struct {
 	Name  string
-	Dtype string // as safetensors spells it: F32, F16, BF16
+	Dtype string // as safetensors spells it: F32, F16, BF16, F8_E4M3 or I8 (pairs of 4 bits)
 	Shape []int64
 	data  safetensors.Tensor
 }
@@ -62,20 +63,57 @@ func Open(dir string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	if algo := config.Quantization.QuantAlgo; algo != "" {
-		return nil, fmt.Errorf("%s: quantisation %s is %w yet: only checkpoints that are not quantised are", dir, algo, ErrUnsupported)
-	}
 	if err := ranksPresent(dir, config.Mapping.WorldSize); err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{dir: dir, config: config}
+	return openRanks(dir, config, func(name string) (*safetensors.File, error) {
+		return safetensors.Open(filepath.Join(dir, name))
+	})
+}
+
+// OpenTree is [Open] for a checkpoint in an archive, whose path is for messages.
+// The tree must stay open for as long as the checkpoint is read; it is not closed.
+func OpenTree(tree filetree.Tree, path string) (*Checkpoint, error) {
+	text, err := filetree.ReadFile(tree, ConfigName, maxConfig)
+	if err != nil {
+		return nil, err
+	}
+	config, err := ParseConfig(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %s: %w", path, ConfigName, err)
+	}
+	var missing []string
 	for r := range config.Mapping.WorldSize {
-		rank, err := openRank(filepath.Join(dir, RankName(r)), config, r)
+		if !filetree.Has(tree, RankName(r)) {
+			missing = append(missing, RankName(r))
+		}
+	}
+	if err := complete(path, config.Mapping.WorldSize, missing); err != nil {
+		return nil, err
+	}
+	return openRanks(path, config, func(name string) (*safetensors.File, error) {
+		f, err := tree.Open(name)
 		if err != nil {
-			c.Close()
 			return nil, err
 		}
+		return safetensors.New(f, f.Size(), filepath.Join(path, name))
+	})
+}
+
+func openRanks(dir string, config *Config, open func(name string) (*safetensors.File, error)) (*Checkpoint, error) {
+	c := &Checkpoint{dir: dir, config: config}
+	for r := range config.Mapping.WorldSize {
+		file, err := open(RankName(r))
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		rank := &Rank{file: file, byName: map[string]Tensor{}}
 		c.ranks = append(c.ranks, rank)
+		if err := rank.check(config, r); err != nil {
+			c.Close()
+			return nil, fmt.Errorf("%s: %w", filepath.Join(dir, RankName(r)), err)
+		}
 	}
 	return c, nil
 }
@@ -90,6 +128,10 @@ func ranksPresent(dir string, world int) error {
 			return err
 		}
 	}
+	return complete(dir, world, missing)
+}
+
+func complete(dir string, world int, missing []string) error {
 	if len(missing) > 0 {
 		return fmt.Errorf("%s: %w: of the %d ranks that config.json gives, these files are missing: %s", dir, ErrInvalid, world, enumerate(missing))
 	}
@@ -103,19 +145,6 @@ func enumerate(names []string) string {
 		return strings.Join(names, ", ")
 	}
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
-}
-
-func openRank(path string, c *Config, number int) (*Rank, error) {
-	file, err := safetensors.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
-	}
-	r := &Rank{file: file, byName: map[string]Tensor{}}
-	if err := r.check(c, number); err != nil {
-		file.Close()
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return r, nil
 }
 
 const (
@@ -134,13 +163,14 @@ func (r *Rank) check(c *Config, number int) error {
 			missing = append(missing, want.Name)
 			continue
 		}
-		if !slices.Equal(data.Shape, want.Shape) {
+		if !slices.Equal(data.Shape, want.Shape) && !(len(data.Shape) == 0 && slices.Equal(want.Shape, []int64{1})) {
 			return fmt.Errorf("%w: tensor %s has shape %v, config.json gives %v", ErrInvalid, want.Name, data.Shape, want.Shape)
 		}
-		if floatformat.Size(data.Dtype) == 0 {
-			return fmt.Errorf("tensor %s: dtype %s is %w: F32, F16 and BF16 are", want.Name, data.Dtype, ErrUnsupported)
+		dtype, err := storedDtype(want, data.Dtype, c.Quantization.QuantAlgo)
+		if err != nil {
+			return err
 		}
-		r.byName[want.Name] = Tensor{want.Name, data.Dtype, data.Shape, data}
+		r.byName[want.Name] = Tensor{want.Name, dtype, want.Shape, data}
 		r.names = append(r.names, want.Name)
 	}
 	if len(missing) > 0 {
@@ -152,6 +182,21 @@ func (r *Rank) check(c *Config, number int) error {
 		}
 	}
 	return nil
+}
+
+// storedDtype gives what a tensor counts as, or says why it cannot be read.
+func storedDtype(want TensorInfo, have, algo string) (string, error) {
+	switch {
+	case want.Dtype == have, want.Dtype == "" && floatformat.Size(have) > 0:
+		return have, nil
+	case want.Dtype == floatformat.E4M3 && have == safetensors.I8:
+		return floatformat.E4M3, nil // as ModelOpt stores the same bits
+	case want.Dtype == "" && have == safetensors.I8 && (algo == W8A16 || algo == W4A16):
+		return "", fmt.Errorf("tensor %s: weights that %s has shuffled for one GPU are %w: export the original model again", want.Name, algo, ErrUnsupported)
+	case want.Dtype == "":
+		return "", fmt.Errorf("tensor %s: dtype %s is %w: F32, F16 and BF16 are", want.Name, have, ErrUnsupported)
+	}
+	return "", fmt.Errorf("tensor %s: dtype %s is %w: %s of %s is %s", want.Name, have, ErrUnsupported, want.Name, algo, want.Dtype)
 }
 
 // Config returns the checkpoint's config; do not modify it.
@@ -214,6 +259,9 @@ const chunkValues = 16 << 10
 // needs no memory in proportion to dst.
 func (t Tensor) ReadFloat32(dst []float32, row int64) error {
 	width := int64(floatformat.Size(t.Dtype))
+	if width == 0 {
+		return fmt.Errorf("tensor %s: %s is read together with its scales", t.Name, t.Dtype)
+	}
 	off := row * t.data.RowBytes()
 	if row < 0 || off < 0 || int64(len(dst)) > (t.Size()-off)/width {
 		return fmt.Errorf("tensor %s of shape %v: %d values from row %d lie outside it", t.Name, t.Shape, len(dst), row)

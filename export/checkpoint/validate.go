@@ -89,7 +89,10 @@ func (c *Config) Validate() error {
 	if err := c.validateFeatures(); err != nil {
 		return err
 	}
-	return c.validateMapping()
+	if err := c.validateMapping(); err != nil {
+		return err
+	}
+	return c.validateQuantization()
 }
 
 func (c *Config) validateNumbers() error {

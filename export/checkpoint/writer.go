@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,7 +60,7 @@ func (w *Writer) createRanks() error {
 	for r := range w.config.Mapping.WorldSize {
 		var infos []safetensors.Info
 		for _, t := range w.config.RankTensors(r) {
-			infos = append(infos, safetensors.Info{Name: t.Name, Dtype: w.dtype, Shape: t.Shape})
+			infos = append(infos, safetensors.Info{Name: t.Name, Dtype: cmp.Or(t.Dtype, w.dtype), Shape: t.Shape})
 		}
 		rank, err := safetensors.Create(filepath.Join(w.out.Path, RankName(r)), infos, nil)
 		if err != nil {

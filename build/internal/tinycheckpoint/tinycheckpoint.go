@@ -128,6 +128,10 @@ func Dir(t testing.TB, name string, change func(c *checkpoint.Config)) string {
 	w, err := checkpoint.Create(dir, c)
 	require.NoError(t, err)
 	for _, weight := range c.Weights() {
+		if strings.HasSuffix(weight.Name, checkpoint.KVCacheScale) {
+			place(t, w, checkpoint.Float32, weight.Placements[0], []float32{1}, 1)
+			continue
+		}
 		source, ok := model.Tensor(h.source(weight.Name))
 		require.True(t, ok, "%s for %s", h.source(weight.Name), weight.Name)
 		values := decode(t, source)
