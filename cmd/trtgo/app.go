@@ -113,7 +113,7 @@ func newLogger(c *cli.Context) *slog.Logger {
 // noOperands refuses operands for a command that has none.
 func noOperands(c *cli.Context) error {
 	if c.Args().Present() {
-		return usagef("%s takes flags only; what is %q?", c.Command.FullName(), c.Args().First())
+		return usagef("%s takes flags only; what is %q?", strings.TrimPrefix(c.Command.HelpName, c.App.Name+" "), c.Args().First())
 	}
 	return nil
 }

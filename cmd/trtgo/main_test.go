@@ -23,18 +23,23 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs testdata/script: each is a user at a shell. In its directory
 // lie the tiny checkpoints `model` (with a tokenizer), `plain` and `nemotron`, the
-// GGUF file `q8_0.gguf`, `checkpoint`, exported from `model` in float32, and
+// GGUF files `q8_0.gguf` and `q5_0.gguf` (which export refuses), the vocabulary
+// `sentencepiece.model`, `checkpoint`, exported from `model` in float32, and
 // `engine`, built from that.
 //
-// Two commands are ours: `exits STATUS PROGRAM …` runs a program that must end
-// with this status, and `npy FILE OUT` writes an array as text, its element type
-// and shape in the first line.
+// Some commands are ours: `exits STATUS PROGRAM …` runs a program that must end
+// with this status; `npy FILE OUT` writes an array as text, its element type and
+// shape in the first line; `truncate FILE SIZE` and `flip FILE OFFSET` damage files.
 func TestScripts(t *testing.T) {
 	shared := t.TempDir()
 	for name, model := range map[string]string{"model": "llama-text", "plain": "llama-gqa", "nemotron": "nemotron"} {
 		require.NoError(t, os.Rename(testmodel.Dir(t, model), filepath.Join(shared, name)))
 	}
 	require.NoError(t, os.Rename(testmodel.GGUF(t, "q8_0"), filepath.Join(shared, "q8_0.gguf")))
+	require.NoError(t, os.Rename(testmodel.GGUF(t, "unsupported-q5_0"), filepath.Join(shared, "q5_0.gguf")))
+	vocabulary, err := os.ReadFile("../../tokenizer/testdata/sp_bpe_bf/tokenizer.model")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(shared, "sentencepiece.model"), vocabulary, 0o644))
 	require.Zero(t, run([]string{"trtgo", "export", filepath.Join(shared, "model"), "-o", filepath.Join(shared, "checkpoint"), "--dtype", "float32", "--quiet"}, os.Stdin, os.Stdout, os.Stderr))
 	require.Zero(t, run([]string{"trtgo", "build", "--checkpoint_dir", filepath.Join(shared, "checkpoint"), "--output_dir", filepath.Join(shared, "engine"), "--max_batch_size", "8", "--quiet"}, os.Stdin, os.Stdout, os.Stderr))
 	testscript.Run(t, testscript.Params{
@@ -44,7 +49,9 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			return os.CopyFS(e.WorkDir, os.DirFS(shared))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "npy": npyText},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "npy": npyText, "truncate": truncate, "flip": flip,
+		},
 	})
 }
 
@@ -65,6 +72,27 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	if status != want {
 		ts.Fatalf("status %d, want %d", status, want)
 	}
+}
+
+func truncate(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: truncate FILE SIZE")
+	}
+	size, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(os.Truncate(ts.MkAbs(args[0]), size))
+}
+
+// flip changes one byte.
+func flip(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: flip FILE OFFSET")
+	}
+	at, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	content := []byte(ts.ReadFile(args[0]))
+	content[at] ^= 0xff
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), content, 0o644))
 }
 
 func npyText(ts *testscript.TestScript, neg bool, args []string) {

@@ -81,7 +81,7 @@ func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, line []byte, now tim
 	decoder := json.NewDecoder(bytes.NewReader(line))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&r); err != nil {
-		return tokenizeAnswer{}, err
+		return tokenizeAnswer{}, plainJSONError(err)
 	}
 	if decoder.More() {
 		return tokenizeAnswer{}, errors.New("more text after the object")
