@@ -7,10 +7,6 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// minTemperature is small enough for any use, and large enough that a logit
-// divided by it is no infinity.
-const minTemperature = 1e-30
-
 // checkBatch refuses what does not fit the limits, because C++ trusts a batch.
 // written is a word of zeros for each KV block; it is zeros again afterwards.
 func checkBatch(l *executor.Limits, sequences []executor.Sequence, written []uint32) error {
@@ -104,8 +100,8 @@ func checkRows(l *executor.Limits, s *executor.Sequence) error {
 			return fmt.Errorf("row %d is after token %d of %d", i, r.Index, len(s.Tokens))
 		case r.Candidates < 0 || r.Candidates > l.MaxCandidates:
 			return fmt.Errorf("row %d wants %d candidates, at most %d come back", i, r.Candidates, l.MaxCandidates)
-		case r.Temperature != 0 && !(r.Temperature >= minTemperature && r.Temperature <= math.MaxFloat32):
-			return fmt.Errorf("row %d has temperature %v, want 0 (off) or %v to %v", i, r.Temperature, minTemperature, float32(math.MaxFloat32))
+		case r.Temperature != 0 && !(r.Temperature >= executor.MinTemperature && r.Temperature <= math.MaxFloat32):
+			return fmt.Errorf("row %d has temperature %v, want 0 (off) or %v to %v", i, r.Temperature, executor.MinTemperature, float32(math.MaxFloat32))
 		}
 		for _, e := range r.Edits {
 			if e.Token < 0 || int(e.Token) >= l.VocabSize {

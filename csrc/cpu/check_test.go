@@ -131,7 +131,7 @@ func TestStepsAtTheLimits(t *testing.T) {
 	// A table longer than needed, and one block read by two sequences.
 	step(t, r, piece(make([]int32, 33), 32, 3, 4, 0, 0, 0), piece(make([]int32, 33), 32, 3, 5))
 	s := piece([]int32{1}, 0, 0)
-	s.Rows = []executor.LogitsRow{{Candidates: 61, Temperature: minTemperature, Edits: []executor.LogitEdit{
+	s.Rows = []executor.LogitsRow{{Candidates: 61, Temperature: executor.MinTemperature, Edits: []executor.LogitEdit{
 		{Token: 60, Penalty: math.MaxFloat32, Bias: float32(math.Inf(-1))}, {Token: 0, Penalty: 1e-38, Bias: -math.MaxFloat32},
 	}}, {Candidates: 61, Temperature: math.MaxFloat32}}
 	rows := step(t, r, s)

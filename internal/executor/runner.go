@@ -9,6 +9,10 @@ import (
 // MaxCandidates is the largest number of candidates a runner returns for a row.
 const MaxCandidates = 1024
 
+// MinTemperature is the smallest temperature of a row: it is small enough for any
+// use, and large enough that a logit divided by it is no infinity.
+const MinTemperature = 1e-30
+
 var (
 	// ErrAborted is returned by Runner.Step when its context ended before the
 	// step did. The step has committed nothing and may be repeated.
@@ -75,7 +79,7 @@ type Sequence struct {
 // LogitsRow asks for the logits after one token of a sequence.
 type LogitsRow struct {
 	Index       int     // index into Sequence.Tokens
-	Temperature float32 // divides the edited logits; 0 is taken as 1
+	Temperature float32 // divides the edited logits; 0 is taken as 1, otherwise at least MinTemperature
 	Edits       []LogitEdit
 	Candidates  int  // how many candidates come back, 0 to Limits.MaxCandidates
 	Logits      bool // also return the full row, raw
@@ -83,7 +87,8 @@ type LogitsRow struct {
 
 // LogitEdit changes the logit of one token before temperature:
 // a positive logit is divided by Penalty and another multiplied by it, then
-// Bias is added. Penalty 0 is taken as 1. A ban is a Bias of -Inf.
+// Bias is added. Penalty 0 is taken as 1. A ban is a Bias of -Inf; NaN and +Inf
+// are no bias, and a step with one is refused.
 type LogitEdit struct {
 	Token   int32
 	Penalty float32

@@ -64,10 +64,14 @@ func (e *edits) see(id int32) {
 		temperature = 1
 	}
 	// The runner divides by the temperature last; these two come after it.
-	after := s.PresencePenalty + s.FrequencyPenalty*float32(e.counts[id])
+	after := float64(s.PresencePenalty) + float64(s.FrequencyPenalty)*float64(e.counts[id])
 	e.list[at].Penalty = s.RepetitionPenalty
-	e.list[at].Bias = s.Bias[id] - temperature*after
+	e.list[at].Bias = bounded(float64(s.Bias[id]) - float64(temperature)*after)
 }
+
+// bounded is b as a bias that a runner takes: what float32 cannot hold is the
+// largest number, or a ban. The products of float32 are finite in float64.
+func bounded(b float64) float32 { return float32(min(b, math.MaxFloat32)) }
 
 // of returns the edits for the token that follows tokens, of which the last
 // generated are output. They are valid until the next call.

@@ -117,6 +117,9 @@ func (e *Executor) Submit(r executor.Request) error {
 	if r.Sampling.TopK >= e.limits.VocabSize && !r.Sampling.Greedy() {
 		r.Sampling.TopK = 0
 	}
+	if r.Sampling.Temperature > 0 { // smaller ones draw no differently
+		r.Sampling.Temperature = max(r.Sampling.Temperature, executor.MinTemperature)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if err := e.stopped(); err != nil {
@@ -294,17 +297,7 @@ func (e *Executor) publish() {
 			e.stats.FinishedRequests++
 		}
 	}
-	queued, active := map[*request]bool{}, map[*request]bool{}
-	for _, q := range s.active {
-		active[q.request] = true
-	}
-	for _, q := range e.queue {
-		if !active[q.request] {
-			queued[q.request] = true
-		}
-	}
-	e.stats.ActiveRequests, e.stats.QueuedRequests = len(active), len(queued)
-	e.stats.KVBlocksUsed = s.blocks.used()
+	s.count()
 	e.stats.Iterations, e.stats.ContextTokens, e.stats.GeneratedTokens = s.iterations, s.contextTokens, s.generatedTokens
 	if len(s.outgoing) > 0 {
 		e.responses = append(e.responses, s.outgoing...)

@@ -11,6 +11,7 @@ import (
 
 var (
 	errNaN    = errors.New("the model's logits are not numbers")
+	errEdited = errors.New("temperature, bias and penalties make logits that are not numbers: choose smaller ones")
 	errBanned = errors.New("every token is banned: loosen bad words, bias or min tokens")
 )
 
@@ -223,13 +224,14 @@ func median(a, b, c executor.Candidate) executor.Candidate {
 
 // checkRow refuses a row from which nothing can be chosen.
 func checkRow(row *executor.RowResult) error {
-	for _, v := range []float32{row.LogSumExp, row.RawLogSumExp} {
-		if math.IsNaN(float64(v)) && !(row.Max == banned) || math.IsInf(float64(v), 1) {
-			return errNaN
-		}
-	}
-	if row.Max == banned {
+	isNumber := func(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 1) }
+	switch {
+	case !isNumber(row.RawLogSumExp):
+		return errNaN
+	case row.Max == banned:
 		return errBanned
+	case !isNumber(row.LogSumExp):
+		return errEdited
 	}
 	return nil
 }

@@ -130,6 +130,18 @@ func (s *scheduler) admit() {
 	}
 	clear(s.e.queue[:n])
 	s.e.queue = s.e.queue[n:]
+	s.count()
+}
+
+// count brings the statistics of who runs and who waits up to date. The caller
+// holds e.mu. A live request of which nothing runs waits.
+func (s *scheduler) count() {
+	active := map[*request]bool{}
+	for _, q := range s.active {
+		active[q.request] = true
+	}
+	s.e.stats.ActiveRequests, s.e.stats.QueuedRequests = len(active), len(s.e.live)-len(active)
+	s.e.stats.KVBlocksUsed = s.blocks.used()
 }
 
 // enter reserves what a sequence needs and makes it active, if all of that is free.

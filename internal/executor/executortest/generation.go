@@ -258,6 +258,35 @@ func batchBehaviour(f *fixture) {
 	}
 }
 
+// extremeBehaviour: values that are legal may make nonsense, or an error of their
+// own request, but none of another's in the same step.
+func extremeBehaviour(f *fixture) {
+	const most = math.MaxFloat32
+	ordinary := executor.Request{InputIDs: f.prompt(5), MaxTokens: 30, Sampling: executor.Sampling{Temperature: 1, Seed: 4}, LogProbs: true}
+	want := f.run(ordinary)
+	id := f.submit(ordinary)
+	extreme := []executor.Sampling{
+		{Temperature: math.SmallestNonzeroFloat32}, {Temperature: most}, {Temperature: most, FrequencyPenalty: most}, {FrequencyPenalty: -most},
+		{PresencePenalty: -most, Temperature: most}, {PresencePenalty: most, Bias: map[int32]float32{0: float32(math.Inf(-1))}},
+		{RepetitionPenalty: math.SmallestNonzeroFloat32}, {RepetitionPenalty: most}, {Bias: map[int32]float32{1: most}, Temperature: 0.1},
+		{TopP: math.SmallestNonzeroFloat32}, {MinP: math.SmallestNonzeroFloat32}, {TopK: math.MaxInt}, {NoRepeatNgramSize: math.MaxInt, MinTokens: math.MaxInt},
+	}
+	var ids []uint64
+	for _, s := range extreme {
+		ids = append(ids, f.submit(executor.Request{InputIDs: f.prompt(5), MaxTokens: 10, Sampling: s}))
+	}
+	for i, id := range ids {
+		outputs, err := f.waitError(id)
+		if err == nil {
+			require.Len(f, outputs[0].ids, 10, "%+v", extreme[i])
+		}
+	}
+	require.Equal(f, want, f.wait(id)[0])
+	r := executor.Request{InputIDs: f.prompt(5), MaxTokens: 10, Sampling: extreme[0]}
+	free := executor.Request{InputIDs: r.InputIDs, MaxTokens: 10, Sampling: greedy}
+	require.Equal(f, f.run(free).ids, f.run(r).ids, "without temperature it is greedy")
+}
+
 func sequencesBehaviour(f *fixture) {
 	r := executor.Request{InputIDs: f.prompt(21), MaxTokens: 12, Sampling: executor.Sampling{Temperature: 1, Seed: 40}, LogProbs: true}
 	var want []output

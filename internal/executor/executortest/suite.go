@@ -56,6 +56,7 @@ func Run(t *testing.T, open Open, m Model) {
 		{"gives logits", logitsBehaviour},
 		{"draws by seed", seedBehaviour},
 		{"draws alike in any batch", batchBehaviour},
+		{"bears extreme sampling values", extremeBehaviour},
 		{"returns several sequences by seed", sequencesBehaviour},
 		{"ends requests whose time is over", timeoutBehaviour},
 		{"refuses invalid requests", invalidBehaviour},

@@ -159,6 +159,14 @@ func (t *Toy) check(batch []executor.Sequence) (Step, error) {
 			if row.Index < 0 || row.Index >= n || row.Candidates < 0 || row.Candidates > t.limits.MaxCandidates {
 				return record, fmt.Errorf("executortest: sequence %d wants row %d of %d with %d candidates", i, row.Index, n, row.Candidates)
 			}
+			if t := row.Temperature; t != 0 && !(t >= executor.MinTemperature && t <= math.MaxFloat32) {
+				return record, fmt.Errorf("executortest: sequence %d has temperature %v", i, t)
+			}
+			for _, e := range row.Edits {
+				if !(e.Penalty >= 0 && e.Penalty <= math.MaxFloat32 && e.Bias <= math.MaxFloat32) {
+					return record, fmt.Errorf("executortest: sequence %d has an edit %+v", i, e)
+				}
+			}
 		}
 		record.Tokens += n
 		if n == 1 {
