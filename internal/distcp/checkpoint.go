@@ -134,7 +134,7 @@ func (c *Checkpoint) chunk(name string, t tensor, offset, shape []int64) (chunke
 	}
 	label := fmt.Sprintf("%s, bytes %d to %d", at.file, at.offset, at.offset+at.length)
 	if at.transforms != "" {
-		return chunked.Chunk{}, fmt.Errorf("%s: a part stored through %.100s is %w: save the checkpoint without compression or other extensions", label, at.transforms, ErrUnsupported)
+		return chunked.Chunk{}, fmt.Errorf("%s: a part stored through %s is %w: save the checkpoint without compression or other extensions", label, at.transforms, ErrUnsupported)
 	}
 	file, err := c.tree.Open(at.file)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -105,7 +105,7 @@ func size(value any) ([]int64, error) {
 	dims := make([]int64, len(items))
 	for i, item := range items {
 		if dims[i], ok = item.(int64); !ok || dims[i] < 0 {
-			return nil, fmt.Errorf("%w: dimension %d is %.100v", ErrFormat, i, shown(item))
+			return nil, fmt.Errorf("%w: dimension %d is %s", ErrFormat, i, shown(item))
 		}
 	}
 	return dims, nil
@@ -127,14 +127,16 @@ func kind(value any) string {
 	case *pickle.Dict:
 		return fmt.Sprintf("a dict of %d", len(v.Items))
 	}
-	return fmt.Sprintf("%.100v", shown(value))
+	return shown(value)
 }
 
 // shown gives a plain value as it is, and of others only what they are.
-func shown(value any) any {
-	switch value.(type) {
-	case string, int64, float64, bool:
-		return value
+func shown(value any) string {
+	switch v := value.(type) {
+	case string:
+		return fmt.Sprintf("%.100q", v)
+	case int64, float64, bool:
+		return fmt.Sprint(v)
 	}
 	return fmt.Sprintf("%T", value)
 }

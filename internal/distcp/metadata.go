@@ -200,14 +200,14 @@ func newLocation(value any) (location, error) {
 	path, _ := o.Field("relative_path")
 	file, ok := path.(string)
 	if !ok || !local(file) {
-		return location{}, fmt.Errorf("%w: relative_path is %.200q, which is no file of the checkpoint's own directory", ErrFormat, fmt.Sprint(path))
+		return location{}, fmt.Errorf("%w: relative_path is %s, which is no file of the checkpoint's own directory", ErrFormat, shown(path))
 	}
 	first, _ := o.Field("offset")
 	count, _ := o.Field("length")
 	offset, ok := first.(int64)
 	length, ok2 := count.(int64)
 	if !ok || !ok2 || offset < 0 || length < 0 || offset > math.MaxInt64-length {
-		return location{}, fmt.Errorf("%w: offset %.100v and length %.100v are impossible", ErrFormat, shown(first), shown(count))
+		return location{}, fmt.Errorf("%w: offset %s and length %s are impossible", ErrFormat, shown(first), shown(count))
 	}
 	at := location{file: file, offset: offset, length: length}
 	if value, _ := o.Field("transform_descriptors"); value != nil {
@@ -222,7 +222,7 @@ func newLocation(value any) (location, error) {
 func described(list *pickle.List) string {
 	var names []string
 	for _, item := range list.Items[:min(len(list.Items), 4)] {
-		names = append(names, fmt.Sprintf("%.50q", shown(item)))
+		names = append(names, shown(item))
 	}
 	return strings.Join(names, ", ")
 }
