@@ -62,9 +62,8 @@ func inspectCPU(ctx context.Context, d *source.Description, c *engineconfig.Conf
 		}
 		d.Tensors = append(d.Tensors, source.Info{Name: s.Name, Dtype: s.Dtype + " " + s.Layout, Shape: shape, Bytes: s.Size})
 	}
-	if f.Program.VocabSize != c.Pretrained.VocabSize || f.Program.NumLayers != c.Pretrained.NumHiddenLayers || f.Program.HiddenSize != c.Pretrained.HiddenSize {
-		problem("%s has %d layers of hidden size %d and %d tokens, config.json %d, %d and %d: they are of different engines", path,
-			f.Program.NumLayers, f.Program.HiddenSize, f.Program.VocabSize, c.Pretrained.NumHiddenLayers, c.Pretrained.HiddenSize, c.Pretrained.VocabSize)
+	if err := c.Match(f.Program.NumLayers, f.Program.HiddenSize, f.Program.VocabSize); err != nil {
+		problem("%s: %v", path, err)
 	}
 	if !check {
 		return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 
 	"github.com/trtgo/trtgo/csrc/cpu"
 	"github.com/trtgo/trtgo/internal/cpuengine"
@@ -27,7 +28,15 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	if o.maxBatchSize != 0 { // what is negative, the runner refuses
 		batch = min(batch, o.maxBatchSize)
 	}
-	runner, err := cpu.Open(ctx, filepath.Join(dir, engineconfig.EngineName(0)), cpu.Options{
+	path := filepath.Join(dir, engineconfig.EngineName(0))
+	file, err := cpuengine.Open(path)
+	if err != nil {
+		return nil, Config{}, notAnEngine(err)
+	}
+	if err := c.Match(file.Program.NumLayers, file.Program.HiddenSize, file.Program.VocabSize); err != nil {
+		return nil, Config{}, notAnEngine(fmt.Errorf("%s: %w", path, err))
+	}
+	runner, err := cpu.Open(ctx, path, cpu.Options{
 		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
 		// The engine's limits are ceilings, and may be above the runner's.
 		MaxBatchSize: min(batch, cpuengine.MaxStepSize), MaxNumTokens: min(c.Build.MaxNumTokens, cpuengine.MaxStepSize), MaxSeqLen: c.Build.MaxSeqLen,
@@ -50,7 +59,7 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 
 // notAnEngine marks errors about what is in the directory's files.
 func notAnEngine(err error) error {
-	for _, about := range []error{fs.ErrNotExist, engineconfig.ErrInvalid, cpuengine.ErrFormat, cpuengine.ErrVersion, cpuengine.ErrProgram} {
+	for _, about := range []error{fs.ErrNotExist, syscall.ENOTDIR, engineconfig.ErrInvalid, cpuengine.ErrFormat, cpuengine.ErrVersion, cpuengine.ErrProgram} {
 		if errors.Is(err, about) {
 			return fmt.Errorf("%w: %w", ErrNotAnEngine, err)
 		}

@@ -107,6 +107,17 @@ func (c *Config) Backend() string {
 	return c.Trtgo.Backend
 }
 
+// Match refuses a config beside an engine file of another model, whose numbers
+// the arguments are.
+func (c *Config) Match(numLayers, hiddenSize, vocabSize int) error {
+	p := &c.Pretrained
+	if numLayers == p.NumHiddenLayers && hiddenSize == p.HiddenSize && vocabSize == p.VocabSize {
+		return nil
+	}
+	return fmt.Errorf("%w: the engine file has %d layers of hidden size %d and %d tokens, config.json %d, %d and %d: they are of different engines",
+		ErrInvalid, numLayers, hiddenSize, vocabSize, p.NumHiddenLayers, p.HiddenSize, p.VocabSize)
+}
+
 // file is the JSON form.
 type file struct {
 	Version    string          `json:"version"`
