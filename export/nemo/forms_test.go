@@ -73,29 +73,22 @@ func TestFormsEqualHuggingFace(t *testing.T) {
 			continue // no Megatron model: see package export
 		}
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			reference, err := hf.Open(testmodel.Dir(t, model))
 			require.NoError(t, err)
 			defer reference.Close()
-			for _, tp := range []int{1, 2} {
-				if reference.Config().NumAttentionHeads%int64(tp) != 0 {
-					continue
-				}
-				want := convert(t, reference, "auto", tp)
-				requireSame(t, want, convert(t, open(t, name, false), "auto", tp), model)
-				if form != "gzip" {
-					requireSame(t, want, convert(t, open(t, name, true), "auto", tp), model)
-				}
+			requireSame(t, convert(t, reference, "auto", 1), convert(t, open(t, name, false), "auto", 1), model)
+			tp := 1
+			if reference.Config().NumAttentionHeads%2 == 0 {
+				tp = 2
 			}
-			require.Equal(t, convertedSum(t, reference, "float16"), convertedSum(t, open(t, name, false), "float16"))
+			if form == "gzip" {
+				return
+			}
+			// Unpacked, divided, and to a dtype that it has not.
+			requireSame(t, convert(t, reference, "float16", tp), convert(t, open(t, name, true), "float16", tp), model)
 		})
 	}
-}
-
-func convertedSum(t *testing.T, m source.Model, dtype string) string {
-	t.Helper()
-	data, err := os.ReadFile(filepath.Join(convert(t, m, dtype, 1), "rank0.safetensors"))
-	require.NoError(t, err)
-	return string(data)
 }
 
 func requireSame(t *testing.T, want, got, model string) {
