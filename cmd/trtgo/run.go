@@ -226,12 +226,18 @@ func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Requ
 		return streamOne(ctx, engine, p, r, streams)
 	}
 	response, err := engine.Generate(ctx, r)
-	if err != nil && (response == nil || ctx.Err() == nil) {
+	switch {
+	case err != nil && ctx.Err() == nil:
 		return []sequence{{prompt: p, err: err}}
+	case response == nil: // interrupted before it began
+		response = &trtllm.Response{Sequences: make([]trtllm.Sequence, max(r.Sampling.NumReturnSequences, 1))}
 	}
 	_, noText := engine.Tokenizer()
 	var sequences []sequence
 	for n, s := range response.Sequences {
+		if s.FinishReason == trtllm.FinishNone {
+			s.FinishReason = trtllm.FinishCancelled
+		}
 		sequences = append(sequences, sequence{
 			prompt: p, sequence: n, Sequence: s, hasText: noText == nil, contextLogits: response.ContextLogits,
 		})
