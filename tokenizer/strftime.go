@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -54,6 +55,8 @@ func strftimeField(t time.Time, field byte) string {
 		return "\t"
 	case 'z', 'Z':
 		return "" // datetime.now() knows no zone
+	case 'P':
+		return strings.ToLower(t.Format("PM"))
 	case 'w':
 		return fmt.Sprint(weekday)
 	case 'u':
