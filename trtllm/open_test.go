@@ -14,6 +14,7 @@ import (
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/testmodel"
+	"github.com/trtgo/trtgo/tokenizer"
 	"github.com/trtgo/trtgo/trtllm"
 )
 
@@ -133,4 +134,41 @@ func TestAlteredWeight(t *testing.T) {
 	require.ErrorIs(t, err, trtllm.ErrNotAnEngine)
 	require.ErrorContains(t, err, file.Sections[2].Name)
 	open(t, dir)
+}
+
+// The examples of the documentation do what they say on a real engine.
+func TestExamplesRun(t *testing.T) {
+	t.Chdir(filepath.Dir(copyEngine(t, "llama-text"))) // where it is called "engine"
+	e := open(t, "engine", trtllm.WithThreads(0))
+	generate := func(r trtllm.Request) *trtllm.Response {
+		response, err := e.Generate(t.Context(), r)
+		require.NoError(t, err)
+		return response
+	}
+	text := generate(trtllm.Request{Prompt: "Born in north-east France, Soyer trained as a", MaxTokens: 64}).Text
+	require.Equal(t, text, printed(t, Example))
+	require.Equal(t, "2048\n", printed(t, ExampleOpen))
+	text = generate(trtllm.Request{InputIDs: []int32{1, 501}, MaxTokens: 32, StopWords: []string{"\n\n"}}).Text
+	require.Equal(t, text, printed(t, ExampleEngine_Stream))
+	chat := generate(trtllm.Request{Messages: []tokenizer.Message{{Role: "user", Content: "Name three rivers of France."}}, MaxTokens: 48})
+	require.Contains(t, printed(t, ExampleEngine_Generate), chat.Text+" "+chat.FinishReason.String()+"\n")
+	drawn := generate(trtllm.Request{Prompt: "Once upon a time", MaxTokens: 32,
+		Sampling: trtllm.Sampling{Temperature: 0.8, TopK: 40, TopP: 0.95, Seed: 7, NumReturnSequences: 3}})
+	require.Len(t, drawn.Sequences, 3)
+	require.Equal(t, drawn.Sequences[0].Text+"\n"+drawn.Sequences[1].Text+"\n"+drawn.Sequences[2].Text+"\n", printed(t, ExampleSampling))
+}
+
+// printed is what an example writes to the standard output.
+func printed(t *testing.T, example func()) string {
+	t.Helper()
+	out, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	stdout := os.Stdout
+	os.Stdout = out
+	defer func() { os.Stdout = stdout }()
+	example()
+	require.NoError(t, out.Close())
+	text, err := os.ReadFile(out.Name())
+	require.NoError(t, err)
+	return string(text)
 }
