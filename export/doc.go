@@ -9,9 +9,10 @@
 //		// the message names what is not supported and what is
 //	}
 //
-// Sources are Hugging Face directories with safetensors (package hf) and GGUF
-// files (package gguf); an implementation of source.Model adds another, through
-// [ConvertModel].
+// Sources are Hugging Face directories with safetensors or PyTorch pickles and
+// distributed checkpoints with transformers' names (package hf), GGUF files
+// (package gguf), and NeMo's and Megatron's checkpoints (package nemo); an
+// implementation of source.Model adds another, through [ConvertModel].
 //
 // Weights are streamed: workers read blocks of rows, convert them and write each
 // part once, at its final offset in a rank's file. Memory does not grow with the
