@@ -2,6 +2,7 @@ package filetree
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -86,12 +87,23 @@ func (t *archive) index() error {
 			return err
 		}
 	}
-	// Readers take the end of the file for the end of the archive, so that a
-	// download cut between two members would go unnoticed.
-	if read, err := section.Seek(0, io.SeekCurrent); err != nil || read <= end {
-		return fmt.Errorf("%w: it ends at byte %d without the zeros that mark the end of a tar archive: it is incomplete", ErrFormat, end)
+	if err := t.checkEnd(end); err != nil {
+		return err
 	}
 	t.resolve(links)
+	return nil
+}
+
+// checkEnd looks for the zeros that mark the end of an archive. The reader takes the
+// end of the file for it too, so that a download cut between two members, or in
+// the first half of a PAX header, would go unnoticed.
+func (t *archive) checkEnd(end int64) error {
+	block := make([]byte, 512)
+	if n, err := t.r.ReadAt(block, end); n < len(block) && err != nil && !errors.Is(err, io.EOF) {
+		return err
+	} else if n < len(block) || !bytes.Equal(block, make([]byte, 512)) {
+		return fmt.Errorf("%w: there are no zeros at byte %d to mark the end of a tar archive: it is incomplete", ErrFormat, end)
+	}
 	return nil
 }
 
@@ -122,7 +134,7 @@ func (t *archive) add(h *tar.Header, at int64, links map[string]string) (next in
 	if content > t.size-at {
 		return 0, fmt.Errorf("%w: member %.100q of %d bytes begins at byte %d, but the archive ends at %d: it is incomplete", ErrFormat, h.Name, content, at, t.size)
 	}
-	next = min(t.size, at+(content+511)&^511)
+	next = min(t.size, (at+content+511)&^511)
 	switch h.Typeflag {
 	case tar.TypeDir, tar.TypeXGlobalHeader:
 		return next, nil
@@ -187,7 +199,7 @@ func (t *archive) Open(name string) (File, error) {
 	}
 	for above := range prefixes(name) {
 		if reason, ok := t.refused[above]; ok {
-			return nil, fmt.Errorf("%s: member %.100q is %w: %s", t.path, above, ErrRefused, reason)
+			return nil, fmt.Errorf("%s: member %.100s is %w: %s", t.path, above, ErrRefused, reason)
 		}
 	}
 	return nil, fmt.Errorf("%s: %w", t.path, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})

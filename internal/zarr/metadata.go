@@ -53,6 +53,9 @@ func parse(text []byte) (*Metadata, error) {
 		Separator  *json.RawMessage `json:"dimension_separator"`
 	}
 	if err := json.Unmarshal(text, &z); err != nil {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, fmt.Errorf("%w: the value of %.60q that ends at byte %d has the wrong type: %.60s", ErrFormat, wrong.Field, wrong.Offset, wrong.Value)
+		}
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	if z.Format == nil || *z.Format != 2 {
