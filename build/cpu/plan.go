@@ -50,6 +50,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
 	p := &Plan{}
+	p.noteUnused(rank)
 	dtype, err := p.weightDtype(ctx, net, rank, c.Dtype)
 	if err != nil {
 		return nil, err
@@ -75,6 +76,14 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 
 func (p *Plan) note(format string, args ...any) {
 	p.Notes = append(p.Notes, fmt.Sprintf(format, args...))
+}
+
+// noteUnused tells of tensors that the config does not call for, which upstream also
+// leaves out with a warning: config.json may lack a bias that the model needs.
+func (p *Plan) noteUnused(rank *checkpoint.Rank) {
+	if unused := rank.Unexpected(); len(unused) > 0 {
+		p.note("the checkpoint has %d tensors that config.json does not call for, %.200s among them; they are left out", len(unused), unused[0])
+	}
 }
 
 // Size is the size of all sections in bytes.
