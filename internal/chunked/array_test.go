@@ -286,3 +286,37 @@ func TestConcurrentReads(t *testing.T) {
 	}
 	wait.Wait()
 }
+
+// BenchmarkBands reads a tensor that eight processes divided along its rows, as
+// the output of an attention is, in bands of eight megabytes.
+func BenchmarkBands(b *testing.B) {
+	const rows, columns, parts = 4096, 512, 8
+	var chunks []chunked.Chunk
+	for i := range int64(parts) {
+		chunks = append(chunks, chunked.Chunk{Offset: []int64{0, i * columns}, Shape: []int64{rows, columns}, Bytes: bytes.NewReader(make([]byte, rows*columns*2))})
+	}
+	a, err := chunked.New("BF16", []int64{rows, columns * parts}, chunks)
+	require.NoError(b, err)
+	band := make([]byte, 8<<20)
+	b.SetBytes(a.Size())
+	for b.Loop() {
+		for off := int64(0); off < a.Size(); off += int64(len(band)) {
+			a.ReadAt(band, off)
+		}
+	}
+}
+
+// BenchmarkNew lays out as many chunks as the largest published checkpoint has in
+// a tensor, and more.
+func BenchmarkNew(b *testing.B) {
+	var chunks []chunked.Chunk
+	for layer := range int64(96) {
+		for part := range int64(64) {
+			chunks = append(chunks, chunked.Chunk{Offset: []int64{layer, part * 16, 0}, Shape: []int64{1, 16, 8}})
+		}
+	}
+	for b.Loop() {
+		_, err := chunked.New("BF16", []int64{96, 1024, 8}, chunks)
+		require.NoError(b, err)
+	}
+}

@@ -122,6 +122,25 @@ func TestMemberBeyondTheEnd(t *testing.T) {
 	require.ErrorContains(t, err, `member "./weights" of 1125899906842624 bytes begins at byte 1536, but the archive ends at 3584: it is incomplete`)
 }
 
+func TestNumberOfFilesIsBounded(t *testing.T) {
+	data := packed(t, tar.Header{Name: "a"}, tar.Header{Name: "b"}, tar.Header{Name: "c"})
+	dir := t.TempDir()
+	for _, name := range []string{"a", "b"} { // and the directory itself
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o644))
+	}
+	filetree.LimitFiles(t, 3)
+	_, err := newTar(data)
+	require.NoError(t, err)
+	openDir(t, dir)
+	filetree.LimitFiles(t, 2)
+	_, err = newTar(data)
+	require.ErrorIs(t, err, filetree.ErrRefused)
+	require.ErrorContains(t, err, "it has more than 2 members")
+	_, err = filetree.OpenDir(dir)
+	require.ErrorIs(t, err, filetree.ErrRefused)
+	require.ErrorContains(t, err, "more than 2 files")
+}
+
 // failing is a disk that cannot read beyond some byte.
 type failing struct {
 	*bytes.Reader

@@ -61,6 +61,10 @@ const (
 	look  = 32 << 20 // bytes between looks at the free space
 )
 
+// freeSpace gives the bytes that may still be written to a directory's disk, and
+// whether that is known.
+var freeSpace = diskSpace
+
 // Inflate inflates the gzip file at path to a temporary file in dir. progress,
 // unless nil, hears how many of the compressed bytes were read. Where the system
 // allows, the file has no name from the beginning, so that it is gone with the

@@ -126,3 +126,14 @@ func TestInflateLeavesNothingBehind(t *testing.T) {
 	_, err = filetree.Inflate(t.Context(), path, filepath.Join(dir, "missing"), nil)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
+
+// Little is inflated to much: the disk's space is looked at again and again.
+func TestInflateStopsBeforeTheDiskIsFull(t *testing.T) {
+	path, dir := gzipped(t, make([]byte, 80<<20)), t.TempDir()
+	left := int64(130 << 20)
+	filetree.LimitSpace(t, func() int64 { left -= 30 << 20; return left })
+	_, err := filetree.Inflate(t.Context(), path, dir, nil)
+	require.ErrorContains(t, err, "are left on the disk of "+dir+": it needs more space there, or another temporary directory")
+	require.ErrorContains(t, err, "bytes were inflated and 73400320 are left")
+	requireEmpty(t, dir)
+}

@@ -2,5 +2,5 @@
 
 package filetree
 
-// freeSpace is not known here: writing fails when the disk is full.
-func freeSpace(string) (int64, bool) { return 0, false }
+// diskSpace is not known here: writing fails when the disk is full.
+func diskSpace(string) (int64, bool) { return 0, false }

@@ -4,8 +4,8 @@ package filetree
 
 import "golang.org/x/sys/unix"
 
-// freeSpace gives the bytes that this process may still write to dir's disk.
-func freeSpace(dir string) (int64, bool) {
+// diskSpace gives the bytes that this process may still write to dir's disk.
+func diskSpace(dir string) (int64, bool) {
 	var s unix.Statfs_t
 	if err := unix.Statfs(dir, &s); err != nil {
 		return 0, false

@@ -19,8 +19,10 @@ var (
 	ErrRefused = errors.New("refused")
 )
 
+// maxFiles bounds the files, directories and links of a tree.
+var maxFiles = 1 << 20
+
 const (
-	maxFiles     = 1 << 20  // files, directories and links of a tree
 	maxNameBytes = 64 << 20 // all names together
 	maxName      = 4096     // one name
 )
