@@ -55,6 +55,16 @@ type Options struct {
 	// along EmbeddingShardingDim: 0 vocabulary, 1 hidden.
 	UseParallelEmbedding bool
 	EmbeddingShardingDim int
+	// QFormat is the form of the linears' weights: "" keeps the source's, full_prec
+	// undoes its quantisation, int8_wo and int4_wo leave rounding weights to the
+	// builder; fp8 and int4_awq are for a source that has them, since nothing is
+	// calibrated yet.
+	QFormat string
+	// KVCacheDtype is none, fp8 or int8, the latter for a source that has the scales;
+	// "" keeps the source's, but not where QFormat changes the weights.
+	KVCacheDtype string
+	// TargetVersion is one of [TargetVersions]; "" is the first and is not recorded.
+	TargetVersion string
 	// Source says what the source may lack.
 	Source SourceOptions
 	// Workers is the number of goroutines; 0 chooses.
@@ -69,6 +79,8 @@ type Report struct {
 	Format       string        `json:"format"`       // of the source
 	Architecture string        `json:"architecture"` // in the checkpoint
 	Dtype        string        `json:"dtype"`
+	QuantAlgo    string        `json:"quant_algo,omitempty"`          // "" for none
+	KVCacheAlgo  string        `json:"kv_cache_quant_algo,omitempty"` // "" for none
 	OutputDir    string        `json:"output_dir"`
 	Ranks        int           `json:"ranks"`
 	Tensors      int           `json:"tensors"` // in all rank files together
@@ -126,6 +138,7 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	defer w.Abort()
 	report := &Report{
 		Format: m.Format(), Architecture: config.Architecture, Dtype: config.Dtype, OutputDir: o.OutputDir,
+		QuantAlgo: config.Quantization.QuantAlgo, KVCacheAlgo: config.Quantization.KVCacheQuantAlgo,
 		Ranks: config.Mapping.WorldSize, Bytes: w.Bytes(),
 	}
 	for r := range report.Ranks {
@@ -135,7 +148,7 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	if report.Files, err = addFiles(w, m); err != nil {
 		return nil, err
 	}
-	if err := stream(ctx, w, jobs, config.Dtype, o); err != nil {
+	if err := stream(ctx, w, jobs, o); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {
@@ -176,6 +189,9 @@ func (o *Options) validate() error {
 	default:
 		return fmt.Errorf("%w: dtype %q is none of auto, float16, bfloat16, float32", ErrOption, o.Dtype)
 	}
+	if err := o.validateFormat(); err != nil {
+		return err
+	}
 	if o.OutputDir == "" {
 		return fmt.Errorf("%w: no output directory is given", ErrOption)
 	}
@@ -200,7 +216,10 @@ func target(model *checkpoint.Config, o Options) (*checkpoint.Config, error) {
 	}
 	c.Mapping = checkpoint.Mapping{WorldSize: tp * pp, TPSize: tp, PPSize: pp}
 	c.UseParallelEmbedding, c.EmbeddingShardingDim = o.UseParallelEmbedding, int64(o.EmbeddingShardingDim)
-	c.Producer = &checkpoint.Producer{Name: checkpoint.ProducerName, Version: Version()}
+	c.Producer = &checkpoint.Producer{Name: checkpoint.ProducerName, Version: Version(), TargetVersion: o.TargetVersion}
+	if err := o.quantise(c); err != nil {
+		return nil, err
+	}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}

@@ -1,46 +1,15 @@
 package export
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"math"
 	"sync"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
-	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
-
-// job is one weight with its source and its places.
-type job struct {
-	checkpoint.Weight
-	from source.Tensor
-	cols int64 // values in a row
-}
-
-// plan finds every weight of the target in the source before anything is
-// written.
-func plan(m source.Model, c *checkpoint.Config) ([]job, error) {
-	var jobs []job
-	for _, w := range c.Weights() {
-		t, err := m.Tensor(w.Name, w.Shape)
-		if err != nil {
-			return nil, err
-		}
-		if err := source.CheckShape(t.Origin, t.Shape, w.Shape); err != nil {
-			return nil, err
-		}
-		if floatformat.Size(t.Dtype) == 0 {
-			return nil, fmt.Errorf("tensor %s: dtype %s is %w: F32, F16 and BF16 are", t.Origin, t.Dtype, ErrUnsupported)
-		}
-		cols := int64(1)
-		if len(w.Shape) == 2 {
-			cols = w.Shape[1]
-		}
-		jobs = append(jobs, job{w, t, cols})
-	}
-	return jobs, nil
-}
 
 // blockBytes is how much of a tensor one worker holds at a time, in the wider of
 // the two dtypes (or one row, where that is more). A worker has up to four
@@ -54,21 +23,20 @@ type block struct {
 }
 
 // stream copies all jobs into w.
-func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, dtype string, o Options) error {
+func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &progress{report: o.Progress}
-	size := int64(floatformat.Size(checkpoint.SafetensorsDtype(dtype)))
 	for i := range jobs {
 		for _, at := range jobs[i].Placements {
-			p.total += at.Rows * at.Columns * size
+			p.total += at.Rows * at.Columns * width(jobs[i].Dtype)
 		}
 	}
 	blocks := make(chan block)
 	var workers sync.WaitGroup
 	for range o.workers() {
 		workers.Go(func() {
-			c := &copier{w: w, dtype: checkpoint.SafetensorsDtype(dtype), name: dtype, progress: p}
+			c := &copier{w: w, progress: p}
 			for b := range blocks {
 				if ctx.Err() != nil {
 					continue
@@ -106,8 +74,6 @@ func cut(ctx context.Context, jobs []job, blocks chan<- block) {
 // copier is one worker's state. Its buffers are reused from block to block.
 type copier struct {
 	w        *checkpoint.Writer
-	dtype    string // of the target, as safetensors spells it
-	name     string // of the target, as config.json spells it
 	progress *progress
 
 	read, converted, columns []byte
@@ -124,20 +90,13 @@ func grow[T any](buffer []T, n int64) []T {
 
 // copy reads, converts and writes one block.
 func (c *copier) copy(b block) error {
-	n := b.rows * b.cols
-	c.read = grow(c.read, n*int64(floatformat.Size(b.from.Dtype)))
+	c.read = grow(c.read, b.rows*b.cols*width(b.from.Dtype))
 	if err := b.from.Rows.ReadRows(c.read, b.row); err != nil {
 		return fmt.Errorf("reading %s: %w", b.from.Origin, err)
 	}
-	data := c.read
-	if b.from.Dtype != c.dtype {
-		c.values = grow(c.values, n)
-		c.converted = grow(c.converted, n*int64(floatformat.Size(c.dtype)))
-		floatformat.Decode(c.values, c.read, b.from.Dtype)
-		if floatformat.Encode(c.converted, c.values, c.dtype) {
-			return c.overflow(b)
-		}
-		data = c.converted
+	data, err := c.convert(b)
+	if err != nil {
+		return err
 	}
 	written := int64(0)
 	for _, p := range b.Placements {
@@ -146,8 +105,8 @@ func (c *copier) copy(b block) error {
 			continue
 		}
 		part := c.rectangle(data, b, p, first, last)
-		width := p.Columns * int64(floatformat.Size(c.dtype))
-		if err := c.w.WriteAt(p.Rank, p.Tensor, part, (p.At+first-p.Row)*width); err != nil {
+		at := (p.At + first - p.Row) * p.Columns * width(b.Dtype)
+		if err := c.w.WriteAt(p.Rank, p.Tensor, part, at); err != nil {
 			return err
 		}
 		written += int64(len(part))
@@ -156,18 +115,64 @@ func (c *copier) copy(b block) error {
 	return nil
 }
 
+// convert turns the block's bytes in c.read into the target's dtype.
+func (c *copier) convert(b block) ([]byte, error) {
+	if b.from.Dtype == floatformat.E4M3 {
+		if at := indexNaN(c.read); at >= 0 {
+			return nil, fmt.Errorf("%w: tensor %s has NaN in row %d", ErrInvalid, b.from.Origin, b.row+int64(at)/b.cols)
+		}
+	}
+	switch {
+	case b.codes != nil:
+		for i, code := range c.read {
+			c.read[i] = b.codes[code]
+		}
+		return c.read, nil
+	case b.from.Dtype == b.Dtype:
+		return c.read, nil
+	}
+	c.decode(b, b.rows*b.cols)
+	c.converted = grow(c.converted, b.rows*b.cols*width(b.Dtype))
+	if floatformat.Encode(c.converted, c.values, b.Dtype) {
+		return nil, c.overflow(b)
+	}
+	return c.converted, nil
+}
+
+// decode fills c.values with the n numbers that c.read stands for.
+func (c *copier) decode(b block, n int64) {
+	c.values = grow(c.values, n)
+	if b.values == nil {
+		floatformat.Decode(c.values, c.read, b.from.Dtype)
+		return
+	}
+	for i, code := range c.read[:n] {
+		c.values[i] = b.values[code]
+	}
+}
+
+// indexNaN finds a code that is no number, or gives -1.
+func indexNaN(codes []byte) int {
+	const sign = 0x80
+	positive, negative := bytes.IndexByte(codes, floatformat.E4M3NaN), bytes.IndexByte(codes, floatformat.E4M3NaN|sign)
+	if positive < 0 {
+		return negative
+	}
+	return positive
+}
+
 // rectangle gives the placement's columns of the rows from first to last.
 func (c *copier) rectangle(data []byte, b block, p checkpoint.Placement, first, last int64) []byte {
-	size := int64(floatformat.Size(c.dtype))
+	size := width(b.Dtype)
 	row := b.cols * size
 	data = data[(first-b.row)*row : (last-b.row)*row]
 	if p.Columns == b.cols {
 		return data
 	}
-	width := p.Columns * size
-	c.columns = grow(c.columns, (last-first)*width)
+	part := p.Columns * size
+	c.columns = grow(c.columns, (last-first)*part)
 	for i := range last - first {
-		copy(c.columns[i*width:(i+1)*width], data[i*row+p.Column*size:])
+		copy(c.columns[i*part:(i+1)*part], data[i*row+p.Column*size:])
 	}
 	return c.columns
 }
@@ -177,25 +182,24 @@ func (c *copier) rectangle(data []byte, b block, p checkpoint.Placement, first, 
 func (c *copier) overflow(b block) error {
 	largest := float32(0)
 	step := max(1, blockBytes/(b.cols*4))
-	size := int64(floatformat.Size(b.from.Dtype))
 	for row := int64(0); row < b.Shape[0]; row += step {
 		n := min(step, b.Shape[0]-row) * b.cols
-		c.read, c.values = grow(c.read, n*size), grow(c.values, n)
+		c.read = grow(c.read, n*width(b.from.Dtype))
 		if err := b.from.Rows.ReadRows(c.read, row); err != nil {
 			return fmt.Errorf("reading %s: %w", b.from.Origin, err)
 		}
-		floatformat.Decode(c.values, c.read, b.from.Dtype)
+		c.decode(b, n)
 		for _, v := range c.values {
 			if a := float32(math.Abs(float64(v))); a > largest && !math.IsInf(float64(a), 0) {
 				largest = a
 			}
 		}
 	}
-	wider := "float32"
-	if c.name == checkpoint.Float16 {
-		wider = "bfloat16 or float32"
+	name, wider := checkpoint.BFloat16, "float32"
+	if b.Dtype == checkpoint.SafetensorsDtype(checkpoint.Float16) {
+		name, wider = checkpoint.Float16, "bfloat16 or float32"
 	}
-	return fmt.Errorf("%w: tensor %s has values up to %g, which %s cannot hold: choose %s", ErrOverflow, b.from.Origin, largest, c.name, wider)
+	return fmt.Errorf("%w: tensor %s has values up to %g, which %s cannot hold: choose %s", ErrOverflow, b.from.Origin, largest, name, wider)
 }
 
 // progress counts bytes for all workers.

@@ -53,7 +53,9 @@ type config struct {
 	source string // architecture in the source
 	tied   bool
 	dtype  string // "" when the config gives none
-	notes  []string
+	// quantised is what quantization_config says.
+	quantised quantised
+	notes     []string
 	// attnBias and mlpBias are the source's, which may differ in the GPT class too.
 	attnBias, mlpBias bool
 	generation        []byte // see generation
@@ -74,7 +76,7 @@ func parseConfig(text []byte) (*config, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseQuantised(f); err != nil {
+	if c.quantised, err = parseQuantised(f); err != nil {
 		return nil, err
 	}
 	if err := c.sizes(f, fam); err != nil {
@@ -123,19 +125,6 @@ func (c *config) architecture(f *fields) (family, error) {
 		return fam, fmt.Errorf("%w: neither architectures nor model_type says what model this is", checkpoint.ErrInvalid)
 	}
 	return fam, fmt.Errorf("architecture %.100s is %w: %s are", name, checkpoint.ErrUnsupported, strings.Join(Architectures(), ", "))
-}
-
-func refuseQuantised(f *fields) error {
-	var q struct {
-		Method string `json:"quant_method"`
-	}
-	if f.get(&q, "quantization_config") {
-		if q.Method == "" {
-			q.Method = "an unnamed method"
-		}
-		return fmt.Errorf("weights quantised by %.100s (quantization_config) are %w yet: give the unquantised model", q.Method, checkpoint.ErrUnsupported)
-	}
-	return nil
 }
 
 func (c *config) sizes(f *fields, fam family) error {

@@ -30,7 +30,10 @@ type Model struct {
 	notes   []string
 }
 
-var _ source.Model = (*Model)(nil)
+var (
+	_ source.Model       = (*Model)(nil)
+	_ source.CacheScaler = (*Model)(nil)
+)
 
 // Open opens the directory and checks that config and tensors belong together:
 // every weight there with its shape, none left over. Errors name file, field or
@@ -63,6 +66,9 @@ func assemble(dir, path string, open func(dir string) (weights, []string, error)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if err := config.readModelOpt(dir); err != nil {
+		return nil, err
+	}
 	weights, notes, err := open(dir)
 	if err != nil {
 		return nil, err
@@ -76,7 +82,10 @@ func assemble(dir, path string, open func(dir string) (weights, []string, error)
 	case there && config.tied && !head.sameAs(embedding):
 		m.notes = append(m.notes, "lm_head.weight is not used: config.json ties the head to the embedding")
 	}
-	if err := config.Validate(); err != nil {
+	if err = m.quantise(); err == nil {
+		err = config.Validate()
+	}
+	if err != nil {
 		m.Close()
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -142,7 +151,7 @@ func (m *Model) Problems() []error {
 	var problems []error
 	var missing []string
 	expected := map[string]bool{}
-	for _, w := range m.config.Weights() {
+	for _, w := range m.plainConfig().Weights() {
 		origin := m.origin(w.Name)
 		if _, ok := m.weights.Tensor(origin); !ok && !m.mayLack(w.Name) {
 			if !expected[origin] { // a tied embedding is wanted twice
@@ -161,7 +170,7 @@ func (m *Model) Problems() []error {
 	}
 	var unexpected []string
 	for _, name := range m.weights.Names() {
-		if !expected[name] && !ignored(name) {
+		if !expected[name] && !ignored(name) && !(m.config.quantised.by != "" && isScale(name)) {
 			unexpected = append(unexpected, name)
 		}
 	}
@@ -169,6 +178,13 @@ func (m *Model) Problems() []error {
 		problems = append(problems, fmt.Errorf("%w: tensors that a %s of this config does not have: %s", checkpoint.ErrInvalid, m.config.source, enumerate(unexpected)))
 	}
 	return problems
+}
+
+// plainConfig is the config of the weights alone.
+func (m *Model) plainConfig() *checkpoint.Config {
+	c := m.config.Clone()
+	c.Quantization = checkpoint.Quantization{}
+	return c
 }
 
 // ignored tells of tensors that old files carry and every reader recomputes, and
@@ -257,10 +273,15 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 	if err := source.CheckShape(origin, t.Shape, shape); err != nil {
 		return source.Tensor{}, fmt.Errorf("%s: %w", t.File, err)
 	}
+	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: source.Rows(t, t.RowBytes())}
+	if t.Dtype == floatformat.E4M3 && m.config.quantised.by != "" && len(t.Shape) == 2 {
+		var err error
+		out.Scale, out.InputScale, err = m.scales(origin)
+		return out, err
+	}
 	if floatformat.Size(t.Dtype) == 0 {
 		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File, origin, t.Dtype, checkpoint.ErrUnsupported)
 	}
-	out := source.Tensor{Origin: origin, Dtype: t.Dtype, Shape: t.Shape, Rows: source.Rows(t, t.RowBytes())}
 	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
 		out.Dtype, out.Rows = "F32", source.OnePlus(out.Rows, t.Dtype)
 	}

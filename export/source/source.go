@@ -42,14 +42,26 @@ type Model interface {
 	Close() error
 }
 
+// CacheScaler is a Model whose Config says that the KV cache is quantised.
+type CacheScaler interface {
+	// CacheScales gives what a layer's stored keys and values are multiplied by to
+	// give the real ones. Layers count from 0.
+	CacheScales(layer int64) (k, v float32, err error)
+}
+
 // Tensor is one weight.
 type Tensor struct {
 	// Origin names the tensor in the source, for messages.
 	Origin string
 	// Dtype is that of the bytes that Rows gives, as safetensors spells it: F64,
-	// F32, F16 or BF16. It need not be how the source stores them.
+	// F32, F16, BF16, or F8_E4M3 with a Scale; of a W4A16_AWQ model also I8, two rows
+	// of 4 bits in one. It need not be how the source stores them.
 	Dtype string
 	Shape []int64
+	// Scale is what the numbers of an F8_E4M3 tensor are multiplied by to give the
+	// real ones. InputScale is that of the linear's input where it is rounded to
+	// F8_E4M3 too by a fixed scale, otherwise 0.
+	Scale, InputScale float32
 	// Rows is nil for a weight that the source leaves out because it is zero.
 	Rows RowReader
 }
