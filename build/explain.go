@@ -20,7 +20,7 @@ type Memory struct {
 
 	KVPerToken         int64 `json:"kv_bytes_per_token"`         // keys and values of one token in all layers
 	ActivationPerToken int64 `json:"activation_bytes_per_token"` // buffers of one token in a step
-	LogitsPerRow       int64 `json:"logits_bytes_per_row"`       // buffers of one token whose logits are wanted
+	LogitsPerRow       int64 `json:"logits_bytes_per_row"`       // buffers of one token whose logits are wanted, cpuengine.LogitsRows at a time
 
 	MaxBatchSize int      `json:"max_batch_size"`
 	MaxSeqLen    int      `json:"max_seq_len"`
@@ -119,17 +119,18 @@ func (m *Memory) String() string {
 		fmt.Fprintf(w, "  %s\t%s\n", g.Name, bytesText(g.Bytes))
 	}
 	fmt.Fprintf(w, "  total\t%s\n", bytesText(m.Total))
-	perSequence := m.KVPerToken * int64(m.MaxSeqLen)
+	blocks := (int64(m.MaxSeqLen) + cpuengine.KVBlockTokens - 1) / cpuengine.KVBlockTokens
+	perSequence := m.KVPerToken * blocks * cpuengine.KVBlockTokens
 	fmt.Fprintf(w, "KV cache, precision %s\n", m.Precision)
 	fmt.Fprintf(w, "  a token\t%s\n", bytesText(m.KVPerToken))
-	fmt.Fprintf(w, "  a sequence of max_seq_len %d\t%s\n", m.MaxSeqLen, bytesText(perSequence))
+	fmt.Fprintf(w, "  a sequence of max_seq_len %d, in blocks of %d\t%s\n", m.MaxSeqLen, cpuengine.KVBlockTokens, bytesText(perSequence))
 	fmt.Fprintf(w, "  max_batch_size %d of those\t%s\n", m.MaxBatchSize, product(perSequence, m.MaxBatchSize))
 	fmt.Fprintf(w, "activations of a step\n")
 	fmt.Fprintf(w, "  a token\t%s\n", bytesText(m.ActivationPerToken))
 	fmt.Fprintf(w, "  max_num_tokens %d of those\t%s\n", m.MaxNumTokens, product(m.ActivationPerToken, m.MaxNumTokens))
 	fmt.Fprintf(w, "logits\n")
 	fmt.Fprintf(w, "  a row\t%s\n", bytesText(m.LogitsPerRow))
-	fmt.Fprintf(w, "  max_batch_size %d of those\t%s\n", m.MaxBatchSize, product(m.LogitsPerRow, m.MaxBatchSize))
+	fmt.Fprintf(w, "  %d of those, the most at a time\t%s\n", cpuengine.LogitsRows, product(m.LogitsPerRow, cpuengine.LogitsRows))
 	_ = w.Flush() // to memory
 	s.WriteString("Limits are ceilings: the KV cache and the activations are sized when the engine is opened, from the memory\nthat is free then, and take memory as they are used.\n")
 	for _, n := range m.Notes {

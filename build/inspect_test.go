@@ -144,7 +144,7 @@ func TestExplain(t *testing.T) {
 		"mlp.proj": 3 * 64 * 88 * 2, "lm_head": 272 * 64 * 2, "norms, biases and rotary frequencies": 4 * (7*64 + 8),
 	}, groups)
 	text := m.String()
-	for _, want := range []string{"a sequence of max_seq_len 100", "38.4 kB", "max_batch_size 10 of those", "384.0 kB", "max_num_tokens 500 of those", "precision fast", "ceilings"} {
+	for _, want := range []string{"a sequence of max_seq_len 100", "49.2 kB", "max_batch_size 10 of those", "491.5 kB", "32 of those, the most at a time", "max_num_tokens 500 of those", "precision fast", "ceilings"} {
 		require.Contains(t, text, want)
 	}
 

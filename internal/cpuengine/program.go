@@ -9,6 +9,12 @@ const (
 	MaxPositions = 1 << 24 // tokens of a sequence: a position is exact in float32
 )
 
+// What the CPU runner (csrc/cpu) allocates by.
+const (
+	KVBlockTokens = 32 // tokens of a KV block
+	LogitsRows    = 32 // rows whose logits are computed at a time
+)
+
 // Program is a model lowered for the CPU: activation buffers and the operations
 // over them in the order in which they run. M stands for the tokens of a step
 // and R for its rows that want logits.

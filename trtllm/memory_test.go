@@ -1,0 +1,54 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package trtllm_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/build"
+	"github.com/trtgo/trtgo/csrc/cpu"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// What build explains is what the runner allocates.
+func TestExplainedMemory(t *testing.T) {
+	for _, dtype := range []string{"float32", "bfloat16"} {
+		for _, name := range []string{"llama-gqa", "nemotron", "llama-text"} {
+			o := build.Options{CheckpointDir: filepath.Join(t.TempDir(), "checkpoint"), OutputDir: filepath.Join(t.TempDir(), "engine"), MaxBatchSize: 3, MaxSeqLen: 100, MaxNumTokens: 77}
+			_, err := export.Convert(t.Context(), testmodel.Dir(t, name), export.Options{OutputDir: o.CheckpointDir, Dtype: dtype})
+			require.NoError(t, err)
+			memory, err := build.Explain(t.Context(), o)
+			require.NoError(t, err)
+			_, err = build.Build(t.Context(), o)
+			require.NoError(t, err)
+			engine := filepath.Join(o.OutputDir, "rank0.engine")
+			describe := func(threads int) cpu.Description {
+				return openRunner(t, engine, cpu.Options{Threads: threads, MaxBatchSize: o.MaxBatchSize, MaxSeqLen: o.MaxSeqLen, MaxNumTokens: o.MaxNumTokens}).Describe()
+			}
+			one, two := describe(1), describe(2)
+			require.Equal(t, memory.Precision, one.Precision)
+
+			const blocks = (100 + cpuengine.KVBlockTokens - 1) / cpuengine.KVBlockTokens
+			require.Equal(t, 3*blocks*cpuengine.KVBlockTokens*memory.KVPerToken, one.KVBytes)
+			file, err := cpuengine.Open(engine)
+			require.NoError(t, err)
+			var sections int64
+			for _, s := range file.Sections {
+				sections += s.Size
+			}
+			require.Equal(t, memory.Total, sections)
+			require.Equal(t, file.Size, one.WeightBytes)
+
+			// Beside its scratch; each buffer begins on a page.
+			activations := one.ActivationBytes - (two.ActivationBytes - one.ActivationBytes)
+			explained := 77*memory.ActivationPerToken + cpuengine.LogitsRows*memory.LogitsPerRow
+			require.GreaterOrEqual(t, activations, explained)
+			require.Less(t, activations, explained+4096*int64(len(file.Program.Buffers)))
+		}
+	}
+}
