@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -11,13 +10,11 @@ import (
 )
 
 const (
-	quantisedLater = "quantised exports come with a later release"
-	cacheLater     = "quantised KV caches come with a later release"
-	nemoLater      = "NeMo checkpoints are read by a later release; export the Hugging Face form of the model"
-	uncalibrated   = "nothing is calibrated"
-	inConfig       = "the source's configuration says it"
-	noMedusa       = "speculative decoding is not supported"
-	noModel        = "a checkpoint without a model's weights is not written"
+	nemoLater    = "NeMo checkpoints are read by a later release; export the Hugging Face form of the model"
+	uncalibrated = "nothing is calibrated"
+	inConfig     = "the source's configuration says it"
+	noMedusa     = "speculative decoding is not supported"
+	noModel      = "a checkpoint without a model's weights is not written"
 )
 
 // exportUpstreamFlags are flags of convert_checkpoint.py (gpt and llama),
@@ -38,9 +35,9 @@ var exportUpstreamFlags = []upstreamFlag{
 	{name: "calib-pp-size", kind: valueFlag, why: uncalibrated},
 	{name: "tokenizer-max-seq-length", kind: valueFlag, why: uncalibrated},
 	{name: "seed", kind: valueFlag, why: uncalibrated},
-	{name: "disable-weight-only-quant-plugin", kind: switchFlag, why: quantisedLater},
-	{name: "group-size", kind: valueFlag, why: quantisedLater},
-	{name: "awq-block-size", kind: valueFlag, why: quantisedLater},
+	{name: "disable-weight-only-quant-plugin", kind: switchFlag, why: "the builder chooses"},
+	{name: "group-size", kind: valueFlag, why: "groups are kept as the source has them"},
+	{name: "awq-block-size", kind: valueFlag, why: "groups are kept as the source has them"},
 	{name: "moe-tp-size", kind: valueFlag, why: "the models read have no experts"},
 	{name: "moe-ep-size", kind: valueFlag, why: "the models read have no experts"},
 	{name: "export-fmt", kind: valueFlag, why: "the TensorRT-LLM checkpoint is the only format written"},
@@ -49,24 +46,18 @@ var exportUpstreamFlags = []upstreamFlag{
 	{name: "meta-ckpt-dir", kind: valueFlag, refuse: true, why: "Meta's own checkpoints are not read; export the Hugging Face form of the model"},
 	{name: "nemo-ckpt-path", kind: valueFlag, refuse: true, why: nemoLater},
 	{name: "nemo-rename-key", kind: listFlag, refuse: true, why: nemoLater},
-	{name: "use-weight-only", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "weight-only-precision", kind: valueFlag, refuse: true, why: quantisedLater},
-	{name: "smoothquant", aliases: []string{"sq"}, kind: valueFlag, refuse: true, why: quantisedLater},
-	{name: "per-channel", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "per-token", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "per-group", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "use-qserve", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "quant-ckpt-path", kind: valueFlag, refuse: true, why: quantisedLater},
-	{name: "use-fp8", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "use-fp8-rowwise", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "use-meta-fp8-rowwise-recipe", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "use-nvfp4", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "quantize-lm-head", kind: switchFlag, refuse: true, why: quantisedLater},
-	{name: "autoq-format", kind: valueFlag, refuse: true, why: quantisedLater},
-	{name: "auto-quantize-bits", kind: valueFlag, refuse: true, why: quantisedLater},
-	{name: "kv-cache-dtype", aliases: []string{"kv-cache-qformat"}, kind: valueFlag, refuse: true, why: cacheLater},
-	{name: "int8-kv-cache", kind: switchFlag, refuse: true, why: cacheLater},
-	{name: "fp8-kv-cache", kind: switchFlag, refuse: true, why: cacheLater},
+	{name: "smoothquant", aliases: []string{"sq"}, kind: valueFlag, refuse: true, why: calibratedLater},
+	{name: "per-channel", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "per-token", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "per-group", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "use-qserve", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "quant-ckpt-path", kind: valueFlag, refuse: true, why: calibratedLater},
+	{name: "use-fp8-rowwise", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "use-meta-fp8-rowwise-recipe", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "use-nvfp4", kind: switchFlag, refuse: true, why: calibratedLater},
+	{name: "quantize-lm-head", kind: switchFlag, refuse: true, why: "a quantised lm_head is not supported"},
+	{name: "autoq-format", kind: valueFlag, refuse: true, why: calibratedLater},
+	{name: "auto-quantize-bits", kind: valueFlag, refuse: true, why: calibratedLater},
 	{name: "remove-duplicated-kv-heads", kind: switchFlag, refuse: true, why: "key and value heads are kept as the source has them"},
 	{name: "num-medusa-heads", kind: valueFlag, refuse: true, why: noMedusa},
 	{name: "num-medusa-layers", kind: valueFlag, refuse: true, why: noMedusa},
@@ -92,9 +83,6 @@ var exportUpstreamFlags = []upstreamFlag{
 	{name: "moe-renorm-mode", kind: valueFlag, refuse: true, why: noModel},
 }
 
-// laterQformats are quantize.py's --qformat values that are still to come.
-var laterQformats = []string{"nvfp4", "fp8", "fp8_pc_pt", "int8_sq", "int4_awq", "w4a8_awq", "int8_wo", "int4_wo"}
-
 func exportCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "export",
@@ -111,9 +99,8 @@ func exportCommand() *cli.Command {
 			&cli.BoolFlag{Name: "use-parallel-embedding", Usage: "split the embedding over tensor-parallel ranks"},
 			&cli.IntFlag{Name: "embedding-sharding-dim", Usage: "0 splits the vocabulary, 1 the hidden size"},
 			&cli.IntFlag{Name: "workers", DefaultText: "the CPUs, up to 8", Usage: "parallel readers and writers"},
-			&cli.StringFlag{Name: "qformat", DefaultText: "what the source has", Usage: "full_prec dequantises, as a quantised GGUF always is; quantised formats come with a later release"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout that says what was written"},
-		}, cliFlags(exportUpstreamFlags)...),
+		}, append(quantiseFlags(), cliFlags(exportUpstreamFlags)...)...),
 		Action: runExport,
 	}
 }
@@ -129,14 +116,11 @@ func runExport(c *cli.Context) error {
 	}
 	if err := firstError(
 		oneOf(c, "dtype", "auto", "float16", "bfloat16", "float32"),
-		checkQformat(c),
 		atLeast(c, "tp-size", 1), atLeast(c, "pp-size", 1), atLeast(c, "workers", 0),
 	); err != nil {
 		return err
 	}
-	start := time.Now()
-	bar := newProgress(c, "export", log)
-	report, err := export.Convert(c.Context, source, export.Options{
+	options := export.Options{
 		OutputDir:            c.String("output-dir"),
 		Dtype:                c.String("dtype"),
 		TPSize:               c.Int("tp-size"),
@@ -144,8 +128,14 @@ func runExport(c *cli.Context) error {
 		UseParallelEmbedding: c.Bool("use-parallel-embedding"),
 		EmbeddingShardingDim: c.Int("embedding-sharding-dim"),
 		Workers:              c.Int("workers"),
-		Progress:             func(done, total int64, _ string) { bar.set(done, total) },
-	})
+	}
+	if err := quantiseOptions(c, &options); err != nil {
+		return err
+	}
+	start := time.Now()
+	bar := newProgress(c, "export", log)
+	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }
+	report, err := export.Convert(c.Context, source, options)
 	bar.end()
 	if err != nil {
 		return err
@@ -153,20 +143,16 @@ func runExport(c *cli.Context) error {
 	for _, note := range report.Notes {
 		log.Warn(note)
 	}
-	log.Info(fmt.Sprintf("exported %s as %s, %s in %.1f s: %s", report.Architecture, report.Dtype,
+	form := report.Dtype
+	if report.QuantAlgo != "" {
+		form += " and " + report.QuantAlgo
+	}
+	log.Info(fmt.Sprintf("exported %s as %s, %s in %.1f s: %s", report.Architecture, form,
 		humanBytes(report.Bytes), time.Since(start).Seconds(), report.OutputDir))
 	if c.Bool("json") {
 		return printJSON(c, report)
 	}
 	return nil
-}
-
-func checkQformat(c *cli.Context) error {
-	format := c.String("qformat")
-	if slices.Contains(laterQformats, format) {
-		return usagef("--qformat %s cannot be used here: %s; use full_prec or leave the flag out", format, quantisedLater)
-	}
-	return oneOf(c, "qformat", "", "full_prec")
 }
 
 func exportSource(c *cli.Context) (string, error) {

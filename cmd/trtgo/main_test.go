@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script: each is a user at a shell. In its directory
-// lie the tiny checkpoints `model` (with a tokenizer), `plain` and `nemotron`, the
+// lie the tiny checkpoints `model` (with a tokenizer), `plain`, `nemotron` and `fp8`, the
 // GGUF files `q8_0.gguf` and `q5_0.gguf` (which export refuses), the vocabulary
 // `sentencepiece.model`, `checkpoint`, exported from `model` in float32, and
 // `engine`, built from that.
@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 	for name, model := range map[string]string{"model": "llama-text", "plain": "llama-gqa", "nemotron": "nemotron"} {
 		require.NoError(t, os.Rename(testmodel.Dir(t, model), filepath.Join(shared, name)))
 	}
+	require.NoError(t, os.Rename(testmodel.QuantisedDir(t, "nemotron.fp8"), filepath.Join(shared, "fp8")))
 	require.NoError(t, os.Rename(testmodel.GGUF(t, "q8_0"), filepath.Join(shared, "q8_0.gguf")))
 	require.NoError(t, os.Rename(testmodel.GGUF(t, "unsupported-q5_0"), filepath.Join(shared, "q5_0.gguf")))
 	vocabulary, err := os.ReadFile("../../tokenizer/testdata/sp_bpe_bf/tokenizer.model")
