@@ -12,7 +12,7 @@ import (
 func smallBPE(t testing.TB) *bpe {
 	data, err := os.ReadFile("testdata/hf_bbpe_llama3/tokenizer.json")
 	require.NoError(t, err)
-	tok, err := parseHF(data)
+	tok, err := parseHF(data, nil, nil)
 	require.NoError(t, err)
 	return tok.encoder.(*byteLevelEncoder).model
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -43,24 +44,40 @@ func readFile(path string) (data []byte, ok bool, err error) {
 	return data, true, nil
 }
 
-// tokenText is a token in a configuration: a string, or an object with content.
-type tokenText string
+// namedToken is a token in a configuration: a string, or an object with content and flags. As in
+// transformers, one that is named is special.
+type namedToken hfAddedToken
 
-func (t *tokenText) UnmarshalJSON(b []byte) error {
+func (t *namedToken) UnmarshalJSON(b []byte) error {
+	*t = namedToken{Special: true}
 	var s *string
 	if json.Unmarshal(b, &s) == nil {
 		if s != nil {
-			*t = tokenText(*s)
+			t.Content = *s
 		}
 		return nil
 	}
-	var o struct {
-		Content string `json:"content"`
-	}
-	if err := json.Unmarshal(b, &o); err != nil {
+	if err := json.Unmarshal(b, (*hfAddedToken)(t)); err != nil {
 		return fmt.Errorf("a token is neither a string nor an object with content: %w", err)
 	}
-	*t = tokenText(o.Content)
+	t.Special = true
+	return nil
+}
+
+// namedTokens is a list of tokens, or an object of them.
+type namedTokens []namedToken
+
+func (l *namedTokens) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, (*[]namedToken)(l)) == nil {
+		return nil
+	}
+	var byName map[string]namedToken
+	if err := json.Unmarshal(b, &byName); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		*l = append(*l, byName[name])
+	}
 	return nil
 }
 
@@ -87,37 +104,44 @@ type tokenizerConfig struct {
 	ForceCleanUp bool                    `json:"clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"`
 	ChatTemplate json.RawMessage         `json:"chat_template"`
 	Added        map[string]hfAddedToken `json:"added_tokens_decoder"`
+	Extra        namedTokens             `json:"extra_special_tokens"`
+	Additional   namedTokens             `json:"additional_special_tokens"`
 	specialTokens
 }
 
 // specialTokens are the named tokens of tokenizer_config.json and special_tokens_map.json.
 type specialTokens struct {
-	BOS  tokenText `json:"bos_token"`
-	EOS  tokenText `json:"eos_token"`
-	UNK  tokenText `json:"unk_token"`
-	PAD  tokenText `json:"pad_token"`
-	SEP  tokenText `json:"sep_token"`
-	CLS  tokenText `json:"cls_token"`
-	MASK tokenText `json:"mask_token"`
+	BOS  namedToken `json:"bos_token"`
+	EOS  namedToken `json:"eos_token"`
+	UNK  namedToken `json:"unk_token"`
+	PAD  namedToken `json:"pad_token"`
+	SEP  namedToken `json:"sep_token"`
+	CLS  namedToken `json:"cls_token"`
+	MASK namedToken `json:"mask_token"`
+}
+
+// byName lists the tokens under the names by which chat templates see them.
+func (s *specialTokens) byName() map[string]*namedToken {
+	return map[string]*namedToken{"bos_token": &s.BOS, "eos_token": &s.EOS, "unk_token": &s.UNK,
+		"pad_token": &s.PAD, "sep_token": &s.SEP, "cls_token": &s.CLS, "mask_token": &s.MASK}
 }
 
 // fill takes from other what s lacks.
 func (s *specialTokens) fill(other specialTokens) {
-	for _, p := range [][2]*tokenText{{&s.BOS, &other.BOS}, {&s.EOS, &other.EOS}, {&s.UNK, &other.UNK},
-		{&s.PAD, &other.PAD}, {&s.SEP, &other.SEP}, {&s.CLS, &other.CLS}, {&s.MASK, &other.MASK}} {
-		if *p[0] == "" {
-			*p[0] = *p[1]
+	theirs := other.byName()
+	for name, t := range s.byName() {
+		if t.Content == "" {
+			*t = *theirs[name]
 		}
 	}
 }
 
-// variables are the names under which chat templates see the tokens; absent ones are undefined.
+// variables are what chat templates see of the tokens; absent ones are undefined.
 func (s *specialTokens) variables() map[string]string {
 	m := make(map[string]string)
-	for name, v := range map[string]tokenText{"bos_token": s.BOS, "eos_token": s.EOS, "unk_token": s.UNK,
-		"pad_token": s.PAD, "sep_token": s.SEP, "cls_token": s.CLS, "mask_token": s.MASK} {
-		if v != "" {
-			m[name] = string(v)
+	for name, t := range s.byName() {
+		if t.Content != "" {
+			m[name] = t.Content
 		}
 	}
 	return m
@@ -181,13 +205,26 @@ func (c *tokenizerConfig) addedList() ([]hfAddedToken, error) {
 	return list, nil
 }
 
+// special lists the tokens that are special by their name in the configuration.
+func (c *tokenizerConfig) special() []hfAddedToken {
+	var list []hfAddedToken
+	named := c.byName()
+	for _, name := range slices.Sorted(maps.Keys(named)) {
+		list = append(list, hfAddedToken(*named[name]))
+	}
+	for _, t := range slices.Concat(c.Extra, c.Additional) {
+		list = append(list, hfAddedToken(t))
+	}
+	return list
+}
+
 // apply puts the settings into a tokenizer. Ids that the vocabulary lacks are ignored: configurations
 // are copied from model to model.
 func (t *Tokenizer) apply(s *settings) {
 	t.chat = s.chat
 	c := &s.config
-	id := func(token tokenText, old int32) int32 {
-		if found, ok := t.vocab.ids[string(token)]; ok && token != "" {
+	id := func(token namedToken, old int32) int32 {
+		if found, ok := t.vocab.ids[token.Content]; ok && token.Content != "" {
 			return found
 		}
 		return old
@@ -213,22 +250,21 @@ func (t *Tokenizer) apply(s *settings) {
 	}
 	t.bos, t.pad = first(s.generation.BOS, t.bos), first(s.generation.PAD, t.pad)
 	t.named = c.variables()
-	if _, ok := t.named["bos_token"]; !ok && t.bos >= 0 && t.namedFromModel {
+	if _, ok := t.named["bos_token"]; !ok && t.bos >= 0 && t.fromModel {
 		t.named["bos_token"] = t.vocab.tokens[t.bos]
 	}
-	if _, ok := t.named["eos_token"]; !ok && own >= 0 && t.namedFromModel {
+	if _, ok := t.named["eos_token"]; !ok && own >= 0 && t.fromModel {
 		t.named["eos_token"] = t.vocab.tokens[own]
 	}
-	t.surround(c, own)
+	if t.fromModel {
+		t.surround(c, own)
+	}
 }
 
-// surround sets what is put around a text. As in transformers 5, add_bos_token or
-// add_eos_token in tokenizer_config.json replace what tokenizer.json's post-processor says.
+// surround sets what is put around a text of a tokenizer.model, by add_bos_token and add_eos_token. What
+// a tokenizer.json puts there is its post-processor's: transformers 5 does not look at those two then.
 func (t *Tokenizer) surround(c *tokenizerConfig, eos int32) {
-	if c.AddBOS == nil && c.AddEOS == nil {
-		return
-	}
-	addBOS, addEOS := t.defaultBOS, false
+	addBOS, addEOS := true, false
 	if c.AddBOS != nil {
 		addBOS = *c.AddBOS
 	}

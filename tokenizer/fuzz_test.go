@@ -49,7 +49,7 @@ func FuzzTokenizerJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if tok, err := parseHF(data); err == nil {
+		if tok, err := parseHF(data, nil, nil); err == nil {
 			use(t, tok)
 		} else {
 			refused(t, err)

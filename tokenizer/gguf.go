@@ -75,7 +75,7 @@ func FromGGUF(meta map[string]any) (*GGUFFiles, error) {
 	if files.Tokenizer, err = g.tokenizer(); err != nil {
 		return nil, err
 	}
-	if _, err := parseHF(files.Tokenizer); err != nil {
+	if _, err := parseHF(files.Tokenizer, nil, nil); err != nil {
 		return nil, fmt.Errorf("GGUF tokenizer: %w", err)
 	}
 	return files, nil

@@ -138,8 +138,9 @@ func flatten(raw json.RawMessage, where string, depth int) ([]component, error) 
 	return out, nil
 }
 
-// parseHF reads the bytes of a tokenizer.json.
-func parseHF(data []byte) (*Tokenizer, error) {
+// parseHF reads the bytes of a tokenizer.json. added are further added tokens, which go before the file's
+// of the same text; special are tokens that are special when the vocabulary has them.
+func parseHF(data []byte, added, special []hfAddedToken) (*Tokenizer, error) {
 	var f hfFile
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, invalid("not a tokenizer.json: %v", err)
@@ -162,11 +163,11 @@ func parseHF(data []byte) (*Tokenizer, error) {
 	if err := checkByteLevelDecoder(f.Decoder); err != nil {
 		return nil, err
 	}
-	added, err := assignAdded(f.AddedTokens, vocab)
+	tokens, err := assignAdded(slices.Concat(f.AddedTokens, added), vocab)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tokenizer{vocab: vocab, added: newAddedVocab(added), encoder: e, bos: -1, pad: -1, unk: model.unk, lossy: true}
+	t := &Tokenizer{vocab: vocab, added: newAddedVocab(markSpecial(tokens, special, vocab)), encoder: e, bos: -1, pad: -1, unk: model.unk, lossy: true}
 	t.decoding = newByteLevelBytes(vocab)
 	if err := t.parsePostProcessor(f.PostProcessor); err != nil {
 		return nil, err
@@ -303,11 +304,7 @@ func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
 		if a.Content == "" {
 			continue
 		}
-		t := &addedToken{content: a.Content, special: a.Special, singleWord: a.SingleWord,
-			lstrip: a.LStrip, rstrip: a.RStrip, normalized: !a.Special}
-		if a.Normalized != nil {
-			t.normalized = *a.Normalized
-		}
+		t := a.token()
 		if seen := byContent[a.Content]; seen != nil {
 			t.id, t.special = seen.id, t.special || seen.special
 			*seen = *t
@@ -330,6 +327,36 @@ func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
 		out = append(out, t)
 	}
 	return out, nil
+}
+
+func (a hfAddedToken) token() *addedToken {
+	t := &addedToken{content: a.Content, special: a.Special, singleWord: a.SingleWord,
+		lstrip: a.LStrip, rstrip: a.RStrip, normalized: !a.Special}
+	if a.Normalized != nil {
+		t.normalized = *a.Normalized
+	}
+	return t
+}
+
+// markSpecial makes tokens special that a configuration names, as transformers does. Those that are in the
+// vocabulary only become added tokens; for others it would make up ids that a model has no row for, so
+// they are left out.
+func markSpecial(tokens []*addedToken, special []hfAddedToken, v *vocabulary) []*addedToken {
+	byContent := make(map[string]*addedToken, len(tokens))
+	for _, t := range tokens {
+		byContent[t.content] = t
+	}
+	for _, a := range special {
+		if t := byContent[a.Content]; t != nil {
+			t.special = true
+		} else if id, ok := v.ids[a.Content]; ok && a.Content != "" {
+			t := a.token()
+			t.id = id
+			byContent[a.Content] = t
+			tokens = append(tokens, t)
+		}
+	}
+	return tokens
 }
 
 // parsePostProcessor reads TemplateProcessing; ByteLevel only trims offsets.

@@ -38,8 +38,12 @@ func load(name string, data []byte, dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	list, err := s.config.addedList()
+	if err != nil {
+		return nil, err
+	}
 	if strings.HasSuffix(name, ".json") {
-		t, err := parseHF(data)
+		t, err := parseHF(data, list, s.config.special())
 		if err != nil {
 			return nil, err
 		}
@@ -48,17 +52,9 @@ func load(name string, data []byte, dir string) (*Tokenizer, error) {
 		t.apply(s)
 		return t, nil
 	}
-	list, err := s.config.addedList()
-	if err != nil {
-		return nil, err
-	}
 	t, err := parseSentencePiece(data, list, s.config.Legacy == nil || *s.config.Legacy)
 	if err != nil {
 		return nil, err
-	}
-	t.defaultBOS = true
-	if t.bos >= 0 {
-		t.prefix = []int32{t.bos}
 	}
 	t.apply(s)
 	return t, nil
@@ -85,7 +81,7 @@ func OpenFile(path string) (*Tokenizer, error) {
 func parseFile(path string, data []byte) (*Tokenizer, error) {
 	// A .nemo archive names its files by hash, so a model need not be called .model.
 	if strings.HasSuffix(path, ".json") {
-		return parseHF(data)
+		return parseHF(data, nil, nil)
 	}
 	t, err := parseSentencePiece(data, nil, false)
 	if err != nil {

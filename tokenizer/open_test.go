@@ -72,21 +72,52 @@ func TestSpecialTokensOfTheConfiguration(t *testing.T) {
 	require.Equal(t, 2603, tok.VocabSize())
 }
 
-func TestAddBosAndEos(t *testing.T) {
+// TestThePostProcessorCounts: transformers 5 does not look at add_bos_token and add_eos_token beside a
+// tokenizer.json.
+func TestThePostProcessorCounts(t *testing.T) {
 	names := `"bos_token":"<|bos|>","eos_token":"<|eos|>"`
-	for config, want := range map[string][]int32{
-		`{` + names + `}`:                                                  {2600, 65}, // the post-processor's
-		`{` + names + `,"add_bos_token":false}`:                            {65},
-		`{` + names + `,"add_eos_token":true}`:                             {65, 2601},
-		`{` + names + `,"add_bos_token":true,"add_eos_token":true}`:        {2600, 65, 2601},
-		`{"add_bos_token":true,"add_eos_token":true}`:                      {65}, // which tokens is not said
-		`{` + names + `,"add_bos_token":null,"chat_template":"x","new":1}`: {2600, 65},
-	} {
-		tok, err := openDir(t, map[string]string{"tokenizer.json": smallJSON(t), "tokenizer_config.json": config})
+	for _, flags := range []string{``, `,"add_bos_token":false`, `,"add_eos_token":true`, `,"add_bos_token":null,"chat_template":"x","new":1`} {
+		tok, err := openDir(t, map[string]string{"tokenizer.json": smallJSON(t), "tokenizer_config.json": `{` + names + flags + `}`})
 		require.NoError(t, err)
-		require.Equal(t, want, encode(t, tok, "b", tokenizer.EncodeOptions{AddSpecialTokens: true}), config)
+		require.Equal(t, []int32{2600, 65}, encode(t, tok, "b", tokenizer.EncodeOptions{AddSpecialTokens: true}), flags)
 		require.Equal(t, []int32{65}, encode(t, tok, "b", tokenizer.EncodeOptions{}))
 	}
+}
+
+// TestTokensOfTheConfiguration: ids and text as AutoTokenizer of transformers 5.24 gives them.
+func TestTokensOfTheConfiguration(t *testing.T) {
+	const text = "a heat b <|user|> heat<new> x"
+	decoder := `{"added_tokens_decoder":{"2602":{"content":"<|user|>","lstrip":true,"rstrip":true,"normalized":false,"special":false},` +
+		`"2603":{"content":"<new>","rstrip":true,"normalized":false,"special":true}}}`
+	plain := strings.ReplaceAll(strings.ReplaceAll(smallJSON(t), `"special":true`, `"special":false`), `"special": true`, `"special": false`)
+	for _, c := range []struct {
+		file, config string
+		ids          []int32
+		kept, text   string
+	}{
+		{smallJSON(t), `{"eos_token":"heat"}`, []int32{64, 220, 266, 382, 220, 2602, 220, 266, 27, 77, 68, 86, 29, 220, 87},
+			"a heat b <|user|> heat<new> x", "a  b  <new> x"},
+		{smallJSON(t), `{"eos_token":{"content":"heat","lstrip":true,"__type":"AddedToken"}}`, []int32{64, 266, 382, 220, 2602, 266, 27, 77, 68, 86, 29, 220, 87},
+			"aheat b <|user|>heat<new> x", "a b <new> x"},
+		{smallJSON(t), `{"additional_special_tokens":["heat"]}`, []int32{64, 220, 266, 382, 220, 2602, 220, 266, 27, 77, 68, 86, 29, 220, 87},
+			"a heat b <|user|> heat<new> x", "a  b  <new> x"},
+		{smallJSON(t), `{"extra_special_tokens":["heat"]}`, []int32{64, 220, 266, 382, 220, 2602, 220, 266, 27, 77, 68, 86, 29, 220, 87},
+			"a heat b <|user|> heat<new> x", "a  b  <new> x"},
+		{plain, `{"eos_token":"<|user|>"}`, []int32{64, 220, 266, 382, 220, 2602, 220, 266, 27, 77, 68, 86, 29, 220, 87},
+			"a heat b <|user|> heat<new> x", "a heat b  heat<new> x"},
+		{smallJSON(t), decoder, []int32{64, 220, 266, 382, 2602, 266, 2603, 87},
+			"a heat b<|user|>heat<new>x", "a heat bheatx"},
+	} {
+		tok, err := openDir(t, map[string]string{"tokenizer.json": c.file, "tokenizer_config.json": c.config})
+		require.NoError(t, err)
+		require.Equal(t, c.ids, encode(t, tok, text, tokenizer.EncodeOptions{}), c.config)
+		require.Equal(t, c.kept, decode(t, tok, c.ids, false), c.config)
+		require.Equal(t, c.text, decode(t, tok, c.ids, true), c.config)
+	}
+	// transformers gives a named token that the vocabulary lacks an id of its own, which no model has a row for.
+	tok, err := openDir(t, map[string]string{"tokenizer.json": smallJSON(t), "tokenizer_config.json": `{"pad_token":"<nowhere>"}`})
+	require.NoError(t, err)
+	require.Equal(t, 2603, tok.VocabSize())
 }
 
 func TestSentencePieceDirectory(t *testing.T) {

@@ -222,7 +222,7 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 		return -1
 	}
 	t := &Tokenizer{vocab: vocab, encoder: sp, decoding: sp, control: control, unk: sp.unk,
-		bos: named(m.bosPiece), pad: named(m.padPiece), namedFromModel: true}
+		bos: named(m.bosPiece), pad: named(m.padPiece), fromModel: true}
 	if eos := named(m.eosPiece); eos >= 0 {
 		t.eos = []int32{eos}
 	}

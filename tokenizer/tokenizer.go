@@ -18,9 +18,9 @@ type Tokenizer struct {
 	cleanUp       bool // clean_up_tokenization_spaces
 	lossy         bool // invalid UTF-8 is replaced before the encoder sees it
 
-	// defaultBOS puts bos before a text when a configuration does not say; namedFromModel lets
-	// the model file name bos_token and eos_token. Both are SentencePiece's.
-	defaultBOS, namedFromModel bool
+	// fromModel is set for SentencePiece: the model names bos_token and eos_token, and a
+	// configuration says whether they are put around a text.
+	fromModel bool
 
 	// control holds SentencePiece's control tokens, which are special without being added.
 	control map[int32]bool
