@@ -182,7 +182,7 @@ func (m *Model) sizes() error {
 	if d, ok := integer(m.file.metadata, "llama.rope.dimension_count"); ok && d != c.HeadSize {
 		return fmt.Errorf("llama.rope.dimension_count %d of heads of %d (partial rotary embedding) is %w", d, c.HeadSize, checkpoint.ErrUnsupported)
 	}
-	embedding, ok := m.tensor("token_embd.weight")
+	embedding, ok := m.tensor(embeddingName)
 	if !ok || len(embedding.shape) != 2 {
 		return fmt.Errorf("%w: there is no matrix token_embd.weight", checkpoint.ErrInvalid)
 	}
@@ -257,7 +257,7 @@ func (m *Model) rotary() error {
 func (m *Model) chooseDtype() {
 	m.config.Dtype = checkpoint.BFloat16
 	quantised := slices.ContainsFunc(m.file.tensors, func(t tensorInfo) bool { return blocks[t.kind].dequantise != nil })
-	if t, ok := m.tensor("token_embd.weight"); ok && !quantised {
+	if t, ok := m.tensor(embeddingName); ok && !quantised {
 		switch blocks[t.kind].dtype {
 		case "F32":
 			m.config.Dtype = checkpoint.Float32
@@ -275,16 +275,21 @@ var modules = map[string]string{
 	"mlp.fc": "ffn_gate", "mlp.gate": "ffn_up", "mlp.proj": "ffn_down",
 }
 
+const (
+	embeddingName = "token_embd.weight"
+	headName      = "lm_head.weight" // the checkpoint's
+)
+
 // origin gives the GGUF name of a weight.
 func (m *Model) origin(name string) string {
 	switch name {
 	case "transformer.vocab_embedding.weight":
-		return "token_embd.weight"
-	case "lm_head.weight":
+		return embeddingName
+	case headName:
 		if _, there := m.tensor("output.weight"); there {
 			return "output.weight"
 		}
-		return "token_embd.weight"
+		return embeddingName
 	case "transformer.ln_f.weight":
 		return "output_norm.weight"
 	}
@@ -311,14 +316,22 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		return source.Tensor{}, err
 	}
 	var read source.RowReader = &rows{r: m.r, t: t, kind: kind}
+	var transforms []string
+	if name == headName && origin == embeddingName {
+		transforms = append(transforms, source.Tied)
+	}
+	if kind.dequantise != nil {
+		transforms = append(transforms, "dequantised")
+	}
 	if strings.Contains(name, "attention.q.") || strings.Contains(name, "attention.k.") {
 		rowBytes := int64(floatformat.Size(kind.dtype))
 		if len(shape) == 2 {
 			rowBytes *= shape[1]
 		}
 		read = &pairedRows{rows: read, head: m.config.HeadSize, rowBytes: rowBytes}
+		transforms = append(transforms, "rows unpaired")
 	}
-	return source.Tensor{Origin: origin, Dtype: kind.dtype, Shape: t.shape, Rows: read}, nil
+	return source.Tensor{Origin: origin, Dtype: kind.dtype, Shape: t.shape, Transform: strings.Join(transforms, ", "), Rows: read}, nil
 }
 
 // Problems lists what is wrong with the tensors.

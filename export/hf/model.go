@@ -283,7 +283,10 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		return source.Tensor{}, fmt.Errorf("%s: tensor %s: dtype %s is %w yet: F32, F16 and BF16 are", t.File, origin, t.Dtype, checkpoint.ErrUnsupported)
 	}
 	if m.config.source == "NemotronForCausalLM" && strings.HasSuffix(name, ".weight") && (strings.Contains(name, "layernorm") || strings.Contains(name, "ln_f")) {
-		out.Dtype, out.Rows = "F32", source.OnePlus(out.Rows, t.Dtype)
+		out.Dtype, out.Rows, out.Transform = "F32", source.OnePlus(out.Rows, t.Dtype), source.PlusOne
+	}
+	if name == headName && origin == embeddingName {
+		out.Transform = source.Tied
 	}
 	return out, nil
 }

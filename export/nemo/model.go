@@ -90,7 +90,8 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 		return m.whole(embeddingName, shape, false)
 	case "lm_head.weight":
 		if m.settings.tied {
-			return m.whole(embeddingName, shape, false)
+			t, err := m.whole(embeddingName, shape, false)
+			return told(t, source.Tied), err
 		}
 		return m.whole(headName, shape, false)
 	}
@@ -154,6 +155,7 @@ func (m *Model) qkv(layer int64, name, which string, shape []int64) (source.Tens
 	stored := slices.Clone(shape)
 	stored[0] = (s.numAttentionHeads + 2*s.numQueryGroups) * s.kvChannels
 	var pieces []source.Piece
+	heads := map[string]string{"q": "query", "k": "key", "v": "value"}[which]
 	for g := range s.numQueryGroups {
 		first := g * (perGroup + 2)
 		switch which {
@@ -165,7 +167,8 @@ func (m *Model) qkv(layer int64, name, which string, shape []int64) (source.Tens
 			pieces = append(pieces, source.Piece{Row: (first + perGroup + 1) * s.kvChannels, Rows: s.kvChannels})
 		}
 	}
-	return m.tensor(p, stored, shape, pieces, false)
+	t, err := m.tensor(p, stored, shape, pieces, false)
+	return told(t, heads+" heads of each group"), err
 }
 
 // half takes a half of a gated linear_fc1: the rows that go through the activation
@@ -187,12 +190,22 @@ func (m *Model) half(layer int64, name string, second bool, shape []int64) (sour
 	if !ok {
 		return m.absent(layer, name, shape)
 	}
-	stored, row := slices.Clone(shape), int64(0)
+	stored, row, which := slices.Clone(shape), int64(0), "first half"
 	stored[0] *= 2
 	if second {
-		row = shape[0]
+		row, which = shape[0], "second half"
 	}
-	return m.tensor(p, stored, shape, []source.Piece{{Row: row, Rows: shape[0]}}, false)
+	t, err := m.tensor(p, stored, shape, []source.Piece{{Row: row, Rows: shape[0]}}, false)
+	return told(t, which), err
+}
+
+// told adds a word to what is said of a tensor.
+func told(t source.Tensor, word string) source.Tensor {
+	if t.Transform != "" {
+		word = t.Transform + ", " + word
+	}
+	t.Transform = word
+	return t
 }
 
 // tensor gives pieces of a stored parameter, or all of it, as a source's tensor.
@@ -204,12 +217,13 @@ func (m *Model) tensor(p param, stored, shape []int64, pieces []source.Piece, pl
 		return source.Tensor{}, fmt.Errorf("parameter %s: dtype %s is %w: F32, F16 and BF16 are", p.origin, p.dtype, checkpoint.ErrUnsupported)
 	}
 	rowBytes := elements(shape[1:]) * int64(floatformat.Size(p.dtype))
-	t := source.Tensor{Origin: p.origin, Dtype: p.dtype, Shape: shape, Rows: source.Rows(p.ReaderAt, rowBytes)}
+	t := source.Tensor{Origin: p.origin, Dtype: p.dtype, Shape: shape, Transform: p.joined, Rows: source.Rows(p.ReaderAt, rowBytes)}
 	if pieces != nil {
 		t.Rows = source.Pieces(p.ReaderAt, rowBytes, pieces)
 	}
 	if plus {
 		t.Dtype, t.Rows = "F32", source.OnePlus(t.Rows, p.dtype)
+		t = told(t, source.PlusOne)
 	}
 	return t, nil
 }

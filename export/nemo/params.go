@@ -19,6 +19,7 @@ type param struct {
 	origin string // its key in the container, for messages
 	dtype  string // as safetensors spells it
 	shape  []int64
+	joined string // how it was put together, in words; "" for one that is whole
 }
 
 // params are the parameters of a model under Megatron-core's names without the
@@ -137,7 +138,7 @@ func (v param) slice(i int64) param {
 	size := elements(v.shape[1:]) * int64(floatformat.Size(v.dtype))
 	return param{
 		ReaderAt: io.NewSectionReader(v.ReaderAt, i*size, size), origin: fmt.Sprintf("%s[%d]", v.origin, i),
-		dtype: v.dtype, shape: v.shape[1:],
+		dtype: v.dtype, shape: v.shape[1:], joined: v.joined,
 	}
 }
 

@@ -221,5 +221,8 @@ func concatenate(whole param, parts []param, axis int, halves int64) (param, err
 	if err != nil {
 		return param{}, fmt.Errorf("%s: %w", whole.origin, err)
 	}
-	return param{ReaderAt: array, origin: whole.origin, dtype: whole.dtype, shape: shape}, nil
+	return param{
+		ReaderAt: array, origin: whole.origin, dtype: whole.dtype, shape: shape,
+		joined: fmt.Sprintf("%d ranks concatenated", n),
+	}, nil
 }

@@ -51,6 +51,12 @@ func (p *piecewise) ReadRows(dst []byte, row int64) error {
 	return nil
 }
 
+// Words for [Tensor.Transform] that several sources use.
+const (
+	PlusOne = "+1"        // see [OnePlus]
+	Tied    = "tied copy" // the head is the embedding
+)
+
 // OnePlus reads the weight of a norm that is stored less one, in the given dtype,
 // as F32: the sum is made in float32 so that it is rounded once, to the target's
 // dtype.

@@ -62,6 +62,10 @@ type Tensor struct {
 	// real ones. InputScale is that of the linear's input where it is rounded to
 	// F8_E4M3 too by a fixed scale, otherwise 0.
 	Scale, InputScale float32
+	// Transform says in a few words how Rows differ from what is stored, for people
+	// who read a plan: "+1", "first half"; "" where they do not. Several are
+	// separated by commas.
+	Transform string
 	// Rows is nil for a weight that the source leaves out because it is zero.
 	Rows RowReader
 }
