@@ -41,7 +41,7 @@ func samplingFlags() []cli.Flag {
 		&cli.Float64Flag{Name: "frequency-penalty", Usage: "taken from logits of generated tokens for each occurrence", Category: category},
 		&cli.IntFlag{Name: "no-repeat-ngram-size", DefaultText: "none", Usage: "no n-gram of this size twice", Category: category},
 		&cli.IntFlag{Name: "end-id", DefaultText: "the tokenizer's", Usage: "token that ends a sequence; 0 counts as not given, -1 ends none", Category: category},
-		&cli.StringSliceFlag{Name: "stop-words", Usage: "words that end a sequence; the n-th occurrence of the flag is for the n-th prompt, one alone for all", Category: category},
+		&cli.StringSliceFlag{Name: "stop-words", Usage: "words that end a sequence; run's n-th occurrence of the flag is for the n-th prompt, one alone for all", Category: category},
 		&cli.StringSliceFlag{Name: "bad-words", Usage: "words never generated; occurrences as with --stop-words", Category: category},
 		&cli.BoolFlag{Name: "streaming", Usage: "print text as it comes", Category: category},
 		&cli.IntFlag{Name: "streaming-interval", Value: 5, Usage: "taken; text is printed as soon as it is there", Category: upstreamCategory},

@@ -50,7 +50,7 @@ func (c *command) interrupted(t *testing.T) string {
 	rest, err := io.ReadAll(c.stdout)
 	require.NoError(t, err)
 	_ = c.Wait()
-	require.Equal(t, exitInterrupted, c.ProcessState.ExitCode(), c.stderr.String())
+	require.Equal(t, 130, c.ProcessState.ExitCode(), c.stderr.String())
 	require.True(t, strings.HasSuffix(c.stderr.String(), "trtgo: interrupted\n"), c.stderr.String())
 	return string(rest)
 }

@@ -26,7 +26,7 @@ var runUpstreamFlags = append([]upstreamFlag{
 
 func runCommand() *cli.Command {
 	own := []cli.Flag{
-		&cli.IntFlag{Name: "max-output-len", Usage: "tokens to generate for each prompt (required)"},
+		&cli.IntFlag{Name: "max-output-len", DefaultText: "none", Usage: "tokens to generate for each prompt (required)"},
 		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "a longer prompt keeps its last tokens; special tokens count and are kept"},
 		&cli.StringSliceFlag{Name: "input-text", Usage: "prompts: several after one flag, or the flag repeated", DefaultText: fmt.Sprintf("%q", defaultPrompt)},
 		&cli.StringFlag{Name: "input-file", Usage: "prompts: .txt (one a line), .csv or .npy (token ids), .json or .jsonl; with the two others, ids come first, then the file's, then texts"},

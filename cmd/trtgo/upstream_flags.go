@@ -26,7 +26,7 @@ type upstreamFlag struct {
 	why     string
 }
 
-const upstreamCategory = "TensorRT-LLM only"
+const upstreamCategory = "unused here: TensorRT-LLM's own" // the last in help
 
 // sharedUpstreamFlags are upstream's add_common_args that this backend has no use for.
 var sharedUpstreamFlags = []upstreamFlag{
