@@ -22,9 +22,9 @@
 //
 // The runner returns a row's largest candidates and the log-sum-exp of the whole
 // row; choosing among them is done here, by a rule that does not depend on how
-// many candidates were returned (see [Options] for none of it: there is nothing
-// to set). Logits are edited and divided by the temperature, tokens are ordered
-// by descending logit and, where equal, ascending id, and
+// many candidates were returned. Logits are edited and divided by the temperature
+// (one below executor.MinTemperature is taken as that), tokens are ordered by
+// descending logit and, where equal, ascending id, and
 //
 //  1. min-p keeps the tokens with at least MinP times the largest probability,
 //  2. top-k keeps the first TopK of these,
@@ -38,8 +38,8 @@
 //
 // The penalties are TensorRT-LLM's: for every token of prompt and output, once,
 // a logit above zero is divided by RepetitionPenalty and another multiplied by
-// it; after the temperature PresencePenalty is subtracted, and FrequencyPenalty
-// as often as the token stands there. A bias is added after the repetition
+// it; after the temperature PresencePenalty is subtracted, and FrequencyPenalty as
+// often as the token stands there. A bias is added after the repetition
 // penalty and divided by the temperature.
 //
 // The random number of the n-th output token of a sequence is a function of
