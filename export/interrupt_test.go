@@ -4,12 +4,15 @@ package export_test
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -31,6 +34,9 @@ func TestMain(m *testing.M) {
 }
 
 func child(mode, out string) int {
+	if mode == "convert" {
+		return convertChild(out)
+	}
 	m := newFake()
 	reads := atomic.Int64{}
 	m.rows = func(string, []byte, int64) error {
@@ -55,12 +61,47 @@ func child(mode, out string) int {
 	return 1
 }
 
-func start(t *testing.T, mode, out string) (*exec.Cmd, io.Reader) {
+// convertChild exports TRTGO_TEST_SOURCE as the command does, and ends with its
+// status. When TRTGO_TEST_AT of the bytes are written, a part of one, it sends
+// itself TRTGO_TEST_SIGNAL. No file may become longer than TRTGO_TEST_FILE_SIZE.
+func convertChild(out string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	at, err := strconv.ParseFloat(cmp.Or(os.Getenv("TRTGO_TEST_AT"), "2"), 64)
+	if err != nil {
+		panic(err)
+	}
+	number, _ := strconv.Atoi(os.Getenv("TRTGO_TEST_SIGNAL"))
+	if size, err := strconv.ParseUint(os.Getenv("TRTGO_TEST_FILE_SIZE"), 10, 64); err == nil {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: size, Max: size}); err != nil {
+			panic(err)
+		}
+	}
+	_, err = export.Convert(ctx, os.Getenv("TRTGO_TEST_SOURCE"), export.Options{OutputDir: out, Workers: 2, Progress: func(done, total int64, _ string) {
+		if float64(done) >= at*float64(total) {
+			at = 2
+			if err := syscall.Kill(os.Getpid(), syscall.Signal(number)); err != nil {
+				panic(err)
+			}
+			<-ctx.Done()
+		}
+	}})
+	switch {
+	case err == nil:
+		return 0
+	case ctx.Err() != nil:
+		return 130
+	}
+	fmt.Println(err)
+	return 1
+}
+
+func start(t *testing.T, mode, out string, env ...string) (*exec.Cmd, io.Reader) {
 	t.Helper()
 	program, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.Command(program)
-	cmd.Env = append(os.Environ(), "TRTGO_TEST_EXPORT="+mode, "TRTGO_TEST_OUTPUT="+out)
+	cmd.Env = append(append(os.Environ(), "TRTGO_TEST_EXPORT="+mode, "TRTGO_TEST_OUTPUT="+out), env...)
 	output, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())

@@ -227,8 +227,8 @@ func (m *member) ReadAt(p []byte, off int64) (int, error) {
 	n, err := m.archive.r.ReadAt(p, m.offset+off)
 	switch {
 	case n < len(p):
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
+		if errors.Is(err, io.EOF) { // opening has checked where the member ends
+			err = fmt.Errorf("the archive has become shorter: %w", io.ErrUnexpectedEOF)
 		}
 		return n, fmt.Errorf("%s: member %s: reading %d bytes at %d: %w", m.archive.path, m.name, len(p), m.offset+off, err)
 	case short:

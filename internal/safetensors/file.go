@@ -1,6 +1,7 @@
 package safetensors
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -27,6 +28,9 @@ func (t Tensor) ReadAt(p []byte, off int64) (int, error) {
 	n, err := t.file.r.ReadAt(p, t.Offset+off)
 	if n == len(p) {
 		err = nil
+	}
+	if errors.Is(err, io.EOF) { // opening has checked where the tensor ends
+		err = fmt.Errorf("the file has become shorter: %w", io.ErrUnexpectedEOF)
 	}
 	if err != nil {
 		return n, fmt.Errorf("%s: tensor %s: reading %d bytes at %d: %w", t.file.path, t.Name, len(p), t.Offset+off, err)

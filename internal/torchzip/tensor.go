@@ -1,6 +1,7 @@
 package torchzip
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/bits"
@@ -35,6 +36,9 @@ func (s *Storage) ReadAt(p []byte, off int64) (int, error) {
 	n, err := s.r.ReadAt(p, s.Offset+off)
 	switch {
 	case n < len(p):
+		if errors.Is(err, io.EOF) { // opening has checked where the storage ends
+			err = fmt.Errorf("the file has become shorter: %w", io.ErrUnexpectedEOF)
+		}
 		return n, fmt.Errorf("%s: storage %s: reading %d bytes at %d: %w", s.path, s.Key, len(p), s.Offset+off, err)
 	case short:
 		return n, io.EOF
