@@ -76,17 +76,22 @@ type Options struct {
 
 // Report says what was written.
 type Report struct {
-	Format       string        `json:"format"`       // of the source
-	Architecture string        `json:"architecture"` // in the checkpoint
-	Dtype        string        `json:"dtype"`
-	QuantAlgo    string        `json:"quant_algo,omitempty"`          // "" for none
-	KVCacheAlgo  string        `json:"kv_cache_quant_algo,omitempty"` // "" for none
-	OutputDir    string        `json:"output_dir"`
-	Ranks        int           `json:"ranks"`
-	Tensors      int           `json:"tensors"` // in all rank files together
-	Bytes        int64         `json:"bytes"`   // of all rank files together
-	Files        []string      `json:"files"`   // the tokenizer's, beside the rank files
-	Elapsed      time.Duration `json:"elapsed_ns"`
+	Format       string   `json:"format"`       // of the source
+	Architecture string   `json:"architecture"` // in the checkpoint
+	Dtype        string   `json:"dtype"`
+	QuantAlgo    string   `json:"quant_algo,omitempty"`          // "" for none
+	KVCacheAlgo  string   `json:"kv_cache_quant_algo,omitempty"` // "" for none
+	OutputDir    string   `json:"output_dir"`
+	Ranks        int      `json:"ranks"`
+	Tensors      int      `json:"tensors"` // in all rank files together
+	Bytes        int64    `json:"bytes"`   // of all rank files together
+	Files        []string `json:"files"`   // the tokenizer's, beside the rank files
+	// PeakBytes is the most that the buffers of all workers held together: what was
+	// read, its numbers, the target's bytes, its columns (see [PlanReport.PeakBytes]).
+	// The program itself, what a source's reader needs for itself, and garbage come on
+	// top.
+	PeakBytes int64         `json:"peak_bytes"`
+	Elapsed   time.Duration `json:"elapsed_ns"`
 	// Notes are sentences that the user should read.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -148,7 +153,7 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	if report.Files, err = addFiles(w, m); err != nil {
 		return nil, err
 	}
-	if err := stream(ctx, w, jobs, o); err != nil {
+	if report.PeakBytes, err = stream(ctx, w, jobs, o); err != nil {
 		return nil, err
 	}
 	if err := ctx.Err(); err != nil {

@@ -111,11 +111,3 @@ func rescaled(from, to float32) *[256]byte {
 	}
 	return codes
 }
-
-// width is the bytes of a value in the dtype.
-func width(dtype string) int64 {
-	if n := floatformat.Size(dtype); n > 0 {
-		return int64(n)
-	}
-	return 1 // E4M3, and pairs of 4 bits
-}

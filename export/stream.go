@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"sync"
+	"sync/atomic"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/floatformat"
@@ -22,8 +23,9 @@ type block struct {
 	row, rows int64
 }
 
-// stream copies all jobs into w.
-func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) error {
+// stream copies all jobs into w. It returns the bytes of all workers' buffers,
+// which only grow.
+func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) (peak int64, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &progress{report: o.Progress}
@@ -33,10 +35,12 @@ func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) er
 		}
 	}
 	blocks := make(chan block)
+	var held atomic.Int64
 	var workers sync.WaitGroup
 	for range o.workers() {
 		workers.Go(func() {
 			c := &copier{w: w, progress: p}
+			defer func() { held.Add(c.held()) }()
 			for b := range blocks {
 				if ctx.Err() != nil {
 					continue
@@ -50,7 +54,7 @@ func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) er
 	cut(ctx, jobs, blocks)
 	close(blocks)
 	workers.Wait()
-	return context.Cause(ctx)
+	return held.Load(), context.Cause(ctx)
 }
 
 // cut sends the blocks of all jobs in order, until ctx ends.
@@ -60,7 +64,7 @@ func cut(ctx context.Context, jobs []job, blocks chan<- block) {
 		if j.from.Rows == nil {
 			continue // zeros are there already
 		}
-		step := max(1, blockBytes/(j.cols*4))
+		step := j.blockRows()
 		for row := int64(0); row < j.Shape[0]; row += step {
 			select {
 			case blocks <- block{j, row, min(step, j.Shape[0]-row)}:

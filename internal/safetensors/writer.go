@@ -43,6 +43,13 @@ func Create(path string, tensors []Info, metadata map[string]string) (*Writer, e
 	return w, nil
 }
 
+// FileSize gives the bytes that a file of these tensors would have.
+func FileSize(tensors []Info, metadata map[string]string) (int64, error) {
+	w := &Writer{byName: make(map[string]int, len(tensors))}
+	_, err := w.layout(tensors, metadata)
+	return w.size, err
+}
+
 // layout fills infos and returns the header with its length, padded with spaces
 // so that the first tensor is 8-byte aligned.
 func (w *Writer) layout(tensors []Info, metadata map[string]string) ([]byte, error) {
