@@ -11,8 +11,8 @@
 // WordPiece, SentencePiece written as JSON, unknown pre-tokenisers) are refused with an error that wraps
 // [ErrUnsupported] and names them: a tokenizer that nearly fits would give wrong ids in silence.
 //
-// Ids equal those of tokenizers 0.23.3 and sentencepiece 0.2.3, rendered chats those of transformers 5,
-// on the goldens in testdata. As in transformers 5, clean_up_tokenization_spaces has no effect on BPE
+// Ids equal those of tokenizers 0.23.3 and sentencepiece 0.2.3, rendered chats and the tokens of
+// configurations those of transformers 5.24, on the goldens in testdata. As there, clean_up_tokenization_spaces has no effect on BPE
 // unless clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output is set too.
 //
 // A [Tokenizer] is immutable and safe for concurrent use; a [Decoder] belongs to one goroutine.

@@ -1,8 +1,11 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
+	"strings"
 )
 
 var (
@@ -32,5 +35,28 @@ func unsupported(format string, args ...any) error {
 }
 
 func invalid(format string, args ...any) error {
+	for i, a := range args {
+		if err, ok := a.(error); ok {
+			args[i] = plainJSON(err)
+		}
+	}
 	return fmt.Errorf("%w: %s", ErrInvalid, fmt.Sprintf(format, args...))
+}
+
+// plainJSON is the text of an error of encoding/json, with JSON's names of types in place of Go's.
+func plainJSON(err error) string {
+	var t *json.UnmarshalTypeError
+	if !errors.As(err, &t) {
+		return err.Error()
+	}
+	want := map[reflect.Kind]string{reflect.String: "a string", reflect.Bool: "true or false", reflect.Slice: "an array",
+		reflect.Int64: "a whole number", reflect.Float64: "a number"}[t.Type.Kind()]
+	if want == "" {
+		want = "an object"
+	}
+	where := ""
+	if t.Field != "" {
+		where = " in " + t.Field
+	}
+	return strings.Replace(err.Error(), t.Error(), fmt.Sprintf("found %s%s, want %s", t.Value, where, want), 1)
 }

@@ -11,6 +11,7 @@ import (
 
 // The shape of a tokenizer.json (Hugging Face tokenizers, version "1.0").
 type hfFile struct {
+	Version       string          `json:"version"`
 	AddedTokens   []hfAddedToken  `json:"added_tokens"`
 	Normalizer    json.RawMessage `json:"normalizer"`
 	PreTokenizer  json.RawMessage `json:"pre_tokenizer"`
@@ -144,6 +145,9 @@ func parseHF(data []byte, added, special []hfAddedToken) (*Tokenizer, error) {
 	var f hfFile
 	if err := json.Unmarshal(data, &f); err != nil {
 		return nil, invalid("not a tokenizer.json: %v", err)
+	}
+	if f.Version != "" && f.Version != "1.0" {
+		return nil, unsupported("version %q of tokenizer.json (1.0 is read)", f.Version)
 	}
 	model, vocab, err := parseHFModel(f.Model)
 	if err != nil {
@@ -293,6 +297,9 @@ func wholePieces(v *vocabulary) map[string]int32 {
 	return m
 }
 
+// maxAdded bounds the text of an added token: searching takes 16 bytes for each of its bytes.
+const maxAdded = 1 << 16
+
 // assignAdded gives the added tokens their ids as HF tokenizers does on loading: the vocabulary's
 // where it has the token, otherwise the next free one, whatever the file says.
 func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
@@ -303,6 +310,9 @@ func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
 	for _, a := range list {
 		if a.Content == "" {
 			continue
+		}
+		if len(a.Content) > maxAdded {
+			return nil, invalid("an added token has %d bytes, allowed are %d", len(a.Content), maxAdded)
 		}
 		t := a.token()
 		if seen := byContent[a.Content]; seen != nil {

@@ -204,6 +204,7 @@ func TestTokenizerJSONRefusals(t *testing.T) {
 		"pattern":                  swap(`\\p{N}{1,3}`, `\\p{N}{1,4}`),
 		"behavior":                 swap(`"Isolated"`, `"MergedWithNext"`),
 		"BertProcessing":           swap(`"type":`+sp+`"TemplateProcessing"`, `"type":"BertProcessing"`),
+		`version "2.0"`:            swap(`"version":`+sp+`"1.0"`, `"version":"2.0"`),
 		"pre_tokenizer Whitespace": swap(`"type":`+sp+`"Split"`, `"type":"Whitespace"`),
 	} {
 		_, err := openDir(t, map[string]string{"tokenizer.json": text})
@@ -211,9 +212,12 @@ func TestTokenizerJSONRefusals(t *testing.T) {
 		require.ErrorContains(t, err, words)
 	}
 	for words, text := range map[string]string{
-		"not a tokenizer.json": good[:len(good)/2],
-		"which no token has":   swap(`"ids":`, `"ids":[77777],"old":`),
-		"is not in the vocab":  swap(`"unk_token":`+sp+`null`, `"unk_token":"<nothing>"`),
+		"not a tokenizer.json":                            good[:len(good)/2],
+		"which no token has":                              swap(`"ids":`, `"ids":[77777],"old":`),
+		"found array in added_tokens, want an object":     swap(`"added_tokens":`+sp+`[`, `"added_tokens":[[],`),
+		"normalizer: found number in type, want a string": swap(`"normalizer":`+sp+`null`, `"normalizer":{"type":1}`),
+		"has 70000 bytes":                                 swap(`"added_tokens":`+sp+`[`, `"added_tokens":[{"content":"`+strings.Repeat("a", 70000)+`"},`),
+		"is not in the vocab":                             swap(`"unk_token":`+sp+`null`, `"unk_token":"<nothing>"`),
 	} {
 		_, err := openDir(t, map[string]string{"tokenizer.json": text})
 		require.ErrorIs(t, err, tokenizer.ErrInvalid, words)

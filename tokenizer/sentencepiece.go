@@ -309,6 +309,9 @@ func (sp *sentencePiece) addedTokens(vocab *vocabulary, list []hfAddedToken) ([]
 		if a.Content == "" || seen[a.Content] {
 			continue
 		}
+		if len(a.Content) > maxAdded {
+			return nil, invalid("an added token has %d bytes, allowed are %d", len(a.Content), maxAdded)
+		}
 		seen[a.Content] = true
 		id, ok := vocab.ids[a.Content]
 		if !ok {
