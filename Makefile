@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module format model bench clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module format model bench bench-export clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -15,7 +15,7 @@ GOLANGCI_LINT_VERSION := v2.12.2
 FUZZ_TIME := 5s
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: ## check for Go, a C++17 compiler and pip; install what is missing
 	@scripts/setup.sh $(SETUP)
@@ -72,6 +72,9 @@ format:
 
 bench: build ## decode speed against this machine's stream bandwidth
 	go test -run '^$$' -bench . ./csrc/cpu
+
+bench-export: build ## export against cp, 16.5 GB in each form (BENCH_SCALE=8 for less)
+	go run ./scripts/benchexport
 
 clean:
 	rm -rf out
