@@ -155,11 +155,18 @@ func text(raw []byte, at int64, dtype string, scale float32) string {
 func number32(v float64) string { return strconv.FormatFloat(v, 'g', -1, 32) }
 
 // binaryFormat is a floating-point format by its definition: numbers of precision
-// bits, the leading one included, whose smallest normal one is 2^least.
-type binaryFormat struct{ precision, least int }
+// bits, the leading one included, whose smallest normal one is 2^least and whose
+// largest ones are of 2^most.
+type binaryFormat struct{ precision, least, most int }
 
 var binaryFormats = map[string]binaryFormat{
-	"F32": {24, -126}, "F16": {11, -14}, "BF16": {8, -126}, floatformat.E4M3: {4, -6},
+	"F32": {24, -126, 127}, "F16": {11, -14, 15}, "BF16": {8, -126, 127}, floatformat.E4M3: {4, -6, 8},
+}
+
+// overflow is the smallest number that would be rounded to infinity: half a step
+// beyond the largest one.
+func (f binaryFormat) overflow() float64 {
+	return math.Ldexp(2-math.Ldexp(1, -f.precision), f.most)
 }
 
 // step is the distance of the format's numbers around v, if it had no largest one.
