@@ -2,7 +2,6 @@
 
     tokenizer_goldens.py classes   the CRC-32 in split_test.go: Oniguruma's character classes
     tokenizer_goldens.py chat      testdata/chat: jinja2 as transformers sets it up
-    tokenizer_goldens.py jinja     internal/jinja/testdata/golden.jsonl, its sources rendered by transformers 5.24
     tokenizer_goldens.py variants  testdata/golden/variants.jsonl: HF tokenizers on derived tokenizer.json files
     tokenizer_goldens.py sp        testdata/sp_variants: sentencepiece on small trained models
     tokenizer_goldens.py smollm2 FILE.gguf   testdata/golden/smollm2.jsonl: HF tokenizers on SmolLM2's vocabulary
@@ -119,23 +118,6 @@ def chat(_):
 def render(args):
     for row in renderings(args.files):
         print(json.dumps(row, ensure_ascii=False))
-
-
-def jinja(_):
-    """Renders the sources of internal/jinja's golden.jsonl with transformers' own environment."""
-    from transformers.utils.chat_template_utils import _compile_jinja_template
-
-    folder = os.path.join(path(), "..", "internal", "jinja", "testdata")
-    variables = open(os.path.join(folder, "variables.json"), encoding="utf-8").read()
-    rows = []
-    for line in open(os.path.join(folder, "golden.jsonl"), encoding="utf-8"):
-        row = {"source": json.loads(line)["source"]}
-        try:
-            row["text"] = _compile_jinja_template(row["source"]).render(**json.loads(variables))
-        except Exception as e:  # any refusal is a result
-            row["error"] = f"{type(e).__name__}: {e}"
-        rows.append(row)
-    write_rows(rows, folder, "golden.jsonl")
 
 
 # ---- variants of the small byte-level tokenizer ------------------------------
@@ -387,7 +369,7 @@ def smollm2(args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["classes", "chat", "jinja", "variants", "sp", "smollm2", "render"])
+    p.add_argument("what", choices=["classes", "chat", "variants", "sp", "smollm2", "render"])
     p.add_argument("files", nargs="*")
     args = p.parse_args()
     globals()[args.what](args)
