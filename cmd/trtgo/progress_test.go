@@ -37,6 +37,7 @@ func TestProgressWithoutTerminal(t *testing.T) {
 			c := cli.NewContext(app, flag.NewFlagSet("export", flag.ContinueOnError), nil)
 			c.Context = t.Context()
 			p := newProgress(c, "export", slog.New(&lineHandler{w: &stderr, level: tt.level}))
+			require.Equal(t, tt.level == slog.LevelInfo, p.log != nil)
 			p.period = tt.period
 			p.set(1000, 4000)
 			p.set(4000, 4000)
