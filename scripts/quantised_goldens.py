@@ -234,7 +234,7 @@ def weight_only(bits, rounded):
     def run(name, weight, x):
         scale = weight.abs().amax(1, keepdim=True) / most
         v = torch.where(scale > 0, weight / scale, torch.zeros(()))
-        q = (v.abs() + 0.5).floor().copysign(v).clamp(-most, most - 1)
+        q = (v.double().abs() + 0.5).floor().float().copysign(v).clamp(-most, most - 1)
         return x @ rounded(q * rounded(scale)).T
     return run
 

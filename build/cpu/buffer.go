@@ -106,6 +106,21 @@ func (l *lowering) matrix(layout string, tensors ...*network.Weight) int {
 	return l.declare(weight{tensors: tensors, section: cpuengine.Section{Dtype: l.dtype, Layout: layout, Rows: rows, Cols: tensors[0].Shape[1]}})
 }
 
+// linearMatrix declares the weights of linears that are computed as one.
+func (l *lowering) linearMatrix(linears ...*network.Linear) int {
+	var tensors []*network.Weight
+	quantised := false
+	for _, o := range linears {
+		tensors = append(tensors, o.Weight)
+		quantised = quantised || o.Quantisation != nil
+	}
+	i := l.matrix(cpuengine.LayoutPanel, tensors...)
+	if quantised {
+		l.weights[i].linears = linears
+	}
+	return i
+}
+
 func (l *lowering) vector(tensors ...*network.Weight) int {
 	if tensors[0] == nil {
 		return -1

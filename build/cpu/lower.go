@@ -15,6 +15,7 @@ var ErrUnsupported = errors.New("the CPU backend cannot run this")
 type weight struct {
 	section cpuengine.Section
 	tensors []*network.Weight // of the checkpoint, one below the other
+	linears []*network.Linear // those that the tensors belong to, where one is quantised
 	values  []float32         // in place of tensors: the rotary frequencies
 }
 
@@ -22,8 +23,9 @@ type weight struct {
 // again and again: owner tells which tensor a buffer holds at the moment.
 type lowering struct {
 	net     *network.Network
-	dtype   string // of linear weights
-	tied    bool   // embedding and head are equal
+	dtype   string                      // of linear weights
+	scales  map[*network.Weight]float32 // of inputs
+	tied    bool                        // embedding and head are equal
 	program cpuengine.Program
 	weights []weight
 	section map[string]int // by name
@@ -39,10 +41,11 @@ type lowering struct {
 	selected bool
 }
 
-// lower makes the program and lists its weights. dtype is that of linear weights.
-func lower(net *network.Network, dtype string, tied bool) (*cpuengine.Program, []weight, error) {
+// lower makes the program and lists its weights. dtype is that of linear weights;
+// scales has the numbers of every linear's InputScale.
+func lower(net *network.Network, dtype string, tied bool, scales map[*network.Weight]float32) (*cpuengine.Program, []weight, error) {
 	l := &lowering{
-		net: net, dtype: dtype, tied: tied, section: map[string]int{}, readers: map[*network.Tensor][]int{}, writers: map[*network.Tensor]network.Op{},
+		net: net, dtype: dtype, tied: tied, scales: scales, section: map[string]int{}, readers: map[*network.Tensor][]int{}, writers: map[*network.Tensor]network.Op{},
 		buffer: map[*network.Tensor]int{}, owner: map[int]*network.Tensor{}, done: map[network.Op]bool{},
 		program: cpuengine.Program{
 			VocabSize: net.VocabSize, HiddenSize: net.HiddenSize, NumLayers: net.NumLayers,
@@ -198,8 +201,9 @@ func (l *lowering) linear(i int, o *network.Linear) error {
 	case fc != nil:
 		name := fc.Name + "|" + gate.Name
 		op = l.emit(cpuengine.OpLinear, name, in, l.allocateWidth(name, fc.Out, 2*fc.Out.Width))
-		op.Weight, op.Bias = l.matrix(cpuengine.LayoutPanel, fc.Weight, gate.Weight), l.vector(fc.Bias, gate.Bias)
+		op.Weight, op.Bias = l.linearMatrix(fc, gate), l.vector(fc.Bias, gate.Bias)
 		op.N, op.K = 2*fc.Out.Width, o.In.Width
+		op.InputScale = max(l.inputScale(fc), l.inputScale(gate))
 		l.done[fc], l.done[gate] = true, true
 		return nil
 	case add != nil:
@@ -210,9 +214,19 @@ func (l *lowering) linear(i int, o *network.Linear) error {
 	default:
 		op = l.emit(cpuengine.OpLinear, o.Name, in, l.allocate(o.Name, o.Out))
 	}
-	op.Weight, op.Bias = l.matrix(cpuengine.LayoutPanel, o.Weight), l.vector(o.Bias)
+	op.Weight, op.Bias = l.linearMatrix(o), l.vector(o.Bias)
 	op.N, op.K = o.Out.Width, o.In.Width
+	op.InputScale = l.inputScale(o)
 	return nil
+}
+
+// inputScale is that of a linear's input, 0 where it is not rounded. Twins have one,
+// though a checkpoint may give them two: the larger one loses nothing but precision.
+func (l *lowering) inputScale(o *network.Linear) float32 {
+	if o.Quantisation == nil || o.Quantisation.InputScale == nil {
+		return 0
+	}
+	return l.scales[o.Quantisation.InputScale]
 }
 
 // residual returns the addition that alone reads o's output and is the last to

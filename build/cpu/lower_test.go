@@ -33,7 +33,7 @@ func TestLowerParallelResidual(t *testing.T) {
 		x = b.Add("r2", x, b.Linear("proj", b.Activation("act", network.ReLU, y), 8, false))
 		return b.SelectLastTokens(b.RMSNorm("ln_f", x, 1e-5))
 	})
-	program, weights, err := lower(net, cpuengine.DtypeF32, false)
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
 	require.NoError(t, err)
 	accumulated := 0
 	for _, o := range program.Ops {
@@ -67,7 +67,7 @@ func TestLowerRotariesThatDiffer(t *testing.T) {
 	b.Logits(b.Linear("lm_head", b.SelectLastTokens(x), 10, false))
 	net, err := b.Network()
 	require.NoError(t, err)
-	program, weights, err := lower(net, cpuengine.DtypeF32, false)
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
 	require.NoError(t, err)
 	validate(t, program, weights)
 	var used []float32
@@ -104,7 +104,7 @@ func TestLowerRefuses(t *testing.T) {
 			return b.SelectLastTokens(b.Add("r", x, b.RowParallel("dense", attended, 8, false)))
 		}),
 	} {
-		_, _, err := lower(net, cpuengine.DtypeF32, false)
+		_, _, err := lower(net, cpuengine.DtypeF32, false, nil)
 		require.ErrorIs(t, err, ErrUnsupported, want)
 		require.ErrorContains(t, err, want)
 	}

@@ -62,14 +62,25 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, weights, err := lower(net, dtype, tied)
+	scales, err := inputScales(net, rank)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+	}
+	program, weights, err := lower(net, dtype, tied, scales)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
 	p.Program, p.TiedHead = program, tied
 	for _, w := range weights {
 		p.Sections = append(p.Sections, w.section)
-		p.sources = append(p.sources, newSource(w, rank))
+		source, err := newSource(w, rank, c.Dtype)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+		}
+		p.sources = append(p.sources, source)
+	}
+	if algo := c.Quantization.QuantAlgo; algo != "" {
+		p.note("the CPU backend expands %s weights to %s: they take the memory and time of weights that are not quantised", algo, dtype)
 	}
 	return p, nil
 }
@@ -127,22 +138,26 @@ func (p *Plan) Write(ctx context.Context, file cpuengine.Output, o WriteOptions)
 }
 
 // isMatrix tells whether a weight is a linear's or an embedding's: what is kept
-// in the checkpoint's dtype.
+// in the checkpoint's dtype, or expanded to it.
 func isMatrix(w *network.Weight) bool { return len(w.Shape) == 2 }
+
+// storedDtypes are safetensors' names.
+var storedDtypes = map[network.Dtype]string{
+	network.Float32: "F32", network.Float16: "F16", network.BFloat16: "BF16", network.Float8: floatformat.E4M3, network.Int4: "I8",
+}
 
 // checkDtypes refuses a checkpoint whose matrices are not of the dtype that
 // config.json gives: upstream only warns, and the engine would be wrong or slow.
 func checkDtypes(net *network.Network, rank *checkpoint.Rank, dtype string) error {
-	want := checkpoint.SafetensorsDtype(dtype)
 	for _, w := range net.Weights {
 		t, ok := rank.Tensor(w.Name)
 		if !ok {
 			return fmt.Errorf("tensor %s is missing", w.Name)
 		}
-		if !slices.EqualFunc(t.Shape, w.Shape, func(a int64, b int) bool { return a == int64(b) }) {
-			return fmt.Errorf("tensor %s has shape %v, the network needs %v", w.Name, t.Shape, w.Shape)
+		if stored := w.Stored(); !slices.EqualFunc(t.Shape, stored, func(a int64, b int) bool { return a == int64(b) }) {
+			return fmt.Errorf("tensor %s has shape %v, the network needs %v", w.Name, t.Shape, stored)
 		}
-		if isMatrix(w) && t.Dtype != want {
+		if isMatrix(w) && t.Dtype != storedDtypes[w.Dtype] {
 			return fmt.Errorf("tensor %s is %s, config.json says dtype %s; export the checkpoint again with --dtype %s", w.Name, t.Dtype, dtype, dtype)
 		}
 	}
@@ -156,6 +171,12 @@ func (p *Plan) weightDtype(ctx context.Context, net *network.Network, rank *chec
 		return cpuengine.DtypeBF16, nil
 	case checkpoint.Float32:
 		return cpuengine.DtypeF32, nil
+	}
+	for _, op := range net.Ops {
+		if o, ok := op.(*network.Linear); ok && o.Quantisation != nil {
+			p.note("weights that are expanded for a float16 model are kept as float32, which takes twice the memory and time; export with --dtype bfloat16 for a smaller and faster engine")
+			return cpuengine.DtypeF32, nil
+		}
 	}
 	for _, w := range net.Weights {
 		if !isMatrix(w) {

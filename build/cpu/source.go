@@ -12,10 +12,13 @@ import (
 // lowBits are the bits of a float32 that bfloat16 does not have.
 func lowBits(f float32) uint32 { return math.Float32bits(f) & 0xffff }
 
-// newSource gives the values of a planned section.
-func newSource(w weight, rank *checkpoint.Rank) cpuengine.Source {
+// newSource gives the values of a planned section of a model of the given dtype.
+func newSource(w weight, rank *checkpoint.Rank, dtype string) (cpuengine.Source, error) {
 	if w.values != nil {
-		return values(w.values)
+		return values(w.values), nil
+	}
+	if w.linears != nil {
+		return newExpanded(w, rank, dtype)
 	}
 	s := &tensorSource{columns: w.section.Cols, dtype: "F32"}
 	if w.section.Dtype == cpuengine.DtypeBF16 {
@@ -25,7 +28,7 @@ func newSource(w weight, rank *checkpoint.Rank) cpuengine.Source {
 		tensor, _ := rank.Tensor(t.Name) // checkDtypes saw that it is there
 		s.tensors = append(s.tensors, tensor)
 	}
-	return s
+	return s, nil
 }
 
 // values is a source of one row that is in memory.

@@ -33,6 +33,14 @@ func (d *decoder) network() (*network.Network, error) {
 		Architecture: d.Architecture, Dtype: network.Dtype(d.Dtype), Mapping: d.mapping, VocabSize: d.vocab, HiddenSize: d.hidden,
 		NumLayers: layers, MaxPositionEmbeddings: d.positions,
 	})
+	q := &d.Quantization
+	b.Quantise(func(module string) network.Scheme {
+		s := network.Scheme{Algo: d.LinearAlgo(module)}
+		if s.Algo == checkpoint.W4A16AWQ {
+			s.Group, s.ScalesInput = int(q.Group()), q.PreQuantScale
+		}
+		return s
+	}, q.KVCacheQuantAlgo != "")
 	var x *network.Tensor
 	if d.mapping.First() {
 		x = d.embedding(b)

@@ -43,8 +43,7 @@ var families = map[string]family{
 // Architectures returns the supported architectures, sorted.
 func Architectures() []string { return slices.Sorted(maps.Keys(families)) }
 
-// New returns the validated network of one rank of a checkpoint that is not
-// quantised. Errors wrap [ErrArchitecture], [ErrConfig], network.ErrInvalid or
+// New returns the validated network of one rank of a checkpoint. Errors wrap [ErrArchitecture], [ErrConfig], network.ErrInvalid or
 // the errors of checkpoint.Config.Validate.
 func New(c *checkpoint.Config, rank int) (*network.Network, error) {
 	build, ok := families[c.Architecture]
@@ -53,9 +52,6 @@ func New(c *checkpoint.Config, rank int) (*network.Network, error) {
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err
-	}
-	if algo := c.Quantization.QuantAlgo; algo != "" {
-		return nil, fmt.Errorf("%w: quantization.quant_algo is %s", ErrConfig, algo)
 	}
 	mapping := network.Mapping{TPSize: c.Mapping.TPSize, PPSize: c.Mapping.PPSize, Rank: rank}
 	if err := mapping.Validate(); err != nil {

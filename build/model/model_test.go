@@ -88,6 +88,45 @@ func TestNetworks(t *testing.T) {
 	}
 }
 
+// TestQuantisedNetworks: the network has the tensors that the checkpoint has, with
+// their dtypes, and says what is quantised.
+func TestQuantisedNetworks(t *testing.T) {
+	for name, q := range map[string]map[string]any{
+		"fp8":      {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8", "exclude_modules": []string{"lm_head", "*layers.1.mlp.proj"}},
+		"awq":      {"quant_algo": "W4A16_AWQ", "group_size": 8, "pre_quant_scale": true, "has_zero_point": false},
+		"awq-bare": {"quant_algo": "W4A16_AWQ", "group_size": 8, "pre_quant_scale": false, "has_zero_point": false},
+		"w8a16":    {"quant_algo": "W8A16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			changes := map[string]any{"quantization": q, "num_hidden_layers": 2, "attn_bias": true, "intermediate_size": 64}
+			for tp := 1; tp <= 2; tp++ {
+				c := divided(t, "LlamaForCausalLM", changes, tp, 1)
+				net, err := model.New(c, tp-1)
+				require.NoError(t, err)
+				var have []checkpoint.TensorInfo
+				for _, w := range net.Weights {
+					info := checkpoint.TensorInfo{Name: w.Name, Dtype: map[network.Dtype]string{network.Float8: "F8_E4M3", network.Int4: "I8", network.Float32: "F32"}[w.Dtype]}
+					for _, n := range w.Stored() {
+						info.Shape = append(info.Shape, int64(n))
+					}
+					have = append(have, info)
+				}
+				require.ElementsMatch(t, c.RankTensors(tp-1), have)
+				if tp > 1 {
+					continue
+				}
+				golden := filepath.Join("testdata", "quantised-"+name+".txt")
+				if *update {
+					require.NoError(t, os.WriteFile(golden, []byte(net.String()), 0o644))
+				}
+				want, err := os.ReadFile(golden)
+				require.NoError(t, err)
+				require.Equal(t, string(want), net.String())
+			}
+		})
+	}
+}
+
 // declared lists a network's weights as package checkpoint does.
 func declared(net *network.Network) []checkpoint.TensorInfo {
 	var list []checkpoint.TensorInfo
@@ -200,7 +239,6 @@ func TestRefusals(t *testing.T) {
 		want         string
 	}{
 		{"LlamaForCausalLM", map[string]any{"hidden_act": "sin"}, `hidden_act "sin" is not supported; supported are silu`},
-		{"LlamaForCausalLM", map[string]any{"quantization": map[string]any{"quant_algo": "W8A16"}}, "quant_algo is W8A16"},
 		{"LlamaForCausalLM", map[string]any{"rotary_pct": 0.5}, "rotary_pct is 0.5"},
 		{"GPTForCausalLM", map[string]any{"gpt_variant": "jais"}, `gpt_variant is "jais", supported is "gpt2" or "nemotron"`},
 	} {

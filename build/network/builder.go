@@ -14,6 +14,9 @@ type Builder struct {
 	weights map[string]*Weight
 	layers  int
 	err     error
+
+	scheme func(module string) Scheme // nil where nothing is quantised
+	cache  bool
 }
 
 // NewBuilder starts from the sizes of header; its Tensors, Weights and Ops are ignored.
@@ -72,6 +75,7 @@ func (b *Builder) Linear(name string, in *Tensor, width int, bias bool) *Tensor 
 	if bias {
 		op.Bias = b.weight(name+".bias", width)
 	}
+	b.quantised(name, op)
 	return b.add(op)
 }
 
@@ -91,6 +95,9 @@ func (b *Builder) Attention(name string, in *Tensor, op Attention) *Tensor {
 	op.Name, op.In, op.Out = opName(name), in, b.tensor(in.Rows, op.Heads*op.HeadSize)
 	op.Layer = b.layers
 	b.layers++
+	if b.cache {
+		op.CacheScale = b.scaleWeight(name+".kv_cache_scaling_factor", 1)
+	}
 	return b.add(&op)
 }
 

@@ -23,6 +23,8 @@ type Linear struct {
 	Weight *Weight // [out, in]
 	Bias   *Weight // [out] or nil
 	Out    *Tensor
+
+	Quantisation *Quantisation // nil for a weight of plain numbers
 }
 
 // NormKind tells [Norm] what to compute.
@@ -68,6 +70,9 @@ type Attention struct {
 	Scale      float32
 	Window     int
 	Rotary     *Rotary // nil: no position embedding
+	// CacheScale [1] is what the keys and values of a quantised cache are multiplied
+	// by; nil for a plain one.
+	CacheScale *Weight
 }
 
 // Function is an activation function.
@@ -186,10 +191,12 @@ func (o *AllGather) Output() *Tensor        { return o.Out }
 func (o *Send) Output() *Tensor             { return nil }
 func (o *Receive) Output() *Tensor          { return o.Out }
 
-func (o *Embedding) Parameters() []*Weight        { return present(o.Weight) }
-func (o *Linear) Parameters() []*Weight           { return present(o.Weight, o.Bias) }
+func (o *Embedding) Parameters() []*Weight { return present(o.Weight) }
+func (o *Linear) Parameters() []*Weight {
+	return append(present(o.Weight, o.Bias), o.Quantisation.parameters()...)
+}
 func (o *Norm) Parameters() []*Weight             { return present(o.Weight, o.Bias) }
-func (o *Attention) Parameters() []*Weight        { return nil }
+func (o *Attention) Parameters() []*Weight        { return present(o.CacheScale) }
 func (o *Activation) Parameters() []*Weight       { return nil }
 func (o *Gated) Parameters() []*Weight            { return nil }
 func (o *Add) Parameters() []*Weight              { return nil }
@@ -223,7 +230,7 @@ func (o *Linear) describe() string {
 	if o.Bias != nil {
 		s += " + " + o.Bias.String()
 	}
-	return s
+	return s + o.Quantisation.describe()
 }
 
 func (o *Norm) describe() string {
@@ -245,6 +252,9 @@ func (o *Attention) describe() string {
 		if r.Scaling != "none" {
 			fmt.Fprintf(&s, " %s %g", r.Scaling, r.Factor)
 		}
+	}
+	if o.CacheScale != nil {
+		s.WriteString(" cache " + o.CacheScale.String())
 	}
 	return s.String()
 }

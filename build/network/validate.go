@@ -98,8 +98,16 @@ func (w *Weight) check() error {
 	switch w.Dtype {
 	case Float32, Float16, BFloat16:
 		return nil
+	case Float8:
+		if len(w.Shape) == 2 {
+			return nil
+		}
+	case Int4:
+		if len(w.Shape) == 2 && w.Shape[0]%2 == 0 {
+			return nil
+		}
 	}
-	return fmt.Errorf("dtype %q is not %s, %s or %s", w.Dtype, Float32, Float16, BFloat16)
+	return fmt.Errorf("dtype %q is not %s, %s or %s, nor that of a quantised linear's matrix", w.Dtype, Float32, Float16, BFloat16)
 }
 
 func shaped(w *Weight, what string, shape ...int) error {
@@ -144,6 +152,12 @@ func (o *Linear) check() error {
 		if err := shaped(o.Bias, "bias", o.Out.Width); err != nil {
 			return err
 		}
+	}
+	if err := o.Quantisation.check(o.Out.Width, o.In.Width); err != nil {
+		return err
+	}
+	if plain := o.Weight.Dtype != Float8 && o.Weight.Dtype != Int4; !plain && o.Quantisation == nil {
+		return fmt.Errorf("weight %s is %s and has no scales", o.Weight.Name, o.Weight.Dtype)
 	}
 	return sameRows(o.In, o.Out)
 }
@@ -192,6 +206,11 @@ func (o *Attention) check() error {
 		}
 		if len(r.InvFreq) != r.Dim/2 {
 			return fmt.Errorf("%d inverse frequencies for rotary dimension %d", len(r.InvFreq), r.Dim)
+		}
+	}
+	if o.CacheScale != nil {
+		if err := shaped(o.CacheScale, "scale of the cache", 1); err != nil {
+			return err
 		}
 	}
 	if o.In.Rows != Tokens {

@@ -15,6 +15,14 @@ inline float from_bf16(uint16_t value) {
   return x;
 }
 
+// Rounds to nearest, ties to even; NaN stays NaN.
+inline uint16_t round_bf16(float x) {
+  uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7fffffff) > 0x7f800000) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
 }  // namespace cpu
 }  // namespace trtgo
 

@@ -4,6 +4,7 @@
 
 #include <cstring>
 
+#include "e4m3.h"
 #include "kernels.h"
 #include "kernels_tables.h"
 
@@ -170,6 +171,10 @@ float trtgo_kernel_amax(const char* set, const float* x, int64_t n) { return ker
 
 void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n) {
   kernels_by_name(set)->to_bf16(x, out, n);
+}
+
+void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n) {
+  for (int64_t i = 0; i < n; i++) out[i] = trtgo::cpu::round_e4m3(x[i], scale);
 }
 
 uint64_t trtgo_stream_read(const void* p, int64_t n) {

@@ -126,3 +126,10 @@ func (s kernelSet) peakOperations(pairs bool, rounds int) float64 {
 	var sink C.float
 	return float64(C.trtgo_peak_operations(s.name, cbool(pairs), C.int64_t(rounds), &sink))
 }
+
+// roundE4M3 gives x as a linear with this InputScale takes it.
+func roundE4M3(x []float32, scale float32) []float32 {
+	out := make([]float32, len(x))
+	C.trtgo_round_e4m3(cfloats(unsafe.SliceData(x)), C.float(scale), cfloats(unsafe.SliceData(out)), C.int64_t(len(x)))
+	return out
+}

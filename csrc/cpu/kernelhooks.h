@@ -38,6 +38,9 @@ void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float i
 float trtgo_kernel_amax(const char* set, const float* x, int64_t n);
 void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n);
 
+// x[n] as a linear with this input_scale takes it.
+void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n);
+
 // Reads n bytes (a multiple of 256) once, ascending, and returns their sum in words:
 // what the machine's memory gives one thread.
 uint64_t trtgo_stream_read(const void* p, int64_t n);

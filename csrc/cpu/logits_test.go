@@ -25,15 +25,27 @@ import (
 // buildEngine takes a tiny model through export and build and returns the engine file.
 func buildEngine(t testing.TB, source, dtype string) string {
 	t.Helper()
-	dir := t.TempDir()
-	_, err := export.Convert(t.Context(), source, export.Options{OutputDir: filepath.Join(dir, "checkpoint"), Dtype: dtype})
+	return engineOf(t, source, export.Options{Dtype: dtype})
+}
+
+// engineOf does so with other options.
+func engineOf(t testing.TB, source string, o export.Options) string {
+	t.Helper()
+	o.OutputDir = filepath.Join(t.TempDir(), "checkpoint")
+	_, err := export.Convert(t.Context(), source, o)
 	require.NoError(t, err)
-	c, err := checkpoint.Open(filepath.Join(dir, "checkpoint"))
+	return checkpointEngine(t, o.OutputDir)
+}
+
+// checkpointEngine builds a checkpoint and returns the engine file.
+func checkpointEngine(t testing.TB, dir string) string {
+	t.Helper()
+	c, err := checkpoint.Open(dir)
 	require.NoError(t, err)
 	defer c.Close()
 	plan, err := buildcpu.New(t.Context(), c)
 	require.NoError(t, err)
-	path := filepath.Join(dir, "rank0.engine")
+	path := filepath.Join(t.TempDir(), "rank0.engine")
 	file, err := os.Create(path)
 	require.NoError(t, err)
 	defer file.Close()

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "bfloat16.h"
+#include "e4m3.h"
 #include "rotary.h"
 #include "runner.h"
 
@@ -95,8 +96,24 @@ bool Runner::norm(const trtgo_cpu_op& op, int64_t rows) {
   });
 }
 
+// Rounds a linear's input in place: only linears read it, all with this scale, and a
+// number that was rounded once stays as it is.
+bool Runner::round_input(const trtgo_cpu_op& op, int64_t rows) {
+  const Activation& in = buffers_[static_cast<size_t>(op.in)];
+  return team_.for_each(rows, [&](int64_t r) {
+    if (in.bf16) {
+      auto* row = reinterpret_cast<uint16_t*>(in.row(r));
+      for (int i = 0; i < op.k; i++) row[i] = round_bf16(round_e4m3(from_bf16(row[i]), op.input_scale));
+      return;
+    }
+    float* row = in.floats(r);
+    for (int i = 0; i < op.k; i++) row[i] = round_e4m3(row[i], op.input_scale);
+  });
+}
+
 bool Runner::linear(size_t index, int worker, int64_t rows) {
   const trtgo_cpu_op& op = ops_[index];
+  if (op.input_scale > 0 && !round_input(op, rows)) return false;
   const Activation& in = buffers_[static_cast<size_t>(op.in)];
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
   const bool bf16_weight = sections_[static_cast<size_t>(op.weight)].dtype == TRTGO_CPU_BF16;

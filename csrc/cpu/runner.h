@@ -85,6 +85,7 @@ class Runner {
   bool embedding(const trtgo_cpu_op& op);
   bool norm(const trtgo_cpu_op& op, int64_t rows);
   bool linear(size_t index, int worker, int64_t rows);
+  bool round_input(const trtgo_cpu_op& op, int64_t rows);
   bool attention(const trtgo_cpu_op& op, int worker);
   bool activation(const trtgo_cpu_op& op, int64_t rows);
   bool select(const trtgo_cpu_op& op, int64_t rows);

@@ -85,6 +85,7 @@ typedef struct {
   int32_t n;
   int32_t k;
   int32_t accumulate;
+  float input_scale;
   int32_t layer;
   int32_t heads;
   int32_t kv_heads;

@@ -62,7 +62,7 @@ func TestDamagedEngines(t *testing.T) {
 		"section table":  {flip(file.Size - 20), cpuengine.ErrFormat, "section table checksum is "},
 		"another version": {
 			func(b []byte) []byte { b[8] = 9; return sealed(b) }, cpuengine.ErrVersion,
-			"it is version 9, this program reads version 1; build it again with: trtgo build --backend cpu --checkpoint_dir CHECKPOINT --output_dir ENGINE",
+			"it is version 9, this program reads version 2; build it again with: trtgo build --backend cpu --checkpoint_dir CHECKPOINT --output_dir ENGINE",
 		},
 		"size of another file": {
 			func(b []byte) []byte { binary.LittleEndian.PutUint64(b[16:], uint64(len(b)+64)); return sealed(b) },

@@ -434,6 +434,13 @@ func TestOpenRefusesLies(t *testing.T) {
 		"unselected logits":    {func(p P, _ S) { p.Ops[11].In = 1 }, "other side"},
 		"linear input read":    {func(p P, _ S) { p.Buffers[0].LinearInput = true }, "linear_input"},
 		"linear input logits":  {func(p P, _ S) { p.Buffers[8].LinearInput = true }, "linear_input"},
+		"input scale":          {func(p P, _ S) { p.Ops[2].InputScale = -1 }, "input_scale is -1"},
+		"input scale buffer":   {func(p P, _ S) { p.Buffers[1].LinearInput = false; p.Ops[2].InputScale = 1 }, "which is no linear_input"},
+		"input scales": {func(p P, _ S) {
+			again := p.Ops[4]
+			again.InputScale = 0.5
+			p.Ops = append(p.Ops[:5:5], append([]cpuengine.Op{again}, p.Ops[5:]...)...)
+		}, `"attended" is read with input_scale 0 and 0.5`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := read(forge(t, good, c.edit))
@@ -452,4 +459,6 @@ func TestOpenRefusesLies(t *testing.T) {
 		require.ErrorContains(t, read(encode(t, good, bomb, []byte("[]"))), "elements")
 	})
 	require.False(t, errors.Is(read(good), cpuengine.ErrFormat))
+	// One buffer, rounded in one way until it is written again.
+	require.NoError(t, read(forge(t, good, func(p P, _ S) { p.Ops[7].InputScale, p.Ops[11].InputScale = 2, 0.25 })))
 }

@@ -54,7 +54,10 @@ const (
 	// "layer" is (x-mean)/sqrt(var+Epsilon)·Weight+Bias. Weights are float32.
 	OpNorm OpKind = "norm"
 	// OpLinear is Out = In·Weightᵀ + Bias, or Out += that when Accumulate.
-	// Weight [N, K] has LayoutPanel; Bias is float32 [N].
+	// Weight [N, K] has LayoutPanel; Bias is float32 [N]. With an InputScale s > 0, In,
+	// a LinearInput buffer, is first made s·E4M3(In/s): rounded to the nearest number of
+	// 8 bits with 4 of exponent and 3 of mantissa, ties to even, at most ±448. All that
+	// reads the buffer before it is written again has the same InputScale.
 	OpLinear OpKind = "linear"
 	// OpAttention reads rows q‖k‖v [(Heads+2·KVHeads)·HeadSize] from In, rotates the
 	// first RotaryDim values of each query and key head (rotate-half; angle =
@@ -102,6 +105,8 @@ type Op struct {
 	N          int  `json:"n,omitempty"`
 	K          int  `json:"k,omitempty"`
 	Accumulate bool `json:"accumulate,omitempty"`
+	// InputScale is 0 where the input is taken as it is.
+	InputScale float32 `json:"input_scale,omitempty"`
 
 	Layer     int     `json:"layer,omitempty"`
 	Heads     int     `json:"heads,omitempty"`

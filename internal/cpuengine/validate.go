@@ -17,7 +17,7 @@ var ErrProgram = errors.New("invalid program")
 // written, the KV caches are each written by one operation, rows are selected
 // once and the last operation writes the logits. Errors wrap [ErrProgram].
 func (p *Program) Validate(sections []Section) error {
-	v := validator{Program: p, sections: sections, written: make([]bool, len(p.Buffers)), layers: make(map[int]bool)}
+	v := validator{Program: p, sections: sections, written: make([]bool, len(p.Buffers)), rounded: make(map[int]float32), layers: make(map[int]bool)}
 	if err := v.sizes(); err != nil {
 		return fmt.Errorf("%w: %w", ErrProgram, err)
 	}
@@ -36,6 +36,7 @@ type validator struct {
 	*Program
 	sections []Section
 	written  []bool
+	rounded  map[int]float32 // InputScale of what last read a LinearInput buffer
 	layers   map[int]bool
 	selected bool
 }
@@ -104,6 +105,7 @@ func (v *validator) op(o *Op) error {
 		return err
 	}
 	v.written[o.Out] = true
+	delete(v.rounded, o.Out)
 	return nil
 }
 
@@ -202,6 +204,9 @@ func (v *validator) linear(o *Op) error {
 	if err := width("out", v.Buffers[o.Out], o.N); err != nil {
 		return err
 	}
+	if err := v.inputScale(o); err != nil {
+		return err
+	}
 	if o.Accumulate && !v.written[o.Out] {
 		return fmt.Errorf("buffer %d %q is added to before it is written", o.Out, v.Buffers[o.Out].Name)
 	}
@@ -211,6 +216,23 @@ func (v *validator) linear(o *Op) error {
 		}
 	}
 	return v.section(o.Weight, v.WeightDtype, o.N, o.K, LayoutPanel)
+}
+
+// inputScale checks that an input is rounded in one way, and where it may be: the
+// runner does it in place.
+func (v *validator) inputScale(o *Op) error {
+	if !(o.InputScale >= 0) || math.IsInf(float64(o.InputScale), 0) {
+		return fmt.Errorf("input_scale is %g, want 0 or a positive number", o.InputScale)
+	}
+	in := v.Buffers[o.In]
+	if o.InputScale > 0 && !in.LinearInput {
+		return fmt.Errorf("input_scale rounds buffer %d %q, which is no linear_input", o.In, in.Name)
+	}
+	if other, read := v.rounded[o.In]; read && other != o.InputScale {
+		return fmt.Errorf("buffer %d %q is read with input_scale %g and %g", o.In, in.Name, other, o.InputScale)
+	}
+	v.rounded[o.In] = o.InputScale
+	return nil
 }
 
 func (v *validator) attention(o *Op) error {

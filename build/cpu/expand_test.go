@@ -1,0 +1,181 @@
+package cpu_test
+
+import (
+	"encoding/binary"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/build/cpu"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/safetensors"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// patch writes bytes into a tensor of rank 0.
+func patch(t *testing.T, dir, tensor string, at int64, data []byte) {
+	t.Helper()
+	path := filepath.Join(dir, checkpoint.RankName(0))
+	file, err := safetensors.Open(path)
+	require.NoError(t, err)
+	found, ok := file.Tensor(tensor)
+	require.True(t, ok, tensor)
+	require.NoError(t, file.Close())
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	require.NoError(t, err)
+	defer f.Close()
+	_, err = f.WriteAt(data, found.Offset+at)
+	require.NoError(t, err)
+}
+
+func number(v float32) []byte { return binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)) }
+
+func exported(t *testing.T, source string, o export.Options) string {
+	t.Helper()
+	o.OutputDir = filepath.Join(t.TempDir(), "checkpoint")
+	_, err := export.Convert(t.Context(), source, o)
+	require.NoError(t, err)
+	return o.OutputDir
+}
+
+// built writes an engine and returns it.
+func built(t *testing.T, dir string) (*engine, *cpu.Plan, error) {
+	t.Helper()
+	c, err := checkpoint.Open(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	p, err := cpu.New(t.Context(), c)
+	if err != nil {
+		return nil, nil, err
+	}
+	path := filepath.Join(t.TempDir(), "engine")
+	f, err := os.Create(path)
+	require.NoError(t, err)
+	defer f.Close()
+	if err := p.Write(t.Context(), f, cpu.WriteOptions{Workers: 2}); err != nil {
+		return nil, nil, err
+	}
+	return openEngine(t, path), p, nil
+}
+
+// matrixOf unpacks a section by its name.
+func (e *engine) matrixOf(t *testing.T, name string) matrix {
+	t.Helper()
+	for i, s := range e.file.Sections {
+		if s.Name == name {
+			return e.section(i)
+		}
+	}
+	require.Fail(t, "no section "+name)
+	return nil
+}
+
+func (e *engine) linearOf(t *testing.T, name string) cpuengine.Op {
+	t.Helper()
+	for _, o := range e.file.Program.Ops {
+		if o.Name == name {
+			return o
+		}
+	}
+	require.Fail(t, "no operation "+name)
+	return cpuengine.Op{}
+}
+
+// TestExpandFP8: a weight is its code times its own scale; what reads one buffer shares
+// the larger of the inputs' scales; what is not quantised is left alone.
+func TestExpandFP8(t *testing.T) {
+	dir := exported(t, testmodel.QuantisedDir(t, "llama-gqa.fp8"), export.Options{Dtype: "float32"})
+	const fc, gate = "transformer.layers.0.mlp.fc", "transformer.layers.0.mlp.gate"
+	patch(t, dir, fc+checkpoint.WeightScale, 0, number(0.5))
+	patch(t, dir, gate+checkpoint.WeightScale, 0, number(2))
+	patch(t, dir, fc+checkpoint.InputScale, 0, number(0.25))
+	patch(t, dir, gate+checkpoint.InputScale, 0, number(0.75))
+	patch(t, dir, fc+".weight", 64+3, []byte{0x3a})       // 1.25
+	patch(t, dir, gate+".weight", 87*64+63, []byte{0xc1}) // -2.25
+	e, p, err := built(t, dir)
+	require.NoError(t, err)
+	m := e.matrixOf(t, fc+".weight|"+gate+".weight")
+	require.Len(t, m, 2*88)
+	require.Equal(t, 0.625, m[1][3])
+	require.Equal(t, -4.5, m[88+87][63])
+	require.EqualValues(t, 0.75, e.linearOf(t, "layers.0.mlp.fc|layers.0.mlp.gate").InputScale)
+	require.Positive(t, e.linearOf(t, "layers.0.attention.qkv").InputScale)
+	require.Zero(t, e.linearOf(t, "lm_head").InputScale)
+	require.Contains(t, strings.Join(p.Notes, "\n"), "expands FP8 weights to f32")
+	require.Contains(t, strings.Join(p.Notes, "\n"), "KV cache in FP8")
+}
+
+// TestExpandWeightOnly rounds by the rules of symmetric_quantize, written out for one
+// row: halves go away from zero, the largest positive weight is cut.
+func TestExpandWeightOnly(t *testing.T) {
+	for _, dtype := range []string{"float32", "bfloat16"} {
+		dir := exported(t, testmodel.Dir(t, "llama-gqa"), export.Options{Dtype: dtype, QFormat: "int4_wo"})
+		row := make([]float32, 64)
+		copy(row, []float32{8.5, 1.59375, -1.59375, 0.25, 4, -8.5}) // scale 1.0625
+		format := checkpoint.SafetensorsDtype(dtype)
+		raw := make([]byte, len(row)*floatformat.Size(format))
+		floatformat.Encode(raw, row, format)
+		patch(t, dir, "transformer.layers.1.mlp.gate.weight", int64(2*len(raw)), raw)
+		patch(t, dir, "transformer.layers.1.mlp.gate.weight", int64(3*len(raw)), make([]byte, len(raw)))
+		e, _, err := built(t, dir)
+		require.NoError(t, err)
+		m := e.matrixOf(t, "transformer.layers.1.mlp.fc.weight|transformer.layers.1.mlp.gate.weight")[88+2:]
+		require.Equal(t, []float64{7 * 1.0625, 2 * 1.0625, -2 * 1.0625, 0, 4 * 1.0625, -8 * 1.0625, 0}, m[0][:7])
+		require.Equal(t, make([]float64, 64), m[1], "a row of zeros")
+	}
+}
+
+// TestExpandAWQ: the low half of a byte is the even row, halves are signed, and the
+// factor of the input multiplies the column.
+func TestExpandAWQ(t *testing.T) {
+	dir := testmodel.QuantisedDir(t, "llama-gqa.awq")
+	const proj = "transformer.layers.2.mlp.proj"
+	patch(t, dir, proj+".weight", 5*88+9, []byte{0x9c}) // rows 10 and 11: -4 and -7
+	patch(t, dir, proj+checkpoint.WeightScale, (10*22+2)*4, number(0.5))
+	patch(t, dir, proj+checkpoint.WeightScale, (11*22+2)*4, number(0.25))
+	patch(t, dir, proj+checkpoint.InputFactor, 9*2, []byte{0x40, 0x40}) // 3 in bfloat16
+	e, p, err := built(t, dir)
+	require.NoError(t, err)
+	m := e.matrixOf(t, proj+".weight")
+	require.Equal(t, -4*0.5*3.0, m[10][9])
+	require.Equal(t, -7*0.25*3.0, m[11][9])
+	require.Contains(t, strings.Join(p.Notes, "\n"), "expands W4A16_AWQ weights to bf16")
+}
+
+func TestExpandRefuses(t *testing.T) {
+	const proj = "transformer.layers.2.mlp.proj"
+	for name, test := range map[string]struct {
+		tensor  string
+		data    []byte
+		message string
+	}{
+		"scale of zero":     {proj + checkpoint.WeightScale, number(0), proj + ".weights_scaling_factor is 0, not a number above 0"},
+		"scale of NaN":      {proj + checkpoint.WeightScale, number(float32(math.NaN())), "is NaN"},
+		"negative input":    {proj + checkpoint.InputScale, number(-1), proj + ".activation_scaling_factor is -1"},
+		"infinite input":    {proj + checkpoint.InputScale, number(float32(math.Inf(1))), "is +Inf"},
+		"NaN among weights": {proj + ".weight", []byte{0x7f}, proj + ".weight has NaN in row 0"},
+		"too large":         {proj + checkpoint.WeightScale, number(3e38), "too large for BF16"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := exported(t, testmodel.QuantisedDir(t, "nemotron.fp8"), export.Options{})
+			patch(t, dir, test.tensor, 0, test.data)
+			_, _, err := built(t, dir)
+			require.ErrorContains(t, err, test.message)
+		})
+	}
+}
+
+func TestFloat16IsExpandedToFloat32(t *testing.T) {
+	dir := exported(t, testmodel.Dir(t, "llama-f16"), export.Options{QFormat: "int8_wo"})
+	e, p, err := built(t, dir)
+	require.NoError(t, err)
+	require.Equal(t, cpuengine.DtypeF32, e.file.Program.WeightDtype)
+	require.Contains(t, strings.Join(p.Notes, "\n"), "expanded for a float16 model are kept as float32")
+}
