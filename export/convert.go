@@ -67,6 +67,11 @@ type Options struct {
 	TargetVersion string
 	// Source says what the source may lack.
 	Source SourceOptions
+	// Verify, when not nil, has the finished checkpoint compared with the source, as
+	// [VerifyModel] does (Verify's Source counts for nothing, since it is open). When
+	// they differ, or ctx ends meanwhile, Convert fails but the checkpoint stays, to be
+	// looked at.
+	Verify *VerifyOptions
 	// Workers is the number of goroutines; 0 chooses.
 	Workers int
 	// Progress, when not nil, hears of every block written: bytes of weights done
@@ -91,7 +96,9 @@ type Report struct {
 	// The program itself, what a source's reader needs for itself, and garbage come on
 	// top.
 	PeakBytes int64         `json:"peak_bytes"`
-	Elapsed   time.Duration `json:"elapsed_ns"`
+	Elapsed   time.Duration `json:"elapsed_ns"` // without verifying
+	// Verified is what Options.Verify found, nil without it.
+	Verified *VerifyReport `json:"verified,omitempty"`
 	// Notes are sentences that the user should read.
 	Notes []string `json:"notes,omitempty"`
 }
@@ -164,6 +171,11 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	}
 	report.Notes = m.Notes()
 	report.Elapsed = time.Since(start)
+	if o.Verify != nil {
+		if report.Verified, err = VerifyModel(ctx, m, o.OutputDir, *o.Verify); err != nil {
+			return nil, fmt.Errorf("%s was written but is not verified, do not use it: %w", o.OutputDir, err)
+		}
+	}
 	return report, nil
 }
 
@@ -173,7 +185,7 @@ func addFiles(w *checkpoint.Writer, m source.Model) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	var names []string
+	names := []string{}
 	for _, f := range files {
 		if f.Path != "" {
 			err = w.CopyFile(f.Path)

@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"time"
+	"slices"
 
 	"github.com/urfave/cli/v2"
 
@@ -10,7 +10,7 @@ import (
 )
 
 const (
-	nemoLater    = "NeMo checkpoints are read by a later release; export the Hugging Face form of the model"
+	namesKnown   = "the names of NeMo's and Megatron's parameters are known without it"
 	uncalibrated = "nothing is calibrated"
 	inConfig     = "the source's configuration says it"
 	noMedusa     = "speculative decoding is not supported"
@@ -44,8 +44,7 @@ var exportUpstreamFlags = []upstreamFlag{
 
 	{name: "cp-size", kind: valueFlag, refuse: true, why: "context parallelism is not supported"},
 	{name: "meta-ckpt-dir", kind: valueFlag, refuse: true, why: "Meta's own checkpoints are not read; export the Hugging Face form of the model"},
-	{name: "nemo-ckpt-path", kind: valueFlag, refuse: true, why: nemoLater},
-	{name: "nemo-rename-key", kind: listFlag, refuse: true, why: nemoLater},
+	{name: "nemo-rename-key", kind: listFlag, refuse: true, why: namesKnown},
 	{name: "smoothquant", aliases: []string{"sq"}, kind: valueFlag, refuse: true, why: calibratedLater},
 	{name: "per-channel", kind: switchFlag, refuse: true, why: calibratedLater},
 	{name: "per-token", kind: switchFlag, refuse: true, why: calibratedLater},
@@ -88,19 +87,14 @@ func exportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "source checkpoint → TensorRT-LLM checkpoint",
 		ArgsUsage: "SOURCE",
-		Description: "SOURCE (or --model_dir) is a Hugging Face directory with safetensors or a GGUF file. The output directory\n" +
-			"appears only when it is complete.",
+		Description: "SOURCE (or --model_dir, or --nemo_ckpt_path) is " + sourceForms + ".\n" +
+			"The output directory appears only when it is complete.",
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "model-dir", Aliases: []string{"pyt-ckpt-path"}, Usage: "the source, instead of an operand"},
+			&cli.StringFlag{Name: "model-dir", Aliases: []string{"pyt-ckpt-path", "nemo-ckpt-path"}, Usage: "the source, instead of an operand"},
 			&cli.StringFlag{Name: "output-dir", Aliases: []string{"o", "export-path"}, Value: "tllm_checkpoint", Usage: "directory to write"},
-			&cli.StringFlag{Name: "dtype", Value: "auto", Usage: "auto, float16, bfloat16 or float32; auto keeps the source's (float32 too, where upstream makes float16) and is bfloat16 for a quantised GGUF"},
-			&cli.IntFlag{Name: "tp-size", Aliases: []string{"inference-tensor-parallel"}, Value: 1, Usage: "tensor-parallel ranks"},
-			&cli.IntFlag{Name: "pp-size", Aliases: []string{"inference-pipeline-parallel"}, Value: 1, Usage: "pipeline-parallel ranks"},
-			&cli.BoolFlag{Name: "use-parallel-embedding", Usage: "split the embedding over tensor-parallel ranks"},
-			&cli.IntFlag{Name: "embedding-sharding-dim", Usage: "0 splits the vocabulary, 1 the hidden size"},
-			&cli.IntFlag{Name: "workers", DefaultText: "the CPUs, up to 8", Usage: "parallel readers and writers"},
+			&cli.BoolFlag{Name: "verify", Usage: "when it is written, read source and checkpoint again and compare every number; a difference ends with status 1"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout that says what was written"},
-		}, append(quantiseFlags(), cliFlags(exportUpstreamFlags)...)...),
+		}, slices.Concat(targetFlags(), sourceFlags("beside the output"), cliFlags(exportUpstreamFlags))...),
 		Action: runExport,
 	}
 }
@@ -114,29 +108,21 @@ func runExport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := firstError(
-		oneOf(c, "dtype", "auto", "float16", "bfloat16", "float32"),
-		atLeast(c, "tp-size", 1), atLeast(c, "pp-size", 1), atLeast(c, "workers", 0),
-	); err != nil {
+	options, err := targetOptions(c)
+	if err != nil {
 		return err
 	}
-	options := export.Options{
-		OutputDir:            c.String("output-dir"),
-		Dtype:                c.String("dtype"),
-		TPSize:               c.Int("tp-size"),
-		PPSize:               c.Int("pp-size"),
-		UseParallelEmbedding: c.Bool("use-parallel-embedding"),
-		EmbeddingShardingDim: c.Int("embedding-sharding-dim"),
-		Workers:              c.Int("workers"),
+	options.OutputDir = c.String("output-dir")
+	var inflated func()
+	options.Source, inflated = sourceOptions(c, source, besideOutput(options.OutputDir), log)
+	bars := &progresses{c: c, log: log}
+	options.Progress = bars.show("export")
+	if c.Bool("verify") {
+		options.Verify = &export.VerifyOptions{Workers: options.Workers, Progress: bars.show("verify")}
 	}
-	if err := quantiseOptions(c, &options); err != nil {
-		return err
-	}
-	start := time.Now()
-	bar := newProgress(c, "export", log)
-	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }
 	report, err := export.Convert(c.Context, source, options)
-	bar.end()
+	inflated()
+	bars.end()
 	if err != nil {
 		return err
 	}
@@ -148,11 +134,24 @@ func runExport(c *cli.Context) error {
 		form += " and " + report.QuantAlgo
 	}
 	log.Info(fmt.Sprintf("exported %s as %s, %s in %.1f s: %s", report.Architecture, form,
-		humanBytes(report.Bytes), time.Since(start).Seconds(), report.OutputDir))
+		humanBytes(report.Bytes), report.Elapsed.Seconds(), report.OutputDir))
+	if v := report.Verified; v != nil {
+		log.Info(verdict(v))
+	}
 	if c.Bool("json") {
 		return printJSON(c, report)
 	}
 	return nil
+}
+
+// verdict says in a line what was found to be right.
+func verdict(v *export.VerifyReport) string {
+	line := fmt.Sprintf("verified %d tensors, %s: %d are the source's number for number", v.Tensors, humanBytes(v.Bytes), v.Exact)
+	if v.Worst != nil {
+		line += fmt.Sprintf(", %d are rounded by half a step at most; the worst is rank %d, %s, off by %.3g (relative %.3g)",
+			len(v.Rounded), v.Worst.Rank, v.Worst.Tensor, v.Worst.Absolute, v.Worst.Relative)
+	}
+	return line
 }
 
 func exportSource(c *cli.Context) (string, error) {
@@ -167,6 +166,6 @@ func exportSource(c *cli.Context) (string, error) {
 	case c.Args().Present():
 		return c.Args().First(), nil
 	default:
-		return "", usagef("export needs a source: a Hugging Face directory or a GGUF file")
+		return "", usagef("export needs a source: a Hugging Face directory, a GGUF file, a .nemo or a distributed checkpoint")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -22,13 +23,15 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "what a file or directory is: format, configuration, tensors, problems",
 		ArgsUsage: "PATH",
-		Description: "PATH is a Hugging Face directory, a GGUF file, a TensorRT-LLM checkpoint or an engine. Problems are what export,\n" +
-			"build or run would refuse; with --check they make the exit status 1.",
-		Flags: []cli.Flag{
+		Description: "PATH is " + sourceForms + ",\n" +
+			"a TensorRT-LLM checkpoint or an engine. Problems are what export, build or run would refuse; with --check they make the\n" +
+			"exit status 1.",
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
-			&cli.BoolFlag{Name: "check", Usage: "also read an engine's weights and check their checksums; exit with status 1 if there are problems"},
+			&cli.BoolFlag{Name: "check", Usage: "also read all weights: NaN, infinity and what --dtype cannot hold are problems, of an engine wrong checksums; exit with status 1 if there are problems"},
+			&cli.BoolFlag{Name: "plan", Usage: "also tell what export would do with these flags: what each tensor is made of, bytes read and written, memory"},
 			&cli.BoolFlag{Name: "tensors", Usage: "list every tensor, not only the first"},
-		},
+		}, sourceFlags("the system's"), planned(targetFlags())),
 		Action: inspect,
 	}
 }
@@ -37,16 +40,19 @@ func inspect(c *cli.Context) error {
 	if c.Args().Len() != 1 {
 		return usagef("inspect needs one path")
 	}
-	description, err := describe(c, c.Args().First())
+	if err := checkPlanFlags(c); err != nil {
+		return err
+	}
+	x, err := look(c, c.Args().First())
 	if err != nil {
 		return err
 	}
 	if c.Bool("json") {
-		err = printJSON(c, description)
+		err = printJSON(c, x)
 	} else {
-		err = printDescription(c, description)
+		err = printInspection(c, x)
 	}
-	if err == nil && len(description.Problems) > 0 && c.Bool("check") {
+	if err == nil && len(x.Problems) > 0 && c.Bool("check") {
 		return errReported
 	}
 	return err
@@ -59,7 +65,20 @@ func describe(c *cli.Context, path string) (*export.Description, error) {
 	if engineconfig.IsEngine(path) {
 		return build.Inspect(c.Context, path, c.Bool("check"))
 	}
-	return export.Inspect(c.Context, path, export.SourceOptions{Config: c.String("config"), TempDir: c.String("temp-dir")})
+	log := newLogger(c)
+	options, inflated := sourceOptions(c, path, os.TempDir(), log)
+	defer inflated()
+	return export.Inspect(c.Context, path, options)
+}
+
+func printInspection(c *cli.Context, x *inspection) error {
+	if err := printDescription(c, x.Description); err != nil {
+		return err
+	}
+	if x.Plan != nil {
+		return printPlan(c, x.Plan)
+	}
+	return printTensors(c, x.Description)
 }
 
 func printDescription(c *cli.Context, d *export.Description) error {
@@ -89,12 +108,16 @@ func printDescription(c *cli.Context, d *export.Description) error {
 		}
 		fmt.Fprintf(c.App.Writer, "\nconfig\n%s\n", config)
 	}
+	return nil
+}
+
+func printTensors(c *cli.Context, d *export.Description) error {
 	shown := d.Tensors
 	if len(shown) > maxListedTensors && !c.Bool("tensors") {
 		shown = shown[:maxListedTensors]
 	}
 	fmt.Fprintln(c.App.Writer)
-	w = tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
+	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	for _, t := range shown {
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", t.Name, t.Dtype, shapeText(t.Shape), humanBytes(t.Bytes))
 	}

@@ -22,10 +22,12 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs testdata/script: each is a user at a shell. In its directory
-// lie the tiny checkpoints `model` (with a tokenizer), `plain`, `nemotron` and `fp8`, the
-// GGUF files `q8_0.gguf` and `q5_0.gguf` (which export refuses), the vocabulary
-// `sentencepiece.model`, `checkpoint`, exported from `model` in float32, and
-// `engine`, built from that.
+// lie the tiny checkpoints `model` (with a tokenizer), `plain`, `nemotron` and `fp8`;
+// `minitron.nemo`, which has nemotron's weights; of another one `gzip.nemo`, which was
+// compressed, the directory `nemo2`, and the bare `mcore/iter` with
+// `mcore/model_config.yaml`; the GGUF files `q8_0.gguf` and `q5_0.gguf`
+// (which export refuses), the vocabulary `sentencepiece.model`, `checkpoint`, exported
+// from `model` in float32, and `engine`, built from that.
 //
 // Some commands are ours: `exits STATUS PROGRAM …` runs a program that must end
 // with this status; `npy FILE OUT` writes an array as text, its element type and
@@ -36,6 +38,12 @@ func TestScripts(t *testing.T) {
 		require.NoError(t, os.Rename(testmodel.Dir(t, model), filepath.Join(shared, name)))
 	}
 	require.NoError(t, os.Rename(testmodel.QuantisedDir(t, "nemotron.fp8"), filepath.Join(shared, "fp8")))
+	for name, model := range map[string]string{"minitron.nemo": "nemotron.zarr", "gzip.nemo": "nemotron-f32.gzip"} {
+		require.NoError(t, os.Rename(testmodel.Nemo(t, model), filepath.Join(shared, name)))
+	}
+	for name, model := range map[string]string{"nemo2": "nemotron-f32.nemo2", "mcore": "nemotron-f32.mcore"} {
+		require.NoError(t, os.Rename(testmodel.NemoDir(t, model), filepath.Join(shared, name)))
+	}
 	require.NoError(t, os.Rename(testmodel.GGUF(t, "q8_0"), filepath.Join(shared, "q8_0.gguf")))
 	require.NoError(t, os.Rename(testmodel.GGUF(t, "unsupported-q5_0"), filepath.Join(shared, "q5_0.gguf")))
 	vocabulary, err := os.ReadFile("../../tokenizer/testdata/sp_bpe_bf/tokenizer.model")

@@ -80,6 +80,32 @@ func (p *progress) end() {
 	}
 }
 
+// progresses are those of a command's stages, one after the other.
+type progresses struct {
+	c    *cli.Context
+	log  *slog.Logger
+	last *progress
+	what string
+}
+
+// show gives the function that a stage reports its bytes to. Calls must not overlap.
+func (p *progresses) show(what string) func(done, total int64, _ string) {
+	return func(done, total int64, _ string) {
+		if p.what != what {
+			p.end()
+			p.last, p.what = newProgress(p.c, what, p.log), what
+		}
+		p.last.set(done, total)
+	}
+}
+
+// end removes what is shown.
+func (p *progresses) end() {
+	if p.last != nil {
+		p.last.end()
+	}
+}
+
 func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
