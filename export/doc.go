@@ -17,4 +17,7 @@
 // Weights are streamed: workers read blocks of rows, convert them and write each
 // part once, at its final offset in a rank's file. Memory does not grow with the
 // model. The output appears under its name only when it is complete.
+//
+// Before: [Inspect] tells what a path is, [Check] looks through all weights, [Plan]
+// lists what each tensor will be made of. Afterwards: [Verify] compares every number.
 package export
