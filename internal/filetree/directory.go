@@ -13,16 +13,18 @@ import (
 
 // OpenDir opens the directory at path and lists the files below it. Files that
 // are added later are not seen. A symbolic link to a file of the same directory
-// is that file; other links, and what is no file, are left out, and opening them,
-// or a name below them, is refused.
+// is that file, and so is one of a snapshot in Hugging Face's cache to a blob of
+// the same repository. Other links, and what is no file, are left out, and opening
+// them, or a name below them, is refused.
 func OpenDir(path string) (Tree, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: path, root: root, refused: map[string]string{}, handles: newHandles(root)}
+	d := &directory{path: path, root: root, refused: map[string]string{}, cache: openCache(path), inCache: map[string]string{}}
+	d.handles = newHandles(d.open)
 	if err := d.list(); err != nil {
-		root.Close()
+		d.Close()
 		return nil, err
 	}
 	sort.Strings(d.names) // a walk puts a/b before a.c
@@ -34,7 +36,25 @@ type directory struct {
 	root    *os.Root // keeps links from leading out of the directory
 	names   []string
 	refused map[string]string // name to reason
+	cache   *cache            // nil for a directory that is in none
+	inCache map[string]string // name to blob
 	handles *handles
+}
+
+// open opens a file that is listed.
+func (d *directory) open(name string) (*os.File, error) {
+	if blob, ok := d.inCache[name]; ok {
+		return d.cache.blobs.Open(blob)
+	}
+	return d.root.Open(name)
+}
+
+// stat describes a file that is listed.
+func (d *directory) stat(name string) (fs.FileInfo, error) {
+	if blob, ok := d.inCache[name]; ok {
+		return d.cache.blobs.Lstat(blob)
+	}
+	return d.root.Stat(name)
 }
 
 func (d *directory) list() error {
@@ -68,6 +88,12 @@ func (d *directory) reason(name string, entry fs.DirEntry) string {
 		return "it is neither a file nor a directory"
 	}
 	info, err := d.root.Stat(name)
+	if err != nil && d.cache != nil {
+		if blob, ok := d.cache.blob(d.root, name); ok {
+			d.inCache[name] = blob
+			return ""
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return "it is a link to nothing"
@@ -93,7 +119,7 @@ func (d *directory) Open(name string) (File, error) {
 		}
 		return nil, &fs.PathError{Op: "open", Path: full, Err: fs.ErrNotExist}
 	}
-	info, err := d.root.Stat(name)
+	info, err := d.stat(name)
 	if err != nil {
 		return nil, named(full, err)
 	}
@@ -115,7 +141,9 @@ func prefixes(name string) func(func(string) bool) {
 	}
 }
 
-func (d *directory) Close() error { return errors.Join(d.handles.close(), d.root.Close()) }
+func (d *directory) Close() error {
+	return errors.Join(d.handles.close(), d.cache.close(), d.root.Close())
+}
 
 // named gives the system's errors, which have the name below the root, the whole
 // path.

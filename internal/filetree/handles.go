@@ -13,7 +13,7 @@ const maxIdle = 32
 // handles keeps the files that were read last open. More than maxIdle are open
 // only while more than that are being read at the same moment.
 type handles struct {
-	root *os.Root
+	open func(name string) (*os.File, error)
 
 	mu     sync.Mutex
 	closed bool
@@ -28,8 +28,8 @@ type handle struct {
 	place   *list.Element // in idle, nil while there are readers
 }
 
-func newHandles(root *os.Root) *handles {
-	return &handles{root: root, byName: map[string]*handle{}, idle: list.New()}
+func newHandles(open func(name string) (*os.File, error)) *handles {
+	return &handles{open: open, byName: map[string]*handle{}, idle: list.New()}
 }
 
 // acquire gives an open file; check sees it when it has just been opened.
@@ -47,7 +47,7 @@ func (h *handles) acquire(name string, check func(*os.File) error) (*handle, err
 		open.readers++
 		return open, nil
 	}
-	file, err := h.root.Open(name)
+	file, err := h.open(name)
 	if err != nil {
 		return nil, err
 	}
