@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
@@ -29,18 +30,37 @@ func IsDistributed(dir string) bool {
 	if err != nil {
 		return false
 	}
-	_, ok := prefixOf(store.Names())
-	return ok
+	return len(prefixesOf(store.Names())) > 0
 }
 
-// prefixOf finds what training programs put before the names: "model.", "app.".
-func prefixOf(names []string) (string, bool) {
+// prefixesOf finds what training programs put before the names: "model.", "app.".
+// There is one for each copy of the model: its weights, averages of them, an
+// optimizer's state.
+func prefixesOf(names []string) []string {
+	var found []string
 	for _, name := range names {
 		if prefix, ok := strings.CutSuffix(name, embeddingName); ok && (prefix == "" || strings.HasSuffix(prefix, ".")) {
-			return prefix, true
+			found = append(found, prefix)
 		}
 	}
-	return "", false
+	return found
+}
+
+// prefixOf chooses the copy that is the model itself.
+func prefixOf(names []string) (string, error) {
+	found := prefixesOf(names)
+	for _, usual := range []string{"", "model.", "app.model.", "app.", "state_dict.", "module."} {
+		if slices.Contains(found, usual) {
+			return usual, nil
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fmt.Errorf("%w: there is no %s", checkpoint.ErrInvalid, embeddingName)
+	case 1:
+		return found[0], nil
+	}
+	return "", fmt.Errorf("%w: several models are in it, below %s: save the one that is wanted alone", checkpoint.ErrInvalid, enumerate(found))
 }
 
 // OpenDistributed opens a checkpoint of torch.distributed.checkpoint, which holds
@@ -60,6 +80,10 @@ func configPath(dir, path string) string {
 	}
 	return path
 }
+
+// beside are the beginnings of names of what lies beside a model whose own names
+// have nothing before them: other copies of it, and the optimizer's state.
+var beside = []string{"optim", "ema.", "master", "teacher.", "lr_scheduler", "scheduler", "dataloader", "train_state"}
 
 // distributed are the tensors of a distributed checkpoint.
 type distributed struct {
@@ -85,14 +109,14 @@ func (d *distributed) open() error {
 	if err != nil {
 		return err
 	}
-	prefix, ok := prefixOf(store.Names())
-	if !ok {
-		return fmt.Errorf("%w: there is no %s", checkpoint.ErrInvalid, embeddingName)
+	prefix, err := prefixOf(store.Names())
+	if err != nil {
+		return err
 	}
 	for _, key := range store.Names() {
 		name, ok := strings.CutPrefix(key, prefix)
-		if !ok || strings.HasPrefix(name, "optim") {
-			continue // the optimizer's state, beside the model
+		if !ok || slices.ContainsFunc(beside, func(p string) bool { return strings.HasPrefix(name, p) }) {
+			continue
 		}
 		if d.tensors[name], err = store.Tensor(key); err != nil {
 			return err
