@@ -53,6 +53,11 @@ FIXTURES = {
     "llama-f16.torch-dist": ("llama-f16", "torch_dist", 2, 1),
     "llama-f16.names-tp2": ("llama-f16", "ckpt-names", 2, 1),
     "llama-f16.tp2": ("llama-f16", "ckpt", 2, 1),
+    "llama-bias.zarr-tp2": ("llama-bias", "zarr", 2, 1),
+    "llama-bias.torch-dist": ("llama-bias", "torch_dist", 2, 1),
+    "llama-bias.tp2": ("llama-bias", "ckpt", 2, 1),
+    "llama-tied-llama3.names-pp3": ("llama-tied-llama3", "ckpt-names", 1, 3),
+    "llama-f16.singleton": ("llama-f16", "singleton", 2, 1),
     "llama-f16.hf-dcp": ("llama-f16", "hf-dcp", 1, 1),
     "mistral-headdim.nemo2": ("mistral-headdim", "nemo2", 1, 1),
 }
@@ -74,6 +79,7 @@ class Source:
         self.head = c.get("head_dim") or c["hidden_size"] // self.heads
         self.gated = self.kind != "nemotron"
         self.tied = c["tie_word_embeddings"]
+        self.bias = c.get("mlp_bias", False)  # and then attention_bias too
 
     def qkv(self, layer, kind="weight"):
         q, k, v = (self.hf[f"model.layers.{layer}.self_attn.{x}_proj.{kind}"] for x in "qkv")
@@ -97,6 +103,11 @@ class Source:
         else:
             out["mlp.linear_fc1.weight"] = torch.cat([hf[at + "mlp.gate_proj.weight"], hf[at + "mlp.up_proj.weight"]])
         out["mlp.linear_fc2.weight"] = hf[at + "mlp.down_proj.weight"]
+        if self.bias:
+            out["self_attention.linear_qkv.bias"] = self.qkv(i, "bias").reshape(-1)
+            out["self_attention.linear_proj.bias"] = hf[at + "self_attn.o_proj.bias"]
+            out["mlp.linear_fc1.bias"] = torch.cat([hf[at + "mlp.gate_proj.bias"], hf[at + "mlp.up_proj.bias"]])
+            out["mlp.linear_fc2.bias"] = hf[at + "mlp.down_proj.bias"]
         return out
 
     def ends(self):
@@ -110,9 +121,9 @@ class Source:
 
     def split(self, name, tensor, rank, ranks):
         """One tensor-parallel rank's part, as Megatron divides it."""
-        if name.endswith(("word_embeddings.weight", "output_layer.weight", "linear_qkv.weight")):
+        if name.endswith(("word_embeddings.weight", "output_layer.weight", "linear_qkv.weight", "linear_qkv.bias")):
             return tensor.chunk(ranks, 0)[rank].clone()
-        if name.endswith("linear_fc1.weight"):
+        if name.endswith(("linear_fc1.weight", "linear_fc1.bias")):
             halves = tensor.chunk(2 if self.gated else 1, 0)
             return torch.cat([h.chunk(ranks, 0)[rank] for h in halves]).clone()
         if name.endswith(("linear_proj.weight", "linear_fc2.weight")):
@@ -129,7 +140,7 @@ class Source:
             ffn_hidden_size=c["intermediate_size"], num_attention_heads=self.heads, num_query_groups=self.groups,
             kv_channels=self.head, init_method_std=0.01, hidden_dropout=0.0, attention_dropout=0.0,
             normalization="layernorm1p" if self.kind == "nemotron" else "rmsnorm",
-            layernorm_epsilon=c.get("norm_eps", c.get("rms_norm_eps")), make_vocab_size_divisible_by=1, bias=False,
+            layernorm_epsilon=c.get("norm_eps", c.get("rms_norm_eps")), make_vocab_size_divisible_by=1, bias=self.bias,
             activation="squared-relu" if self.kind == "nemotron" else "fast-swiglu", transformer_block_type="pre_ln",
             position_embedding_type="rope", rotary_percentage=rope.get("partial_rotary_factor", 1.0), rotary_base=rope["rope_theta"],
             share_embeddings_and_output_weights=self.tied, precision={"bfloat16": "bf16", "float16": 16, "float32": 32}[c["dtype"]],
@@ -194,9 +205,11 @@ def rank_states(source, form, tp, pp):
                         state[f"decoder.layers.{i}.self_attention.linear_qkv._extra_state"] = torch.zeros(0, dtype=torch.uint8)
             if p == pp - 1:
                 state.update((k, v) for k, v in ends.items() if k != "embedding.word_embeddings.weight")
+                if source.tied and p > 0:  # the last stage has a copy
+                    state["word_embeddings.weight" if form == "ckpt-names" else "output_layer.weight"] = source.hf["model.embed_tokens.weight"]
             state = OrderedDict((k, source.split(k, v, t, tp) if "_extra" not in k else v) for k, v in state.items())
             if form == "ckpt-names":
-                state = OrderedDict((legacy(k), v) for k, v in state.items() if "_extra" not in k)
+                state = OrderedDict((k if k == "word_embeddings.weight" else legacy(k), v) for k, v in state.items() if "_extra" not in k)
                 state["language_model.rotary_pos_emb.inv_freq"] = torch.ones(4)
             directory = "" if tp * pp == 1 else f"mp_rank_{t:02d}" if pp == 1 else f"tp_rank_{t:02d}_pp_rank_{p:03d}"
             yield directory, OrderedDict(("model." + k, v) for k, v in state.items())
@@ -212,7 +225,7 @@ def write_ckpt(source, form, tp, pp, directory):
 
 # --- distributed checkpoints: run in processes of their own, each with its megatron-core ---
 
-def sharded(source, prefix, rank, ranks):
+def sharded(source, prefix, rank, ranks, form):
     from megatron.core.dist_checkpointing import ShardedTensor
 
     def tensor(key, whole, prepended):
@@ -228,11 +241,17 @@ def sharded(source, prefix, rank, ranks):
     for i in range(source.layers):
         for name, v in source.layer(i).items():
             key, at = "decoder.layers." + name, [(0, i, source.layers)]
-            if name == "mlp.linear_fc1.weight" and source.gated:  # the halves are divided one by one (mcore, mlp.py)
+            if form == "singleton":
+                key, at = f"decoder.layers.{i}.{name}", []
+            # The halves are divided one by one (mcore, mlp.py); of a bias not before 0.8, which wrote zarr.
+            if source.gated and (name == "mlp.linear_fc1.weight" or name == "mlp.linear_fc1.bias" and form != "zarr"):
                 for h, half in enumerate(v.chunk(2, 0)):
                     local = half.chunk(ranks, 0)[rank].clone()
+                    suffix, part = ("", (len(at), h * ranks + rank, 2 * ranks))
+                    if form == "singleton":
+                        suffix, part = ("_w", "_v")[h], (len(at), rank, ranks)
                     state[f"{i}.{name}.{h}"] = ShardedTensor.from_rank_offsets(
-                        prefix + key, local, *at, (1, h * ranks + rank, 2 * ranks), replica_id=0, prepend_axis_num=1)
+                        prefix + key + suffix, local, *at, part, replica_id=0, prepend_axis_num=len(at))
             else:
                 state[f"{i}.{name}"] = tensor(key, v, at)
     return state
@@ -252,7 +271,7 @@ def save_distributed(fixture, directory, rank):
         dcp.save(state, checkpoint_id=str(directory), no_dist=True)
         return
     from megatron.core import dist_checkpointing
-    prefix = {"zarr": "model.", "torch_dist": "model.", "nemo2": "module.", "mcore": ""}[form]
+    prefix = {"zarr": "model.", "torch_dist": "model.", "singleton": "model.", "nemo2": "module.", "mcore": ""}[form]
     # The writers wait for a GPU's copies and put their flags there; there is none.
     torch.cuda.synchronize = lambda *_: None
     torch.cuda.current_device = lambda: "cpu"
@@ -261,7 +280,7 @@ def save_distributed(fixture, directory, rank):
     else:
         from megatron.core.dist_checkpointing.strategies.torch import TorchDistSaveShardedStrategy
         strategy = TorchDistSaveShardedStrategy("torch_dist", 1)
-    dist_checkpointing.save(sharded(source, prefix, rank, tp), str(directory), strategy)
+    dist_checkpointing.save(sharded(source, prefix, rank, tp, form), str(directory), strategy)
     torch.distributed.barrier()
 
 

@@ -42,11 +42,13 @@ func parseConfig1(text []byte) (*settings, error) {
 	}
 	f.float(&s.epsilon, "layernorm_epsilon")
 	f.boolean(&s.bias, "bias")
+	s.mlpBias = s.bias
 	f.boolean(&s.qkvBias, "qkv_bias")
 	f.boolean(&s.tied, "share_embeddings_and_output_weights")
 	f.boolean(&s.mcore, "mcore_gpt")
 	f.integer(&s.tensorParallel, "tensor_model_parallel_size")
 	f.integer(&s.pipelineParallel, "pipeline_model_parallel_size")
+	f.integer(&s.virtualStages, "virtual_pipeline_model_parallel_size")
 	if err := s.kind1(f); err != nil {
 		return nil, err
 	}

@@ -15,6 +15,11 @@ func parseConfig2(text []byte) (*settings, error) {
 	if err != nil {
 		return nil, err
 	}
+	return settings2(root)
+}
+
+// settings2 reads the tree of a model.yaml.
+func settings2(root map[string]any) (*settings, error) {
 	top := &fields{values: root}
 	f := &fields{values: top.mapping("config")}
 	if f.values == nil {
@@ -41,6 +46,7 @@ func parseConfig2(text []byte) (*settings, error) {
 	f.need(&s.positions, "seq_length")
 	f.float(&s.epsilon, "layernorm_epsilon")
 	f.boolean(&s.bias, "add_bias_linear")
+	s.mlpBias = s.bias
 	f.boolean(&s.qkvBias, "add_qkv_bias")
 	f.boolean(&s.tied, "share_embeddings_and_output_weights")
 	f.boolean(&s.gated, "gated_linear_unit")
@@ -66,6 +72,14 @@ func refuse2(f *fields, class, config string) error {
 	var experts int64
 	if f.integer(&experts, "num_moe_experts"); experts > 1 {
 		return fmt.Errorf("a mixture of %d experts (num_moe_experts) is %w", experts, checkpoint.ErrUnsupported)
+	}
+	if f.text(&pattern, "heterogeneous_layers_config_encoded_json", "heterogeneous_layers_config_path") || strings.Contains(config, "Heterogeneous") {
+		return fmt.Errorf("a model whose layers differ (%s) is %w", config, checkpoint.ErrUnsupported)
+	}
+	for _, key := range []string{"attn_logit_softcapping", "final_logit_softcapping", "query_pre_attn_scalar", "softmax_scale"} {
+		if f.values[key] != nil {
+			return fmt.Errorf("%s is %w", key, checkpoint.ErrUnsupported)
+		}
 	}
 	for _, key := range []string{"qk_layernorm", "rotary_interleaved", "apply_residual_connection_post_layernorm", "multi_latent_attention"} {
 		var on bool
@@ -104,13 +118,28 @@ func (s *settings) kind2(f *fields) error {
 	default:
 		return fmt.Errorf("normalization %.100q is %w: LayerNorm and RMSNorm are", normalization, checkpoint.ErrUnsupported)
 	}
-	name := lastPart(f.values["activation_func"])
-	var ok bool
-	if s.activation, ok = functions[name]; !ok {
-		return unknownActivation(name, functions)
+	if err := s.activation2(f.values["activation_func"]); err != nil {
+		return err
 	}
 	if positions != "rope" {
 		return fmt.Errorf("position_embedding_type %.100q is %w: rope is", positions, checkpoint.ErrUnsupported)
+	}
+	return nil
+}
+
+// activation2 reads the function, "torch.nn.functional.silu" or
+// "torch._C._nn.gelu", or a partial of it. Megatron-core's default is gelu.
+func (s *settings) activation2(function any) error {
+	name := "gelu"
+	if function != nil {
+		name = lastPart(function)
+	}
+	if m, ok := function.(map[string]any); ok && name == "gelu" && m["approximate"] != nil && m["approximate"] != "none" {
+		name = "openai_gelu" // torch's gelu(approximate="tanh")
+	}
+	var ok bool
+	if s.activation, ok = functions[name]; !ok {
+		return unknownActivation(name, functions)
 	}
 	return nil
 }

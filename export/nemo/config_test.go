@@ -114,7 +114,7 @@ func TestConfig1Defaults(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, &settings{
 		numLayers: 2, hiddenSize: 8, ffnHiddenSize: 32, numAttentionHeads: 2, numQueryGroups: 2, kvChannels: 4, positions: 16, activation: "gelu",
-		epsilon: 1e-5, bias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, tensorParallel: 1, pipelineParallel: 1,
+		epsilon: 1e-5, bias: true, mlpBias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, tensorParallel: 1, pipelineParallel: 1,
 	}, s)
 	under, err := parseConfig1([]byte("trainer: {x: 1}\nmodel:\n  num_layers: 2\n  hidden_size: 8\n  num_attention_heads: 2\n  encoder_seq_length: 16\n  position_embedding_type: rope\n"))
 	require.NoError(t, err)

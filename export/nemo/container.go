@@ -12,6 +12,7 @@ import (
 	"github.com/trtgo/trtgo/internal/chunked"
 	"github.com/trtgo/trtgo/internal/distcp"
 	"github.com/trtgo/trtgo/internal/filetree"
+	"github.com/trtgo/trtgo/internal/floatformat"
 	"github.com/trtgo/trtgo/internal/zarr"
 )
 
@@ -67,7 +68,7 @@ func (m *Model) openDistributed(t filetree.Tree, kind string) error {
 			return err
 		}
 	}
-	return m.refuseInterleaved()
+	return m.orderBias()
 }
 
 // openStore lists the arrays of a distributed checkpoint.
@@ -82,17 +83,80 @@ func openStore(t filetree.Tree, kind string) (names []string, open func(name str
 	return store.Names(), store.Tensor, nil
 }
 
-// refuseInterleaved refuses a gated linear_fc1 bias: Megatron-core before 0.8
-// divided it among tensor-parallel ranks without regard to its halves, and nothing
-// in the file says which release wrote it.
-func (m *Model) refuseInterleaved() error {
-	if !m.settings.gated || m.settings.tensorParallel < 2 {
+// biasName is that of the one parameter whose order depends on the release that
+// wrote it.
+const biasName = "mlp.linear_fc1.bias"
+
+// orderBias puts the bias of a gated linear_fc1 in the order of its weight: all of
+// the first half, then all of the second. Megatron-core before 0.8 divided the bias
+// among tensor-parallel ranks without regard to its halves, so that each rank's
+// share of both follow each other; the number of chunks tells: that of the weight,
+// or half as many.
+func (m *Model) orderBias() error {
+	if !m.settings.gated {
 		return nil
 	}
-	if p, ok := m.params.layer(0, "mlp.linear_fc1.bias"); ok {
-		return fmt.Errorf("%s: the bias of a gated MLP that was saved by %d tensor-parallel ranks is %w: its order depends on the release that wrote it", p.origin, m.settings.tensorParallel, checkpoint.ErrUnsupported)
+	for name, p := range m.params.list {
+		prefix, ok := strings.CutSuffix(name, biasName)
+		weight, there := m.params.list[prefix+"mlp.linear_fc1.weight"]
+		layers, dims := int64(1), 1
+		if prefix == "decoder.layers." && len(p.shape) > 0 {
+			layers, dims = max(1, p.shape[0]), 2
+		}
+		if !ok || !there || len(p.shape) != dims {
+			continue
+		}
+		chunks, halves := chunksOf(p), chunksOf(weight)
+		ranks := chunks / layers
+		if ranks < 2 || chunks == halves {
+			continue
+		}
+		if chunks*2 != halves || chunks%layers != 0 || p.shape[dims-1]%(2*ranks) != 0 {
+			return fmt.Errorf("%s: the bias of a gated MLP in %d chunks, its weight being in %d, is %w: the order of its rows cannot be told", p.origin, chunks, halves, checkpoint.ErrUnsupported)
+		}
+		ordered, err := deinterleave(p, ranks)
+		if err != nil {
+			return fmt.Errorf("%s: %w", p.origin, err)
+		}
+		m.params.list[name] = ordered
 	}
 	return nil
+}
+
+func chunksOf(p param) int64 {
+	if a, ok := p.ReaderAt.(*chunked.Array); ok {
+		return int64(a.Chunks())
+	}
+	return 1
+}
+
+// deinterleave reads a bias, or all layers' of it, whose last axis has for each
+// rank a share of the first half and then one of the second.
+func deinterleave(p param, ranks int64) (param, error) {
+	last := len(p.shape) - 1
+	share := p.shape[last] / (2 * ranks)
+	width := int64(floatformat.Size(p.dtype))
+	var chunks []chunked.Chunk
+	for row := range elements(p.shape[:last]) {
+		for part := range 2 * ranks {
+			rank, half := part/2, part%2
+			offset, shape := make([]int64, last+1), make([]int64, last+1)
+			for i := range shape {
+				shape[i] = 1
+			}
+			if last > 0 {
+				offset[0] = row
+			}
+			offset[last], shape[last] = (half*ranks+rank)*share, share
+			chunks = append(chunks, chunked.Chunk{Offset: offset, Shape: shape, Bytes: p.ReaderAt, At: (row*2*ranks + part) * share * width})
+		}
+	}
+	array, err := chunked.New(p.dtype, p.shape, chunks)
+	if err != nil {
+		return param{}, err
+	}
+	p.ReaderAt, p.joined = array, "halves of each rank put together"
+	return p, nil
 }
 
 func isNotExist(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -40,6 +40,10 @@ func architecture(own map[string]any) string {
 			return name
 		}
 	}
+	if names, ok := own["architectures"].([]any); ok && len(names) > 0 { // a config.json
+		name, _ := names[0].(string)
+		return name
+	}
 	return ""
 }
 

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var formats = map[string]string{
 	"ckpt": nemo.FormatCkpt, "ckpt-legacy": nemo.FormatCkpt, "names-tp2": nemo.FormatCkpt, "tp2": nemo.FormatCkpt, "tp2-pp2": nemo.FormatCkpt, "gzip": nemo.FormatCkpt,
+	"names-pp3": nemo.FormatCkpt, "singleton": nemo.FormatTorchDist,
 	"zarr": nemo.FormatZarr, "zarr-tp2": nemo.FormatZarr, "torch-dist": nemo.FormatTorchDist, "nemo2": nemo.FormatNemo2,
 	"mcore": nemo.FormatMcore, "dcp": nemo.FormatDCP,
 }

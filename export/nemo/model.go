@@ -55,7 +55,11 @@ func (m *Model) finish() error {
 	case stored != "" && stored != s.dtype:
 		m.notes = append(m.notes, fmt.Sprintf("the weights are stored as %s, the config's precision is %s: the latter counts as the model's dtype", stored, s.dtype))
 	}
-	config, err := s.config(embedding.shape[0])
+	vocab, err := m.vocabulary(embedding)
+	if err != nil {
+		return err
+	}
+	config, err := s.config(vocab)
 	if err != nil {
 		return err
 	}
@@ -68,6 +72,21 @@ func (m *Model) finish() error {
 	m.notes = append(m.notes, s.notes...)
 	m.config = config
 	return nil
+}
+
+// vocabulary gives the number of rows of the embedding to take: all of them, unless
+// a config.json knows how many are no padding.
+func (m *Model) vocabulary(embedding param) (int64, error) {
+	rows := embedding.shape[0]
+	if m.settings.given == nil || m.settings.given.VocabSize == rows {
+		return rows, nil
+	}
+	size := m.settings.given.VocabSize
+	if size > rows {
+		return 0, fmt.Errorf("%w: %s has %d rows, vocab_size of the config.json is %d", checkpoint.ErrInvalid, embedding.origin, rows, size)
+	}
+	m.notes = append(m.notes, fmt.Sprintf("%s has %d rows, of which the last %d pad it: vocab_size of the config.json is %d", embedding.origin, rows, rows-size, size))
+	return size, nil
 }
 
 const (
@@ -126,8 +145,7 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 // target has and the source has not, otherwise an error.
 func (m *Model) absent(layer int64, name string, shape []int64) (source.Tensor, error) {
 	origin := fmt.Sprintf("decoder.layers.%d.%s", layer, name)
-	qkv := strings.HasPrefix(name, "self_attention.linear_qkv.")
-	if strings.HasSuffix(name, ".bias") && !m.settings.bias && !(qkv && m.settings.qkvBias) {
+	if strings.HasSuffix(name, ".bias") && !m.settings.hasBias(name) {
 		return source.Tensor{Origin: origin, Dtype: "F32", Shape: shape}, nil
 	}
 	return source.Tensor{}, fmt.Errorf("%w: missing parameter %s", checkpoint.ErrInvalid, origin)
@@ -137,6 +155,10 @@ func (m *Model) whole(name string, shape []int64, norm bool) (source.Tensor, err
 	p, ok := m.params.find(name)
 	if !ok {
 		return source.Tensor{}, fmt.Errorf("%w: missing parameter %s", checkpoint.ErrInvalid, name)
+	}
+	if !norm && m.settings.given != nil && len(p.shape) == 2 && p.shape[0] > shape[0] { // see vocabulary
+		t, err := m.tensor(p, []int64{p.shape[0], shape[1]}, shape, []source.Piece{{Rows: shape[0]}}, false)
+		return told(t, "without padding"), err
 	}
 	return m.tensor(p, shape, shape, nil, norm && m.settings.zeroCentred)
 }

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
@@ -16,6 +16,7 @@ import (
 	"github.com/trtgo/trtgo/internal/distcp"
 	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/pickle"
+	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 	"github.com/trtgo/trtgo/internal/torchzip"
 	"github.com/trtgo/trtgo/internal/zarr"
@@ -24,7 +25,8 @@ import (
 // Options say what a checkpoint may lack.
 type Options struct {
 	// Config is the path of the config of a directory that has none: a
-	// model_config.yaml of NeMo 1 or a model.yaml of NeMo 2.
+	// model_config.yaml of NeMo 1, a model.yaml of NeMo 2 or a Hugging Face
+	// config.json.
 	Config string
 	// TempDir is where an archive that was compressed by gzip is inflated to, once;
 	// the file is removed by Close. "" is the system's.
@@ -34,9 +36,12 @@ type Options struct {
 }
 
 const (
-	configName1 = "model_config.yaml"
-	configName2 = "model.yaml"
-	maxConfig   = 16 << 20
+	configName1  = "model_config.yaml"
+	configName2  = "model.yaml"
+	latestName   = "latest_checkpointed_iteration.txt"
+	configNameIO = "io.json"
+	configNameHF = "config.json"
+	maxConfig    = 1 << 20 // real ones have some ten kilobytes
 )
 
 // Open opens an archive (.nemo), an unpacked one, a NeMo 2 directory or a bare
@@ -145,9 +150,10 @@ func (m *Model) open(t filetree.Tree, o Options) error {
 	switch {
 	case filetree.Has(t, configName1):
 		return m.open1(t)
-	case hasDir("context"), filetree.Has(t, configName2):
+	case hasDir("context"), filetree.Has(t, configName2), filetree.Has(t, configNameIO):
 		return m.open2(t)
 	}
+	t = weightsOf(t)
 	kind, err := backend(t)
 	if err != nil {
 		return err
@@ -159,10 +165,7 @@ func (m *Model) open(t filetree.Tree, o Options) error {
 	if filetree.Has(t, metadataName) {
 		m.format = FormatMcore
 	}
-	if o.Config == "" {
-		return fmt.Errorf("%w: a bare distributed checkpoint does not say what model it is: give its model_config.yaml or model.yaml with --config", checkpoint.ErrInvalid)
-	}
-	if err := m.readConfig(o.Config); err != nil {
+	if err := m.readConfig(t, o.Config); err != nil {
 		return err
 	}
 	if err := m.openDistributed(t, kind); err != nil {
@@ -171,14 +174,38 @@ func (m *Model) open(t filetree.Tree, o Options) error {
 	return m.finish()
 }
 
-// readConfig reads a config that lies outside of the checkpoint.
-func (m *Model) readConfig(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return err
+// weightsOf enters the directory of a checkpoint without a config that has the
+// weights: NeMo's own, or that of the last iteration that Megatron-LM saved.
+func weightsOf(t filetree.Tree) filetree.Tree {
+	for _, dir := range []string{"model_weights", "weights"} {
+		if inside := filetree.Sub(t, dir); len(inside.Names()) > 0 {
+			return inside
+		}
 	}
-	defer f.Close()
-	if m.text, err = io.ReadAll(io.LimitReader(f, maxConfig+1)); err != nil {
+	text, err := filetree.ReadFile(t, latestName, 64)
+	if n, wrong := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32); err == nil && wrong == nil {
+		return filetree.Sub(t, fmt.Sprintf("iter_%07d", n)) // as checkpointing.py writes it
+	}
+	return t
+}
+
+// readConfig reads the config of a bare checkpoint: the given file, or a
+// config.json that lies beside the weights.
+func (m *Model) readConfig(t filetree.Tree, name string) error {
+	var err error
+	switch {
+	case name != "":
+		m.text, err = regularfile.Read(name, maxConfig)
+	case filetree.Has(t, configNameHF):
+		name = configNameHF
+		m.text, err = filetree.ReadFile(t, name, maxConfig)
+	default:
+		return fmt.Errorf("%w: a bare distributed checkpoint does not say what model it is: give its model_config.yaml, its model.yaml or the model's Hugging Face config.json with --config", checkpoint.ErrInvalid)
+	}
+	if errors.Is(err, regularfile.ErrRefused) {
+		err = fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
+	}
+	if err != nil {
 		return err
 	}
 	if m.settings, err = parseConfig(m.text); err != nil {
@@ -187,7 +214,8 @@ func (m *Model) readConfig(name string) error {
 	return nil
 }
 
-// parseConfig reads either generation's config; NeMo 2's has classes.
+// parseConfig reads a config of any kind: NeMo 2's has classes, Hugging Face's an
+// architecture or the type of the model.
 func parseConfig(text []byte) (*settings, error) {
 	root, err := parseYAML(text)
 	if err != nil {
@@ -195,6 +223,9 @@ func parseConfig(text []byte) (*settings, error) {
 	}
 	if _, ok := root["_target_"]; ok {
 		return parseConfig2(text)
+	}
+	if root["architectures"] != nil || root["model_type"] != nil {
+		return parseConfigHF(text)
 	}
 	s, err := parseConfig1(text)
 	if err == nil {
@@ -250,15 +281,19 @@ func (m *Model) open2(t filetree.Tree) error {
 		weights = t
 	}
 	var err error
-	m.text, err = filetree.ReadFile(context, configName2, maxConfig)
+	name, parse := configName2, parseConfig2
+	if !filetree.Has(context, name) && filetree.Has(context, configNameIO) {
+		name, parse = configNameIO, parseIO
+	}
+	m.text, err = filetree.ReadFile(context, name, maxConfig)
 	if isNotExist(err) {
-		return fmt.Errorf("%w: %s is missing, and io.json alone does not hold the defaults: write it with NeMo", checkpoint.ErrInvalid, path.Join("context", configName2))
+		return fmt.Errorf("%w: %s is missing: it says what model this is", checkpoint.ErrInvalid, path.Join("context", configName2))
 	}
 	if err != nil {
 		return err
 	}
-	if m.settings, err = parseConfig2(m.text); err != nil {
-		return fmt.Errorf("%s: %w", configName2, err)
+	if m.settings, err = parse(m.text); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	if filetree.Has(weights, "adapter_metadata.json") {
 		return fmt.Errorf("adapters (adapter_metadata.json) are %w: merge them into their base model first", checkpoint.ErrUnsupported)

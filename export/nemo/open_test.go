@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/export/hf"
 	"github.com/trtgo/trtgo/export/nemo"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
@@ -67,6 +68,7 @@ func TestRefusedCheckpoints(t *testing.T) {
 			require.NoError(t, os.MkdirAll(filepath.Join(dir, "mp_rank_00_fsdp_shard_00000"), 0o755))
 			require.NoError(t, os.Rename(filepath.Join(dir, "model_weights.ckpt"), filepath.Join(dir, "mp_rank_00_fsdp_shard_00000", "model_weights.ckpt")))
 		}, checkpoint.ErrUnsupported, "FSDP"},
+		"virtual stages": {"nemotron-f32.tp2-pp2", config("pipeline_model_parallel_size: 2", "pipeline_model_parallel_size: 2\nvirtual_pipeline_model_parallel_size: 2"), checkpoint.ErrUnsupported, "virtual_pipeline_model_parallel_size 2"},
 		"truncated": {"nemotron.ckpt", func(t *testing.T, dir string) {
 			require.NoError(t, os.Truncate(filepath.Join(dir, "model_weights.ckpt"), 5000))
 		}, checkpoint.ErrInvalid, "model_weights.ckpt"},
@@ -96,6 +98,22 @@ func TestBareDirectoriesNeedAConfig(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = nemo.Open(t.Context(), t.TempDir(), nemo.Options{})
 	require.ErrorContains(t, err, "it has no model_config.yaml")
+}
+
+// TestDirectoriesAboveTheWeights opens directories that have no config, but the
+// weights below them.
+func TestDirectoriesAboveTheWeights(t *testing.T) {
+	dir := testmodel.NemoDir(t, "nemotron-f32.mcore")
+	o := nemo.Options{Config: filepath.Join(dir, "model_config.yaml")}
+	for _, name := range []string{"weights", "model_weights", "iter_0000100"} {
+		above := t.TempDir()
+		require.NoError(t, os.CopyFS(filepath.Join(above, name), os.DirFS(filepath.Join(dir, "iter"))))
+		require.NoError(t, os.WriteFile(filepath.Join(above, "latest_checkpointed_iteration.txt"), []byte("100\n"), 0o600))
+		m, err := nemo.Open(t.Context(), above, o)
+		require.NoError(t, err)
+		require.Equal(t, nemo.FormatMcore, m.Format())
+		require.NoError(t, m.Close())
+	}
 }
 
 // A directory that was packed with its name in front is entered.
@@ -176,5 +194,56 @@ func TestTokenizerTravels(t *testing.T) {
 				require.Contains(t, strings.Join(m.Notes(), "\n"), test.note)
 			}
 		})
+	}
+}
+
+// TestWithoutModelYAML opens a NeMo 2 directory that has an io.json alone.
+func TestWithoutModelYAML(t *testing.T) {
+	dir := testmodel.NemoDir(t, "nemotron-f32.nemo2")
+	yaml := filepath.Join(dir, "context", "model.yaml")
+	require.NoError(t, os.Remove(yaml))
+	_, err := nemo.Open(t.Context(), dir, nemo.Options{})
+	require.ErrorContains(t, err, "--config")
+	text, err := os.ReadFile("testdata/io.json")
+	require.NoError(t, err)
+	require.NoError(t, os.MkdirAll(filepath.Dir(yaml), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(yaml), "io.json"), text, 0o600))
+	m, err := nemo.Open(t.Context(), dir, nemo.Options{})
+	require.NoError(t, err)
+	require.Equal(t, "GPTForCausalLM", m.Config().Architecture)
+	require.NoError(t, m.Close())
+}
+
+// TestHuggingFaceConfig opens bare Megatron checkpoints with the config.json of
+// the same weights in Hugging Face's form: given, and lying beside the weights.
+func TestHuggingFaceConfig(t *testing.T) {
+	for _, form := range []string{"mcore", "dcp"} {
+		dir := filepath.Join(testmodel.NemoDir(t, "nemotron-f32."+form), "iter")
+		model := testmodel.Dir(t, "nemotron-f32")
+		config := filepath.Join(model, "config.json")
+		reference, err := hf.Open(model)
+		require.NoError(t, err)
+		want := convert(t, reference, "auto", 2)
+		require.NoError(t, reference.Close())
+		m, err := nemo.Open(t.Context(), dir, nemo.Options{Config: config})
+		require.NoError(t, err)
+		require.Equal(t, "NemotronForCausalLM", m.Architecture())
+		requireSame(t, want, convert(t, m, "auto", 2), "nemotron-f32")
+		require.NoError(t, m.Close())
+
+		// A vocabulary that is padded in Megatron is cut to the config's.
+		edit(t, config, `"vocab_size": 128`, `"vocab_size": 120`)
+		text, err := os.ReadFile(config)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), text, 0o600))
+		m, err = nemo.Open(t.Context(), dir, nemo.Options{})
+		require.NoError(t, err)
+		require.EqualValues(t, 120, m.Config().VocabSize)
+		require.Contains(t, strings.Join(m.Notes(), "\n"), "has 128 rows, of which the last 8 pad it")
+		convert(t, m, "auto", 1)
+		require.NoError(t, m.Close())
+		edit(t, filepath.Join(dir, "config.json"), `"vocab_size": 120`, `"vocab_size": 136`)
+		_, err = nemo.Open(t.Context(), dir, nemo.Options{})
+		require.ErrorContains(t, err, "has 128 rows, vocab_size of the config.json is 136")
 	}
 }

@@ -35,6 +35,9 @@ func (p *params) add(key string, v param) error {
 	if !ok {
 		return nil
 	}
+	if virtualStage.MatchString(name) {
+		return fmt.Errorf("%s: weights of virtual pipeline stages are %w: save the model as a distributed checkpoint", key, checkpoint.ErrUnsupported)
+	}
 	if other, there := p.list[name]; there {
 		return fmt.Errorf("%w: parameters %s and %s are the same one", checkpoint.ErrInvalid, other.origin, key)
 	}
@@ -57,14 +60,29 @@ func canonical(key string) (string, bool) {
 		}
 		name = rest
 	}
-	if strings.HasPrefix(name, "optimizer.") || strings.Contains(name, "_extra_state") || strings.HasSuffix(name, "inv_freq") {
+	if optimizerState.MatchString(name) || strings.Contains(name, "_extra_state") || strings.HasSuffix(name, "inv_freq") {
 		return "", false
+	}
+	if headCopies[name] {
+		return headName, true
 	}
 	if rest, legacy := strings.CutPrefix(name, "language_model."); legacy {
 		name = legacyNames.Replace(rest)
 	}
 	return name, true
 }
+
+var (
+	// optimizerState matches the state of one optimizer, or of one of several
+	// (Megatron-core, optimizer.py).
+	optimizerState = regexp.MustCompile(`^(?:chained_\d+\.)?optimizer\.`)
+	// virtualStage matches the state dicts of a rank that has several stages.
+	virtualStage = regexp.MustCompile(`^model_?\d+\.`)
+)
+
+// headCopies are the names under which the last stage kept its copy of a tied
+// embedding before Megatron-core, which calls it output_layer.
+var headCopies = map[string]bool{"word_embeddings.weight": true, "word_embeddings_for_head.weight": true}
 
 // legacyNames turns the names of NeMo before Megatron-core into its (NeMo,
 // convert_gpt_nemo_to_mcore.py).

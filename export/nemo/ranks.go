@@ -77,6 +77,9 @@ func (m *Model) checkRanks(ranks []rank) error {
 			return fmt.Errorf("%w: the weights of tensor-parallel rank %d of stage %d are missing", checkpoint.ErrInvalid, int64(i)%tp, int64(i)/tp)
 		}
 	}
+	if pp > 1 && m.settings.virtualStages > 1 {
+		return fmt.Errorf("files of ranks that were saved with virtual_pipeline_model_parallel_size %d are %w: the layers of their stages are interleaved; save the model as a distributed checkpoint", m.settings.virtualStages, checkpoint.ErrUnsupported)
+	}
 	if m.settings.numLayers%pp != 0 {
 		return fmt.Errorf("%w: num_layers %d is no multiple of pipeline_model_parallel_size %d", checkpoint.ErrInvalid, m.settings.numLayers, pp)
 	}
@@ -90,7 +93,7 @@ func (m *Model) readRank(t filetree.Tree, r *rank) error {
 	if err != nil {
 		return err
 	}
-	file, err := torchzip.New(f, f.Size(), r.file, torchzip.Options{Allow: ranksAllow})
+	file, err := torchzip.New(f, f.Size(), r.file, torchzip.Options{})
 	if err != nil {
 		return err
 	}
@@ -110,26 +113,23 @@ func (m *Model) readRank(t filetree.Tree, r *rank) error {
 	return nil
 }
 
-// ranksAllow lets through what Transformer Engine puts into a state dict beside
-// tensors; it is data here like everything else.
-func ranksAllow(module, name string) bool {
-	return module == "_io" && name == "BytesIO"
-}
-
 // merge joins the ranks' parameters into the model's.
 func (m *Model) merge(ranks []rank) error {
 	tp, perStage := m.settings.tensorParallel, m.settings.numLayers/m.settings.pipelineParallel
 	for first := int64(0); first < int64(len(ranks)); first += tp {
 		stage := ranks[first : first+tp]
+		for _, r := range stage {
+			for _, err := range []error{stage[0].lacks(r), r.lacks(stage[0])} {
+				if err != nil {
+					return err
+				}
+			}
+		}
 		splitHalves := slices.ContainsFunc(slices.Collect(maps.Keys(stage[0].params)), secondHalf)
 		for _, name := range slices.Sorted(maps.Keys(stage[0].params)) {
 			parts := make([]param, tp)
 			for i, r := range stage {
-				part, ok := r.params[name]
-				if !ok {
-					return fmt.Errorf("%w: %s has %s and %s has not", checkpoint.ErrInvalid, stage[0].file, name, r.file)
-				}
-				parts[i] = part
+				parts[i] = r.params[name]
 			}
 			whole, err := m.join(name, parts, splitHalves)
 			if err != nil {
@@ -144,6 +144,17 @@ func (m *Model) merge(ranks []rank) error {
 			} else if !twice { // tied models keep a copy of the embedding in the last stage
 				m.params.list[global] = whole
 			}
+		}
+	}
+	return nil
+}
+
+// lacks reports a parameter that another rank of the same stage has and this one
+// has not.
+func (r rank) lacks(other rank) error {
+	for _, name := range slices.Sorted(maps.Keys(other.params)) {
+		if _, ok := r.params[name]; !ok {
+			return fmt.Errorf("%w: %s has %s and %s has not", checkpoint.ErrInvalid, other.file, name, r.file)
 		}
 	}
 	return nil

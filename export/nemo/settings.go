@@ -21,8 +21,9 @@ type settings struct {
 	rmsNorm       bool
 	zeroCentred   bool // norm weights are stored less one
 	epsilon       float64
-	bias          bool // of all linears
+	bias          bool // of attention's linears
 	qkvBias       bool // of linear_qkv, whatever bias says
+	mlpBias       bool
 	rotaryPercent float64
 	rotaryBase    float64
 	rotaryScaling *checkpoint.RotaryScaling
@@ -32,8 +33,23 @@ type settings struct {
 	mcore         bool // Megatron-core's parameter names, not the legacy ones
 
 	tensorParallel, pipelineParallel int64 // when it was saved
+	virtualStages                    int64 // of each pipeline stage
 	tokenizer                        tokenizerSettings
 	notes                            []string
+
+	// given is the config of a model that a Hugging Face config.json describes.
+	given *checkpoint.Config
+}
+
+// hasBias tells whether a linear has a bias: "self_attention.linear_qkv.bias".
+func (s *settings) hasBias(name string) bool {
+	switch {
+	case strings.HasPrefix(name, "mlp."):
+		return s.mlpBias
+	case strings.HasPrefix(name, "self_attention.linear_qkv."):
+		return s.bias || s.qkvBias
+	}
+	return s.bias
 }
 
 // tokenizerSettings name the tokenizer's files: in the archive's root for NeMo 1,
@@ -47,8 +63,13 @@ type tokenizerSettings struct {
 }
 
 // config turns settings into an undivided checkpoint's config. vocabSize is the
-// number of rows of the embedding, padding included: the config does not know it.
+// number of rows of the embedding, padding included: NeMo's config does not know it.
 func (s *settings) config(vocabSize int64) (*checkpoint.Config, error) {
+	if s.given != nil {
+		c := s.given.Clone()
+		c.VocabSize, c.Dtype = vocabSize, s.dtype
+		return c, c.Validate()
+	}
 	c := &checkpoint.Config{
 		Architecture: s.architecture, Dtype: s.dtype, LogitsDtype: checkpoint.Float32,
 		VocabSize: vocabSize, HiddenSize: s.hiddenSize, NumHiddenLayers: s.numLayers,
@@ -69,12 +90,12 @@ func (s *settings) config(vocabSize int64) (*checkpoint.Config, error) {
 		if s.rotaryPercent != 1 {
 			return nil, fmt.Errorf("rotary_percentage %g with RMSNorm and a gated MLP is %w: upstream's LLaMA class rotates whole heads", s.rotaryPercent, checkpoint.ErrUnsupported)
 		}
-		c.AttnBias, c.MLPBias = s.bias || s.qkvBias, s.bias
+		c.AttnBias, c.MLPBias = s.bias || s.qkvBias, s.mlpBias
 	case s.rmsNorm:
 		return nil, fmt.Errorf("RMSNorm with activation %s (gated: %t) is %w: upstream has it with a gated silu alone", s.activation, s.gated, checkpoint.ErrUnsupported)
 	default:
 		c.Architecture = "GPTForCausalLM"
-		c.AttnBias = s.bias || s.qkvBias
+		c.AttnBias = s.bias || s.qkvBias || s.mlpBias
 		c.MLPBias = c.AttnBias // one switch for both; absent ones are written as zeros
 		if s.gated {
 			act, ok := map[string]string{"silu": "swiglu", "gelu": "geglu"}[s.activation]

@@ -18,9 +18,11 @@ import (
 //
 //	ckpt, ckpt-legacy  model_weights.ckpt of today's and the old torch.save
 //	names-tp2          two tensor-parallel ranks, names from before Megatron-core
+//	names-pp3          three pipeline stages, the last with a copy of a tied embedding
 //	tp2, tp2-pp2       ranks' directories; two pipeline stages
 //	zarr, zarr-tp2     model_weights/ by megatron-core 0.7.0
 //	torch-dist         model_weights/ by megatron-core 0.14.0
+//	singleton          by megatron-core 0.14.0, layers numbered, halves of a gate apart
 //	nemo2              weights/ and context/
 //	mcore, dcp         a bare directory iter/ with a config beside it
 //	hf-dcp             PyTorch's own, Hugging Face's names, no config
