@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -197,12 +198,15 @@ func hollow(t *testing.T, config map[string]any) string {
 // The published models have the bytes that their shapes give, and any number of
 // ranks holds them.
 func TestPlanOfPublishedModels(t *testing.T) {
+	page, err := os.ReadFile("../docs/conversion.md")
+	require.NoError(t, err)
 	for name, model := range published {
 		dir := hollow(t, model.config)
 		p, err := export.Plan(t.Context(), dir, export.Options{})
 		require.NoError(t, err, name)
 		require.Equal(t, model.bytes, p.Ranks[0].TensorBytes, name)
 		require.Equal(t, model.bytes, p.BytesIn, name)
+		require.Regexp(t, fmt.Sprintf(`(?m)^\| %s\b.*\| %d \| %d \|$`, regexp.QuoteMeta(name), model.bytes, p.Ranks[0].Bytes), string(page), "docs/conversion.md")
 		require.Less(t, p.PeakBytes/int64(p.Workers), int64(8<<20), "whatever the size")
 		p, err = export.Plan(t.Context(), dir, export.Options{TPSize: 8, PPSize: 2})
 		require.NoError(t, err, name)
