@@ -15,6 +15,7 @@ import (
 	"github.com/trtgo/trtgo/export/hf"
 	"github.com/trtgo/trtgo/export/nemo"
 	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/export/trtllm"
 	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
@@ -26,7 +27,8 @@ const (
 	FormatGGUF       = gguf.Format
 	FormatNemo       = "nemo"
 	FormatDCP        = hf.FormatDistributed // with transformers' names
-	FormatCheckpoint = "trtllm-checkpoint"
+	FormatCheckpoint = trtllm.Format
+	FormatQnemo      = trtllm.FormatArchive
 )
 
 // SourceOptions say what a source may lack.
@@ -61,7 +63,7 @@ func Open(ctx context.Context, path string, o SourceOptions) (source.Model, erro
 	case FormatDCP:
 		return hf.OpenDistributed(path, o.Config)
 	}
-	return nil, fmt.Errorf("%s: a TensorRT-LLM checkpoint as the source (to divide it otherwise) is %w yet: export from the original model", path, ErrUnsupported)
+	return trtllm.Open(ctx, path, trtllm.Options{TempDir: o.TempDir, Inflating: o.Inflating})
 }
 
 // detect names the format, or explains what else the path is.
@@ -96,7 +98,7 @@ func detectDir(dir string) (string, error) {
 		return FormatHF, nil
 	}
 	switch {
-	case has("model_config.yaml", "context", "model.yaml"):
+	case has("model_config.yaml", "context", "model.yaml", "io.json", "model_weights", "weights", "latest_checkpointed_iteration.txt"):
 		return FormatNemo, nil
 	case has(".metadata", "metadata.json"):
 		if !has("metadata.json") && hf.IsDistributed(dir) {
@@ -160,6 +162,8 @@ func detectFile(path string) (string, error) {
 		return FormatGGUF, nil
 	case starts("version https://git-lfs.github.com/spec/"):
 		return "", fmt.Errorf("%s: %w", path, safetensors.ErrPointer)
+	case strings.HasSuffix(path, ".qnemo"), n > 262 && string(head[257:262]) == "ustar" && trtllm.IsArchive(path):
+		return FormatQnemo, nil
 	case n > 262 && string(head[257:262]) == "ustar", starts("\x1f\x8b"), strings.HasSuffix(path, ".nemo"):
 		return FormatNemo, nil
 	case strings.HasSuffix(path, ".safetensors"):

@@ -37,7 +37,7 @@ func TestWhatIsNoSource(t *testing.T) {
 		{"dir", map[string]string{"dir/m.gguf": "GGUF"}, export.ErrUnknownFormat, "give the file"},
 		{"dir", map[string]string{"dir/readme": ""}, export.ErrUnknownFormat, "found readme"},
 		{"dir", map[string]string{"dir/config.json": `{"version":"1.2.1","pretrained_config":{}}`}, export.ErrUnknownFormat, "engine"},
-		{"dir", map[string]string{"dir/config.json": `{"architecture":"LlamaForCausalLM"}`}, export.ErrUnsupported, "TensorRT-LLM checkpoint"},
+		{"dir", map[string]string{"dir/config.json": `{"architecture":"LlamaForCausalLM"}`}, export.ErrInvalid, `dtype "" is none of`},
 		{"dir", map[string]string{"dir/config.json": `{`}, export.ErrInvalid, "config.json"},
 		{"none", nil, fs.ErrNotExist, "none"},
 	} {

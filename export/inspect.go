@@ -8,6 +8,7 @@ import (
 	"github.com/trtgo/trtgo/export/hf"
 	"github.com/trtgo/trtgo/export/nemo"
 	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/export/trtllm"
 )
 
 // Description is what Inspect tells; it marshals to the JSON of `trtgo inspect`.
@@ -31,6 +32,8 @@ func Inspect(ctx context.Context, path string, o SourceOptions) (*Description, e
 		return nemo.Describe(ctx, path, nemo.Options(o))
 	case FormatDCP:
 		return hf.DescribeDistributed(path, o.Config)
+	case FormatQnemo:
+		return trtllm.DescribeArchive(ctx, path, trtllm.Options{TempDir: o.TempDir, Inflating: o.Inflating})
 	}
 	c, err := checkpoint.Describe(path)
 	if err != nil {

@@ -179,12 +179,9 @@ func (g *groups) expand(dst []float32, row int) error {
 			return err
 		}
 		values, own := dst[i*g.columns:][:g.columns], scales[i*(g.columns/g.size):]
-		for k, pair := range pairs {
-			v := int8(pair<<4) >> 4
-			if (row+i)%2 == 1 {
-				v = int8(pair) >> 4
-			}
-			values[k] = float32(v) * own[k/g.size]
+		floatformat.DecodeInt4(values, pairs, (row+i)%2 == 1)
+		for k := range values {
+			values[k] *= own[k/g.size]
 			if g.factor != nil {
 				values[k] *= g.factor[k]
 			}

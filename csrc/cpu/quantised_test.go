@@ -18,10 +18,8 @@ func quantisedEngine(t *testing.T, model, form, dtype string) string {
 	t.Helper()
 	o := export.Options{Dtype: dtype}
 	switch form {
-	case "fp8":
+	case "fp8", "awq":
 		return engineOf(t, testmodel.QuantisedDir(t, model+"."+form), o)
-	case "awq": // a checkpoint, of bfloat16
-		return checkpointEngine(t, testmodel.QuantisedDir(t, model+"."+form))
 	}
 	o.QFormat = form
 	return engineOf(t, testmodel.Dir(t, model), o)
@@ -36,9 +34,6 @@ func TestQuantisedLogits(t *testing.T) {
 		reference := testmodel.Quantised(t, form)
 		model, kind, _ := strings.Cut(form, ".")
 		for _, dtype := range []string{"bfloat16", "float32"} {
-			if kind == "awq" && dtype != "bfloat16" {
-				continue
-			}
 			t.Run(form+" "+dtype, func(t *testing.T) {
 				path := quantisedEngine(t, model, kind, dtype)
 				exact := openRunner(t, path, cpu.Options{Precision: "exact"})

@@ -63,3 +63,12 @@ func TestE4M3IsNearest(t *testing.T) {
 		}
 	}
 }
+
+func TestDecodeInt4(t *testing.T) {
+	low, high := make([]float32, 4), make([]float32, 4)
+	src := []byte{0x07, 0x8f, 0xf0, 0x78}
+	floatformat.DecodeInt4(low, src, false)
+	floatformat.DecodeInt4(high, src, true)
+	require.Equal(t, []float32{7, -1, 0, -8}, low)
+	require.Equal(t, []float32{0, -8, -1, 7}, high)
+}
