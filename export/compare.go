@@ -11,62 +11,75 @@ import (
 
 // comparer is one worker's state. Its buffers are reused from stretch to stretch.
 type comparer struct {
-	source, target []byte
-	want, got      []float32
+	source, columns, target []byte
+	want, got               []float32
 }
 
-// compare reads a stretch on both sides and finds the first value that differs.
-func (c *comparer) compare(s stretch) error {
-	from := &s.shard.from
-	size := width(s.have.Dtype)
-	columns := s.shard.columns
-	c.target = grow(c.target, s.rows*columns*size)
-	if _, err := s.have.ReadAt(c.target, (s.shard.at+s.first)*columns*size); err != nil {
-		return fmt.Errorf("reading %s: %w", s.have.Name, err)
+// compare reads a stretch of the source once and finds the first value that differs
+// in any of its uses.
+func (c *comparer) compare(s stretch, p *progress) error {
+	if s.from.Rows != nil {
+		c.source = grow(c.source, s.count*s.width()*width(s.from.Dtype))
+		if err := s.from.Rows.ReadRows(c.source, s.row+s.first); err != nil {
+			return fmt.Errorf("reading %s: %w", s.from.Origin, err)
+		}
 	}
-	if from.Rows == nil {
-		return s.zeros(c.target)
+	for i := range s.uses {
+		u := &s.uses[i]
+		if err := c.one(s, u); err != nil {
+			return err
+		}
+		p.add(s.count*u.columns*width(u.have.Dtype), u.have.Name)
 	}
-	c.source = grow(c.source, s.rows*s.shard.width()*width(from.Dtype))
-	if err := from.Rows.ReadRows(c.source, s.shard.row+s.first); err != nil {
-		return fmt.Errorf("reading %s: %w", from.Origin, err)
+	return nil
+}
+
+func (c *comparer) one(s stretch, u *use) error {
+	size := width(u.have.Dtype)
+	c.target = grow(c.target, s.count*u.columns*size)
+	if _, err := u.have.ReadAt(c.target, (u.at+s.first)*u.columns*size); err != nil {
+		return fmt.Errorf("reading %s: %w", u.have.Name, err)
 	}
-	c.cut(s)
-	if same := from.Dtype == s.have.Dtype && from.Scale == s.scale; same {
-		return s.equal(c.target, c.source)
+	if s.from.Rows == nil {
+		return s.zeros(u, c.target)
 	}
-	if err := c.decode(s); err != nil {
+	want := c.cut(s, u)
+	if same := s.from.Dtype == u.have.Dtype && s.from.Scale == u.scale; same {
+		return s.equal(u, c.target, want)
+	}
+	if err := c.decode(s, u, want); err != nil {
 		return err
 	}
-	return c.nearest(s)
+	return c.nearest(s, u)
 }
 
-// cut leaves the shard's columns in c.source.
-func (c *comparer) cut(s stretch) {
-	if s.shard.columns == s.shard.width() {
-		return
+// cut gives the use's columns of what was read.
+func (c *comparer) cut(s stretch, u *use) []byte {
+	if u.columns == s.width() {
+		return c.source
 	}
-	size := width(s.shard.from.Dtype)
-	row, part := s.shard.width()*size, s.shard.columns*size
-	for i := range s.rows {
-		copy(c.source[i*part:(i+1)*part], c.source[i*row+s.shard.column*size:])
+	size := width(s.from.Dtype)
+	row, part := s.width()*size, u.columns*size
+	c.columns = grow(c.columns, s.count*part)
+	for i := range s.count {
+		copy(c.columns[i*part:(i+1)*part], c.source[i*row+u.column*size:])
 	}
-	c.source = c.source[:s.rows*part]
+	return c.columns
 }
 
 // zeros checks what no weight of the source becomes.
-func (s stretch) zeros(target []byte) error {
+func (s stretch) zeros(u *use, target []byte) error {
 	for i, b := range target {
 		if b != 0 {
-			at := int64(i) / width(s.have.Dtype)
-			return s.differs(at, text(target, at, s.have.Dtype, s.scale), "0")
+			at := int64(i) / width(u.have.Dtype)
+			return s.differs(u, at, text(target, at, u.have.Dtype, u.scale), "0")
 		}
 	}
 	return nil
 }
 
 // equal checks bytes that were to be copied.
-func (s stretch) equal(target, source []byte) error {
+func (s stretch) equal(u *use, target, source []byte) error {
 	if bytes.Equal(target, source) {
 		return nil
 	}
@@ -74,20 +87,20 @@ func (s stretch) equal(target, source []byte) error {
 	for target[i] == source[i] {
 		i++
 	}
-	at := int64(i) / width(s.have.Dtype)
-	return s.differs(at, text(target, at, s.have.Dtype, s.scale), text(source, at, s.have.Dtype, s.scale))
+	at := int64(i) / width(u.have.Dtype)
+	return s.differs(u, at, text(target, at, u.have.Dtype, u.scale), text(source, at, u.have.Dtype, u.scale))
 }
 
 // decode makes numbers of both sides.
-func (c *comparer) decode(s stretch) error {
-	n := s.rows * s.shard.columns
+func (c *comparer) decode(s stretch, u *use, source []byte) error {
+	n := s.count * u.columns
 	c.want, c.got = grow(c.want, n), grow(c.got, n)
 	for _, side := range []struct {
 		values []float32
 		raw    []byte
 		dtype  string
 		scale  float32
-	}{{c.want, c.source, s.shard.from.Dtype, s.shard.from.Scale}, {c.got, c.target, s.have.Dtype, s.scale}} {
+	}{{c.want, source, s.from.Dtype, s.from.Scale}, {c.got, c.target, u.have.Dtype, u.scale}} {
 		switch {
 		case floatformat.Size(side.dtype) > 0:
 			floatformat.Decode(side.values, side.raw, side.dtype)
@@ -96,7 +109,7 @@ func (c *comparer) decode(s stretch) error {
 				side.values[i] = floatformat.FromE4M3(code) * side.scale
 			}
 		default:
-			return fmt.Errorf("tensor %s: comparing %s with the source's %s is %w", s.have.Name, s.have.Dtype, s.shard.from.Dtype, ErrUnsupported)
+			return fmt.Errorf("tensor %s: comparing %s with the source's %s is %w", u.have.Name, u.have.Dtype, s.from.Dtype, ErrUnsupported)
 		}
 	}
 	return nil
@@ -105,36 +118,36 @@ func (c *comparer) decode(s stretch) error {
 // nearest checks that each number is the nearest to the source's that its dtype
 // has, and keeps the largest errors. A number under a scale was divided and
 // multiplied in float32, so that one half-way may have gone either way.
-func (c *comparer) nearest(s stretch) error {
-	f := binaryFormats[s.have.Dtype]
+func (c *comparer) nearest(s stretch, u *use) error {
+	f := binaryFormats[u.have.Dtype]
 	absolute, relative := 0.0, 0.0
 	for i, want := range c.want {
 		want, got := float64(want), float64(c.got[i])
 		ok := false
-		if s.have.Dtype == floatformat.E4M3 {
-			half := f.step(want/float64(s.scale)) * float64(s.scale) / 2
+		if u.have.Dtype == floatformat.E4M3 {
+			half := f.step(want/float64(u.scale)) * float64(u.scale) / 2
 			ok = math.Abs(got-want) <= half*(1+1e-6)
 		} else {
 			ok = math.Float64bits(got) == math.Float64bits(f.round(want)) || math.IsNaN(got) && math.IsNaN(want)
 		}
 		if !ok {
-			return s.differs(int64(i), number32(got), number32(want))
+			return s.differs(u, int64(i), number32(got), number32(want))
 		}
 		if e := math.Abs(got - want); e > 0 {
 			absolute, relative = max(absolute, e), max(relative, e/math.Abs(want))
 		}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.lost.Absolute, s.lost.Relative = max(s.lost.Absolute, absolute), max(s.lost.Relative, relative)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.lost.Absolute, u.lost.Relative = max(u.lost.Absolute, absolute), max(u.lost.Relative, relative)
 	return nil
 }
 
 // differs names the value at a place that counts from the stretch's first.
-func (s stretch) differs(at int64, got, want string) error {
-	row, column := s.first+at/s.shard.columns, at%s.shard.columns
+func (s stretch) differs(u *use, at int64, got, want string) error {
+	row, column := s.first+at/u.columns, at%u.columns
 	return fmt.Errorf("%w: rank %d, tensor %s, row %d, column %d is %s; %s, row %d, column %d gives %s", ErrDifferent,
-		s.rank, s.have.Name, s.shard.at+row, column, got, s.shard.from.Origin, s.shard.row+row, s.shard.column+column, want)
+		u.rank, u.have.Name, u.at+row, column, got, s.from.Origin, s.row+row, u.column+column, want)
 }
 
 // text writes a stored value.

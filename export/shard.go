@@ -14,35 +14,34 @@ import (
 // comparisons finds for every tensor of every rank what it has to be. It goes the
 // other way than package checkpoint's placements, from the rank's tensors to the
 // source, and does not use them.
-func comparisons(m source.Model, c *checkpoint.Checkpoint) ([]*comparison, error) {
+func comparisons(m source.Model, c *checkpoint.Checkpoint) (list []*comparison, shards []*shard, err error) {
 	s, err := newSharder(m, c.Config())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var list []*comparison
 	for rank := range c.Config().Mapping.WorldSize {
 		r, err := c.Rank(rank)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if extra := r.Unexpected(); len(extra) > 0 {
-			return nil, fmt.Errorf("%w: %s has tensor %s, which a model of this config does not have", ErrDifferent, checkpoint.RankName(rank), extra[0])
+			return nil, nil, fmt.Errorf("%w: %s has tensor %s, which a model of this config does not have", ErrDifferent, checkpoint.RankName(rank), extra[0])
 		}
 		for _, name := range r.Names() {
 			have, _ := r.Tensor(name)
 			t := &comparison{rank: rank, have: have, lost: TensorError{Rank: rank, Tensor: name}}
-			if t.shards, err = s.shards(rank, have); err != nil {
-				return nil, err
-			}
 			if have.Dtype == floatformat.E4M3 {
 				if t.scale, err = storedScale(r, strings.TrimSuffix(name, ".weight")+checkpoint.WeightScale); err != nil {
-					return nil, err
+					return nil, nil, err
 				}
+			}
+			if err := s.add(t); err != nil {
+				return nil, nil, err
 			}
 			list = append(list, t)
 		}
 	}
-	return list, nil
+	return list, s.list, nil
 }
 
 func storedScale(r *checkpoint.Rank, name string) (float32, error) {
@@ -61,6 +60,28 @@ type sharder struct {
 	config *checkpoint.Config
 	shapes map[string][]int64 // of the whole model's weights
 	cache  map[string]source.Tensor
+	list   []*shard
+	known  map[shardKey]*shard
+}
+
+// shardKey is a run of rows of a weight of the whole model.
+type shardKey struct {
+	weight    string
+	row, rows int64
+}
+
+// use adds a use of rows of a weight.
+func (s *sharder) use(key shardKey, from source.Tensor, u use) {
+	if key.rows <= 0 {
+		return
+	}
+	part, ok := s.known[key]
+	if !ok {
+		part = &shard{from: from, row: key.row, rows: key.rows}
+		s.known[key] = part
+		s.list = append(s.list, part)
+	}
+	part.uses = append(part.uses, u)
 }
 
 func newSharder(m source.Model, c *checkpoint.Config) (*sharder, error) {
@@ -69,7 +90,7 @@ func newSharder(m source.Model, c *checkpoint.Config) (*sharder, error) {
 	if err := whole.Validate(); err != nil {
 		return nil, err
 	}
-	s := &sharder{m: m, config: c, shapes: map[string][]int64{}, cache: map[string]source.Tensor{}}
+	s := &sharder{m: m, config: c, shapes: map[string][]int64{}, cache: map[string]source.Tensor{}, known: map[shardKey]*shard{}}
 	for _, w := range whole.Weights() {
 		s.shapes[w.Name] = w.Shape
 	}
@@ -96,64 +117,64 @@ func (s *sharder) weight(name string) (source.Tensor, error) {
 	return t, nil
 }
 
-// shards tells which rectangles of the source a rank's tensor is made of.
-func (s *sharder) shards(rank int, have checkpoint.Tensor) ([]shard, error) {
-	name, err := s.global(rank, have.Name)
+// add finds the shards that a rank's tensor is made of.
+func (s *sharder) add(t *comparison) error {
+	name, err := s.global(t.rank, t.have.Name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if t, ok, err := s.madeScale(name); ok || err != nil {
-		return []shard{{from: t, rows: 1, columns: 1}}, err
+	if v, ok, err := s.madeScale(name); ok || err != nil {
+		s.use(shardKey{name, 0, 1}, v, use{comparison: t, columns: 1})
+		return err
 	}
-	rows, columns := have.Shape[0], int64(1)
-	if len(have.Shape) == 2 {
-		columns = have.Shape[1]
+	rows, u := t.have.Shape[0], use{comparison: t, columns: 1}
+	if len(t.have.Shape) == 2 {
+		u.columns = t.have.Shape[1]
 	}
-	r := int64(rank % s.config.Mapping.TPSize)
+	r := int64(t.rank % s.config.Mapping.TPSize)
 	if strings.Contains(name, ".attention.qkv.") && !strings.HasSuffix(name, checkpoint.InputFactor) {
-		return s.heads(r, name, rows, columns)
+		return s.addHeads(r, name, rows, u)
 	}
-	t, err := s.weight(name)
+	from, err := s.weight(name)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	whole := shard{from: t, rows: rows, columns: columns}
-	switch s.dividedAlong(name, len(have.Shape)) {
+	key := shardKey{name, 0, rows}
+	switch s.dividedAlong(name, len(t.have.Shape)) {
 	case 0: // what the last ranks have beyond the weight's end pads a vocabulary
-		whole.row = r * rows
-		whole.rows = max(0, min(rows, t.Shape[0]-whole.row))
+		key.row = r * rows
+		key.rows = max(0, min(rows, from.Shape[0]-key.row))
 	case 1:
-		whole.column = r * columns
+		u.column = r * u.columns
 	}
-	if whole.rows == rows {
-		return []shard{whole}, nil
-	}
-	padding := source.Tensor{Origin: t.Origin + " (padding)", Shape: []int64{rows - whole.rows, columns}}
-	return []shard{whole, {from: padding, at: whole.rows, rows: rows - whole.rows, columns: columns}}, nil
+	s.use(key, from, u)
+	u.at, u.column = key.rows, 0
+	padding := source.Tensor{Origin: from.Origin + " (padding)", Shape: []int64{rows - key.rows, u.columns}}
+	s.use(shardKey{name + " (padding)", key.row + key.rows, rows - key.rows}, padding, u)
+	return nil
 }
 
-// heads gives the three shards of a rank's qkv: the rank's share of the query
+// addHeads adds the three shards of a rank's qkv: the rank's share of the query
 // heads, and the key and value heads that these attend with.
-func (s *sharder) heads(r int64, name string, rows, columns int64) ([]shard, error) {
+func (s *sharder) addHeads(r int64, name string, rows int64, u use) error {
 	queries := s.config.NumAttentionHeads / int64(s.config.Mapping.TPSize)
 	group := s.config.NumAttentionHeads / s.config.NumKeyValueHeads
 	firstKey := r * queries / group
 	keys := ((r+1)*queries-1)/group - firstKey + 1
 	head := rows / (queries + 2*keys)
-	var list []shard
-	at := int64(0)
 	for _, part := range []struct {
 		module       string
 		first, count int64
 	}{{".attention.q.", r * queries, queries}, {".attention.k.", firstKey, keys}, {".attention.v.", firstKey, keys}} {
-		t, err := s.weight(strings.Replace(name, ".attention.qkv.", part.module, 1))
+		weight := strings.Replace(name, ".attention.qkv.", part.module, 1)
+		from, err := s.weight(weight)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		list = append(list, shard{from: t, at: at, rows: part.count * head, row: part.first * head, columns: columns})
-		at += part.count * head
+		s.use(shardKey{weight, part.first * head, part.count * head}, from, u)
+		u.at += part.count * head
 	}
-	return list, nil
+	return nil
 }
 
 // dividedAlong gives the dimension that the ranks share, -1 where each has all. A

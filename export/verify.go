@@ -93,14 +93,15 @@ func VerifyModel(ctx context.Context, m source.Model, dir string, o VerifyOption
 	if report.Files, err = sameFiles(m, dir); err != nil {
 		return nil, err
 	}
-	comparisons, err := comparisons(m, c)
+	forget(dir, c.Config().Mapping.WorldSize)
+	tensors, shards, err := comparisons(m, c)
 	if err != nil {
 		return nil, err
 	}
-	if err := compareAll(ctx, comparisons, o); err != nil {
+	if err := compareAll(ctx, shards, o); err != nil {
 		return nil, err
 	}
-	for _, t := range comparisons {
+	for _, t := range tensors {
 		report.Tensors++
 		report.Bytes += t.have.Size()
 		if t.lost.Absolute == 0 {
@@ -180,23 +181,30 @@ func sameFiles(m source.Model, dir string) ([]string, error) {
 	return names, nil
 }
 
-// comparison is one tensor of one rank, what it has to be, and what was found.
+// comparison is one tensor of one rank and what was found of it.
 type comparison struct {
-	rank   int
-	have   checkpoint.Tensor
-	scale  float32 // of its numbers, where they are FP8
-	shards []shard
+	rank  int
+	have  checkpoint.Tensor
+	scale float32 // of its numbers, where they are FP8
 
 	mu   sync.Mutex
 	lost TensorError
 }
 
-// shard is a rectangle of a source's tensor that rows of a rank's tensor equal.
+// shard is a run of rows of a source's tensor with all its uses, so that it is read
+// once though many ranks have columns of it, or a copy.
 type shard struct {
-	from            source.Tensor
-	at, rows        int64 // in the rank's tensor
-	row             int64 // of the source's tensor, that becomes at
-	column, columns int64 // likewise
+	from      source.Tensor
+	row, rows int64
+	uses      []use
+}
+
+// use is a part of a rank's tensor: the rows from at equal the shard's, of which it
+// has the columns from column.
+type use struct {
+	*comparison
+	at              int64
+	column, columns int64
 }
 
 // width is the values in a row of the source's tensor.
@@ -209,19 +217,19 @@ func (s *shard) width() int64 {
 
 // stretch is a few rows of a shard, as much as one worker compares at a time.
 type stretch struct {
-	*comparison
-	shard *shard
-	first int64 // counts from the shard's first row
-	rows  int64
+	*shard
+	first, count int64 // first counts from the shard's first row
 }
 
 // compareAll compares everything, and stops at the first difference found.
-func compareAll(ctx context.Context, list []*comparison, o VerifyOptions) error {
+func compareAll(ctx context.Context, list []*shard, o VerifyOptions) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	p := &progress{report: o.Progress}
-	for _, t := range list {
-		p.total += t.have.Size()
+	for _, s := range list {
+		for _, u := range s.uses {
+			p.total += s.rows * u.columns * width(u.have.Dtype)
+		}
 	}
 	workers := o.Workers
 	if workers <= 0 {
@@ -236,10 +244,9 @@ func compareAll(ctx context.Context, list []*comparison, o VerifyOptions) error 
 				if ctx.Err() != nil {
 					continue
 				}
-				if err := c.compare(s); err != nil {
+				if err := c.compare(s, p); err != nil {
 					cancel(err)
 				}
-				p.add(s.rows*s.shard.columns*width(s.have.Dtype), s.have.Name)
 			}
 		})
 	}
@@ -249,18 +256,15 @@ func compareAll(ctx context.Context, list []*comparison, o VerifyOptions) error 
 	return context.Cause(ctx)
 }
 
-// divide sends the stretches of all tensors in order, until ctx ends.
-func divide(ctx context.Context, list []*comparison, work chan<- stretch) {
-	for _, t := range list {
-		for i := range t.shards {
-			s := &t.shards[i]
-			step := max(1, blockBytes/(s.width()*4))
-			for first := int64(0); first < s.rows; first += step {
-				select {
-				case work <- stretch{t, s, first, min(step, s.rows-first)}:
-				case <-ctx.Done():
-					return
-				}
+// divide sends the stretches of all shards in order, until ctx ends.
+func divide(ctx context.Context, list []*shard, work chan<- stretch) {
+	for _, s := range list {
+		step := max(1, blockBytes/(s.width()*4))
+		for first := int64(0); first < s.rows; first += step {
+			select {
+			case work <- stretch{s, first, min(step, s.rows-first)}:
+			case <-ctx.Done():
+				return
 			}
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -289,4 +290,22 @@ func TestConvertVerifies(t *testing.T) {
 	require.ErrorContains(t, err, out+" was written but is not verified, do not use it: ")
 	require.ErrorContains(t, err, "rank 0, tensor lm_head.weight, row 0, column 0 is ")
 	require.FileExists(t, filepath.Join(out, "config.json"))
+}
+
+// However many ranks have copies or columns of a weight, it is read once.
+func TestVerifyReadsTheSourceOnce(t *testing.T) {
+	m := newFake()
+	out := filepath.Join(t.TempDir(), "ckpt")
+	_, err := export.ConvertModel(t.Context(), m, export.Options{OutputDir: out, TPSize: 4, UseParallelEmbedding: true, EmbeddingShardingDim: 1})
+	require.NoError(t, err)
+	var read atomic.Int64
+	m.rows = func(name string, dst []byte, row int64) error {
+		read.Add(int64(len(dst)))
+		return nil
+	}
+	_, err = export.VerifyModel(t.Context(), m, out, export.VerifyOptions{})
+	require.NoError(t, err)
+	planned, err := export.PlanModel(m, export.Options{})
+	require.NoError(t, err)
+	require.Equal(t, planned.BytesIn, read.Load())
 }
