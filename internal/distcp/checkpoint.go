@@ -132,7 +132,7 @@ func (c *Checkpoint) chunk(name string, t tensor, offset, shape []int64) (chunke
 	if !ok {
 		return chunked.Chunk{}, fmt.Errorf("%w: it does not say where the part at %v is stored", ErrFormat, offset)
 	}
-	label := fmt.Sprintf("%s, bytes %d to %d", at.file, at.offset, at.offset+at.length)
+	label := at.in(at.file)
 	if at.transforms != "" {
 		return chunked.Chunk{}, fmt.Errorf("%s: a part stored through %s is %w: save the checkpoint without compression or other extensions", label, at.transforms, ErrUnsupported)
 	}
@@ -146,7 +146,7 @@ func (c *Checkpoint) chunk(name string, t tensor, offset, shape []int64) (chunke
 	if at.offset > file.Size()-at.length {
 		return chunked.Chunk{}, fmt.Errorf("%w: %s hold the part at %v, but the file ends at %d: it is incomplete", ErrFormat, label, offset, file.Size())
 	}
-	saved := &saved{file: file, at: at, label: label, dtype: t.dtype, shape: shape}
+	saved := &saved{file: file, at: at, label: at.in(filetree.Path(c.tree, at.file)), dtype: t.dtype, shape: shape}
 	return chunked.Chunk{Name: fmt.Sprintf("at %v", offset), Offset: offset, Shape: shape, Bytes: saved}, nil
 }
 

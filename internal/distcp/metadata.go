@@ -39,6 +39,11 @@ type location struct {
 	transforms     string
 }
 
+// in tells for messages where in a file it is.
+func (at location) in(file string) string {
+	return fmt.Sprintf("%s, bytes %d to %d", file, at.offset, at.offset+at.length)
+}
+
 // read takes what is needed of the pickle; the rest of it is not looked into.
 func (c *Checkpoint) read(f filetree.File) error {
 	value, err := pickle.NewDecoder(f, f.Size(), pickle.Options{Allow: allow, Limits: limits}).Decode()

@@ -15,7 +15,7 @@ import (
 type saved struct {
 	file  filetree.File
 	at    location
-	label string
+	label string // names the file with its path: nobody else does when it is read
 	dtype string
 	shape []int64
 

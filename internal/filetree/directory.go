@@ -21,7 +21,7 @@ func OpenDir(path string) (Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &directory{path: path, root: root, refused: map[string]string{}, cache: openCache(path), inCache: map[string]string{}}
+	d := &directory{dir: path, root: root, refused: map[string]string{}, cache: openCache(path), inCache: map[string]string{}}
 	d.handles = newHandles(d.open)
 	if err := d.list(); err != nil {
 		d.Close()
@@ -32,7 +32,7 @@ func OpenDir(path string) (Tree, error) {
 }
 
 type directory struct {
-	path    string
+	dir     string
 	root    *os.Root // keeps links from leading out of the directory
 	names   []string
 	refused map[string]string // name to reason
@@ -61,11 +61,11 @@ func (d *directory) list() error {
 	files, bytes := 0, 0
 	return fs.WalkDir(d.root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			return fmt.Errorf("%s: %w", d.path, err)
+			return fmt.Errorf("%s: %w", d.dir, err)
 		}
 		files++
 		if bytes += len(name); files > maxFiles || bytes > maxNameBytes {
-			return fmt.Errorf("%s %w: there are more than %d files below it, or their names are too long", d.path, ErrRefused, maxFiles)
+			return fmt.Errorf("%s %w: there are more than %d files below it, or their names are too long", d.dir, ErrRefused, maxFiles)
 		}
 		if entry.IsDir() {
 			return nil
@@ -107,14 +107,18 @@ func (d *directory) reason(name string, entry fs.DirEntry) string {
 	return ""
 }
 
+func (d *directory) path(name string) string {
+	return filepath.Join(d.dir, filepath.FromSlash(name))
+}
+
 func (d *directory) Names() []string { return d.names }
 
 func (d *directory) Open(name string) (File, error) {
-	full := filepath.Join(d.path, filepath.FromSlash(name))
+	full := d.path(name)
 	if !Has(d, name) {
 		for above := range prefixes(name) {
 			if reason, ok := d.refused[above]; ok {
-				return nil, fmt.Errorf("%s %w: %s", filepath.Join(d.path, filepath.FromSlash(above)), ErrRefused, reason)
+				return nil, fmt.Errorf("%s %w: %s", d.path(above), ErrRefused, reason)
 			}
 		}
 		return nil, &fs.PathError{Op: "open", Path: full, Err: fs.ErrNotExist}

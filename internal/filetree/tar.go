@@ -32,7 +32,7 @@ func OpenTar(path string) (Tree, error) {
 // NewTar reads a tar archive of size bytes from r; path serves messages only.
 // Closing the tree closes closer, unless that is nil; an error does not.
 func NewTar(r io.ReaderAt, size int64, path string, closer io.Closer) (Tree, error) {
-	t := &archive{r: r, size: size, path: path, closer: closer, members: map[string]*member{}, refused: map[string]string{}}
+	t := &archive{r: r, size: size, file: path, closer: closer, members: map[string]*member{}, refused: map[string]string{}}
 	if err := t.index(); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -47,7 +47,7 @@ func NewTar(r io.ReaderAt, size int64, path string, closer io.Closer) (Tree, err
 type archive struct {
 	r       io.ReaderAt
 	size    int64
-	path    string
+	file    string // its path, for messages
 	closer  io.Closer
 	names   []string
 	members map[string]*member
@@ -191,6 +191,8 @@ func (t *archive) resolve(links map[string]string) {
 	}
 }
 
+func (t *archive) path(name string) string { return t.file + ": member " + name }
+
 func (t *archive) Names() []string { return t.names }
 
 func (t *archive) Open(name string) (File, error) {
@@ -199,10 +201,10 @@ func (t *archive) Open(name string) (File, error) {
 	}
 	for above := range prefixes(name) {
 		if reason, ok := t.refused[above]; ok {
-			return nil, fmt.Errorf("%s: member %.100s is %w: %s", t.path, above, ErrRefused, reason)
+			return nil, fmt.Errorf("%s: member %.100s is %w: %s", t.file, above, ErrRefused, reason)
 		}
 	}
-	return nil, fmt.Errorf("%s: %w", t.path, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
+	return nil, fmt.Errorf("%s: %w", t.file, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist})
 }
 
 func (t *archive) Close() error {
@@ -218,7 +220,7 @@ func (m *member) Size() int64 { return m.size }
 
 func (m *member) ReadAt(p []byte, off int64) (int, error) {
 	if off < 0 || off > m.size {
-		return 0, fmt.Errorf("%s: member %s: offset %d lies outside of its %d bytes", m.archive.path, m.name, off, m.size)
+		return 0, fmt.Errorf("%s: member %s: offset %d lies outside of its %d bytes", m.archive.file, m.name, off, m.size)
 	}
 	short := int64(len(p)) > m.size-off
 	if short {
@@ -230,7 +232,7 @@ func (m *member) ReadAt(p []byte, off int64) (int, error) {
 		if errors.Is(err, io.EOF) { // opening has checked where the member ends
 			err = fmt.Errorf("the archive has become shorter: %w", io.ErrUnexpectedEOF)
 		}
-		return n, fmt.Errorf("%s: member %s: reading %d bytes at %d: %w", m.archive.path, m.name, len(p), m.offset+off, err)
+		return n, fmt.Errorf("%s: member %s: reading %d bytes at %d: %w", m.archive.file, m.name, len(p), m.offset+off, err)
 	case short:
 		return n, io.EOF
 	}

@@ -64,6 +64,15 @@ func ReadFile(tree Tree, name string, most int64) ([]byte, error) {
 	return text, nil
 }
 
+// Path names a file of a tree for messages: with the directory's path before it,
+// or the archive's.
+func Path(tree Tree, name string) string {
+	if t, ok := tree.(interface{ path(name string) string }); ok {
+		return t.path(name)
+	}
+	return name
+}
+
 // Has tells whether the tree lists a file of that name.
 func Has(tree Tree, name string) bool {
 	names := tree.Names()
@@ -100,6 +109,8 @@ func (s *sub) Open(name string) (File, error) {
 	}
 	return s.tree.Open(s.prefix + name)
 }
+
+func (s *sub) path(name string) string { return Path(s.tree, s.prefix+name) }
 
 func (s *sub) Close() error { return nil }
 
