@@ -239,16 +239,23 @@ func inventory(m source.Model) storedTensors {
 	return s
 }
 
+// fused names the tensor of a checkpoint that has the rows of q, k and v.
+var fused = strings.NewReplacer(".attention.q.", ".attention.qkv.", ".attention.k.", ".attention.qkv.", ".attention.v.", ".attention.qkv.")
+
 // of gives what is stored for the job: what the inventory lists under the origin,
-// or under it without the layer's number in brackets; otherwise what Rows give.
+// under it without the layer's number in brackets, or where a checkpoint has the
+// rows; otherwise what Rows give.
 func (s storedTensors) of(j *job) source.Info {
-	if info, ok := s[j.from.Origin]; ok {
-		return info
-	}
-	if base, _, cut := strings.Cut(j.from.Origin, "["); cut {
-		if info, ok := s[base]; ok {
-			return info
+	base, _, _ := strings.Cut(j.from.Origin, "[")
+	for _, name := range []string{j.from.Origin, base, fused.Replace(j.from.Origin)} {
+		info, ok := s[name]
+		if !ok {
+			continue
 		}
+		if info.Dtype == "I8" && floatformat.Size(j.from.Dtype) > 0 { // numbers of 4 bits, two rows in one
+			info.Shape = []int64{2 * info.Shape[0], info.Shape[1]}
+		}
+		return info
 	}
 	info := source.Info{Name: j.from.Origin, Dtype: j.from.Dtype, Shape: j.Shape}
 	if j.from.Rows != nil && j.from.Origin != "" {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -108,6 +109,29 @@ func TestPlanTransforms(t *testing.T) {
 	require.Equal(t, []string{" F32: largest scale of the linear's weights or inputs"}, p(0, layer+"mlp.fc.weights_scaling_factor"))
 	p = plan(testmodel.QuantisedDir(t, "llama-gqa.fp8"), export.Options{QFormat: "full_prec"})
 	require.Contains(t, p(0, layer+"mlp.fc.weight")[0], "F8_E4M3: dequantised F8_E4M3->BF16")
+}
+
+// A checkpoint as the source: bytes are those of its tensors, whatever their form.
+func TestPlanOfCheckpoint(t *testing.T) {
+	dir := testmodel.QuantisedDir(t, "llama-gqa.awq")
+	d, err := export.Inspect(t.Context(), dir, export.SourceOptions{})
+	require.NoError(t, err)
+	stored := int64(0)
+	for _, tensor := range d.Tensors {
+		stored += tensor.Bytes
+	}
+	kept, err := export.Plan(t.Context(), dir, export.Options{TPSize: 2})
+	require.NoError(t, err)
+	require.Equal(t, stored, kept.BytesIn)
+	undone, err := export.Plan(t.Context(), dir, export.Options{QFormat: "full_prec"})
+	require.NoError(t, err)
+	for _, tensor := range undone.Ranks[0].Tensors {
+		if strings.Contains(tensor.Name, "mlp") || strings.Contains(tensor.Name, "attention") {
+			require.Equal(t, tensor.Bytes/4, tensor.BytesIn, "%s: 4 bits of 16", tensor.Name)
+			require.Equal(t, "I8", tensor.Parts[0].Dtype)
+			require.Equal(t, "4 bits by groups, cast F32->BF16", tensor.Parts[0].Transform)
+		}
+	}
 }
 
 // Options and models are refused as Convert refuses them.

@@ -216,6 +216,24 @@ func TestVerifyQuantised(t *testing.T) {
 	}
 }
 
+// A checkpoint as the source, divided anew: pairs of 4 bits are compared as they
+// are, or as the numbers that they stand for.
+func TestVerifyCheckpoint(t *testing.T) {
+	dir := testmodel.QuantisedDir(t, "llama-gqa.awq")
+	out := mustConvert(t, dir, export.Options{TPSize: 2})
+	report, err := export.Verify(t.Context(), dir, out, export.VerifyOptions{})
+	require.NoError(t, err)
+	require.Equal(t, report.Tensors, report.Exact)
+	whole := mustConvert(t, out, export.Options{QFormat: "full_prec"})
+	report, err = export.Verify(t.Context(), out, whole, export.VerifyOptions{})
+	require.NoError(t, err)
+	require.NotEmpty(t, report.Rounded)
+	files{t, out}.edit(1, "transformer.layers.2.attention.qkv.weight", func(d []byte) { d[64*3+5] ^= 0x10 })
+	_, err = export.Verify(t.Context(), dir, out, export.VerifyOptions{Workers: 1})
+	require.ErrorIs(t, err, export.ErrDifferent)
+	require.ErrorContains(t, err, "rank 1, tensor transformer.layers.2.attention.qkv.weight, row 3, column 5 is 0x")
+}
+
 func TestVerifyTruncated(t *testing.T) {
 	dir, out := testmodel.Dir(t, "llama-gqa"), filepath.Join(t.TempDir(), "ckpt")
 	_, err := export.Convert(t.Context(), dir, export.Options{OutputDir: out})

@@ -2,8 +2,8 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"text/tabwriter"
 
@@ -63,37 +63,57 @@ func look(c *cli.Context, path string) (*inspection, error) {
 		return nil, err
 	}
 	x := &inspection{Description: d}
+	plan, check := c.Bool("plan"), c.Bool("check")
 	if engineconfig.IsEngine(path) {
-		if c.Bool("plan") {
+		if plan {
 			return nil, fmt.Errorf("%s is an engine (%s): there is nothing to plan, export reads sources", path, d.Format)
 		}
+		return x, nil
+	}
+	if !plan && !check {
 		return x, nil
 	}
 	log := newLogger(c)
 	options, inflated := sourceOptions(c, path, os.TempDir(), log)
 	defer inflated()
-	if c.Bool("plan") {
-		target.Source = options
-		x.Plan, err = export.Plan(c.Context, path, target)
-		if err != nil && (len(d.Problems) == 0 || errors.Is(err, export.ErrOption) || errors.Is(err, export.ErrMapping)) {
+	if !plan && d.Format == export.FormatCheckpoint { // which ranks' files have what is asked for
+		return x, x.check(c, log, target, func(o export.CheckOptions) ([]string, error) { return export.Check(c.Context, path, o) })
+	}
+	m, err := export.Open(c.Context, path, options)
+	if err != nil {
+		return x, x.unlessTold(c, err)
+	}
+	defer m.Close()
+	if plan {
+		if x.Plan, err = export.PlanModel(m, target); err != nil {
 			return nil, err
 		}
 	}
-	if !c.Bool("check") {
+	if !check {
 		return x, nil
 	}
+	return x, x.check(c, log, target, func(o export.CheckOptions) ([]string, error) { return export.CheckModel(c.Context, m, o) })
+}
+
+// check adds what a look through all weights finds to the problems.
+func (x *inspection) check(c *cli.Context, log *slog.Logger, target export.Options, run func(export.CheckOptions) ([]string, error)) error {
 	bar := newProgress(c, "check", log)
 	defer bar.end()
-	check := export.CheckOptions{Source: options, Workers: target.Workers, Progress: func(done, total int64, _ string) { bar.set(done, total) }}
+	o := export.CheckOptions{Workers: target.Workers, Progress: func(done, total int64, _ string) { bar.set(done, total) }}
 	if target.Dtype != export.DtypeAuto {
-		check.Dtype = target.Dtype
+		o.Dtype = target.Dtype
 	}
-	problems, err := export.Check(c.Context, path, check)
-	if err != nil && (len(d.Problems) == 0 || c.Context.Err() != nil) {
-		return nil, err
+	problems, err := run(o)
+	x.Problems = append(x.Problems, problems...)
+	return x.unlessTold(c, err)
+}
+
+// unlessTold drops an error that the description's problems tell already.
+func (x *inspection) unlessTold(c *cli.Context, err error) error {
+	if err != nil && c.Context.Err() == nil && len(x.Problems) > 0 {
+		return nil
 	}
-	d.Problems = append(d.Problems, problems...)
-	return x, nil
+	return err
 }
 
 // printPlan shows a line for each part of each tensor.
