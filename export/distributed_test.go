@@ -74,6 +74,11 @@ func TestInspectNemoAndDistributed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "torch-dcp", d.Format)
 	require.Empty(t, d.Problems)
+	alone, err := export.Inspect(t.Context(), dcp, export.SourceOptions{})
+	require.NoError(t, err)
+	require.Equal(t, d.Tensors, alone.Tensors)
+	require.Len(t, alone.Problems, 1)
+	require.Contains(t, alone.Problems[0], "--config")
 	require.Contains(t, names(d), "model.layers.0.mlp.gate_proj.weight")
 }
 

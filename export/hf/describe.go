@@ -2,7 +2,9 @@ package hf
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -21,9 +23,14 @@ func Describe(dir string) (*source.Description, error) {
 	return describe(dir, filepath.Join(dir, "config.json"), format, openWeights)
 }
 
-// DescribeDistributed is [Describe] for what [OpenDistributed] opens.
+// DescribeDistributed is [Describe] for what [OpenDistributed] opens. Without a
+// config it still tells the tensors.
 func DescribeDistributed(dir, path string) (*source.Description, error) {
-	return describe(dir, configPath(dir, path), FormatDistributed, openDistributed)
+	d, err := describe(dir, configPath(dir, path), FormatDistributed, openDistributed)
+	if path == "" && errors.Is(err, fs.ErrNotExist) {
+		return &source.Description{Format: FormatDistributed, Tensors: stored(dir, openDistributed), Problems: []string{withoutConfig(dir, err).Error()}}, nil
+	}
+	return d, err
 }
 
 func describe(dir, path, format string, open func(dir string) (weights, []string, error)) (*source.Description, error) {
@@ -41,14 +48,7 @@ func describe(dir, path, format string, open func(dir string) (weights, []string
 	}
 	m, err := assemble(dir, path, open)
 	if err != nil {
-		d.Problems = append(d.Problems, err.Error())
-		if weights, _, err := open(dir); err == nil {
-			for _, name := range weights.Names() {
-				t, _ := weights.Tensor(name)
-				d.Tensors = append(d.Tensors, info(t))
-			}
-			weights.Close()
-		}
+		d.Problems, d.Tensors = append(d.Problems, err.Error()), stored(dir, open)
 		return d, nil
 	}
 	defer m.Close()
@@ -57,6 +57,21 @@ func describe(dir, path, format string, open func(dir string) (weights, []string
 		d.Problems = append(d.Problems, problem.Error())
 	}
 	return d, nil
+}
+
+// stored lists the tensors of a directory that is no model, if they can be read.
+func stored(dir string, open func(dir string) (weights, []string, error)) []source.Info {
+	list := []source.Info{}
+	weights, _, err := open(dir)
+	if err != nil {
+		return list
+	}
+	defer weights.Close()
+	for _, name := range weights.Names() {
+		t, _ := weights.Tensor(name)
+		list = append(list, info(t))
+	}
+	return list
 }
 
 // holds tells whether dir has one of the files.

@@ -69,9 +69,13 @@ func prefixOf(names []string) (string, error) {
 func OpenDistributed(dir, path string) (*Model, error) {
 	m, err := assemble(dir, configPath(dir, path), openDistributed)
 	if errors.Is(err, fs.ErrNotExist) {
-		err = fmt.Errorf("%s: a bare distributed checkpoint does not say what model it is: give its config.json with --config: %w", dir, err)
+		err = withoutConfig(dir, err)
 	}
 	return checked(dir, m, err)
+}
+
+func withoutConfig(dir string, err error) error {
+	return fmt.Errorf("%s: a bare distributed checkpoint does not say what model it is: give its config.json with --config: %w", dir, err)
 }
 
 func configPath(dir, path string) string {
