@@ -87,7 +87,7 @@ func exportCommand() *cli.Command {
 		Name:      "export",
 		Usage:     "source checkpoint → TensorRT-LLM checkpoint",
 		ArgsUsage: "SOURCE",
-		Description: "SOURCE (or --model_dir, or --nemo_ckpt_path) is " + sourceForms + ".\n" +
+		Description: "SOURCE (or --model_dir, or --nemo_ckpt_path) is " + sourceForms + " (to divide or convert it anew).\n" +
 			"The output directory appears only when it is complete.",
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "model-dir", Aliases: []string{"pyt-ckpt-path", "nemo-ckpt-path"}, Usage: "the source, instead of an operand"},

@@ -14,7 +14,8 @@ import (
 
 // sourceForms is for help texts.
 const sourceForms = "a Hugging Face directory (safetensors or pytorch_model.bin), a GGUF file, a .nemo archive or what was in one,\n" +
-	"a NeMo 2 directory, or a bare Megatron-core or PyTorch distributed checkpoint with --config"
+	"a NeMo 2 directory, a bare Megatron-core or PyTorch distributed checkpoint with --config, or a TensorRT-LLM checkpoint\n" +
+	"or .qnemo"
 
 // sourceFlags say what a source may lack.
 func sourceFlags(tempDir string) []cli.Flag {

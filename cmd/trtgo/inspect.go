@@ -23,9 +23,8 @@ func inspectCommand() *cli.Command {
 		Name:      "inspect",
 		Usage:     "what a file or directory is: format, configuration, tensors, problems",
 		ArgsUsage: "PATH",
-		Description: "PATH is " + sourceForms + ",\n" +
-			"a TensorRT-LLM checkpoint or an engine. Problems are what export, build or run would refuse; with --check they make the\n" +
-			"exit status 1.",
+		Description: "PATH is " + sourceForms + ", or an engine.\n" +
+			"Problems are what export, build or run would refuse; with --check they make the exit status 1.",
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
 			&cli.BoolFlag{Name: "check", Usage: "also read all weights: NaN, infinity and what --dtype cannot hold are problems, of an engine wrong checksums; exit with status 1 if there are problems"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/internal/filetree"
 )
 
 // notCheckpoint says what to do when --checkpoint_dir is another thing that is
@@ -40,6 +41,9 @@ func notEngine(c *cli.Context, err error) error {
 func formatOf(c *cli.Context, path string) string {
 	if c.Context.Err() != nil {
 		return ""
+	}
+	if compressed, err := filetree.IsGzip(path); err == nil && compressed {
+		return export.FormatNemo // inflating it takes long, for no more than a word
 	}
 	d, err := describe(c, path)
 	if err != nil {
