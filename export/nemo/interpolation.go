@@ -6,8 +6,12 @@ import (
 	"strings"
 )
 
-// maxInterpolations bounds how many references are followed for one value.
-const maxInterpolations = 100
+const (
+	// maxInterpolations bounds how many references are followed for one value.
+	maxInterpolations = 100
+	// maxInterpolated bounds the bytes of a text that is put together.
+	maxInterpolated = 4 << 10
+)
 
 // unresolved stands for a value that could not be worked out: an interpolation
 // with a resolver that is not known here, or one that leads nowhere.
@@ -73,7 +77,15 @@ func (in *interpolator) text(s string, around []map[string]any) any {
 	if bad, ok := rest.(unresolved); ok {
 		return unresolved{s, bad.why}
 	}
-	return s[:start] + fmt.Sprint(value) + fmt.Sprint(rest)
+	switch value.(type) {
+	case map[string]any, []any:
+		return unresolved{s, "a mapping or a list is no part of a text"}
+	}
+	joined := s[:start] + fmt.Sprint(value) + fmt.Sprint(rest)
+	if len(joined) > maxInterpolated {
+		return unresolved{s, fmt.Sprintf("it would have more than %d bytes", maxInterpolated)}
+	}
+	return joined
 }
 
 // closing finds the brace that closes an interpolation.

@@ -68,6 +68,7 @@ func TestRefusedCheckpoints(t *testing.T) {
 			require.NoError(t, os.MkdirAll(filepath.Join(dir, "mp_rank_00_fsdp_shard_00000"), 0o755))
 			require.NoError(t, os.Rename(filepath.Join(dir, "model_weights.ckpt"), filepath.Join(dir, "mp_rank_00_fsdp_shard_00000", "model_weights.ckpt")))
 		}, checkpoint.ErrUnsupported, "FSDP"},
+		"no ranks":       {"nemotron-f32.tp2-pp2", config("pipeline_model_parallel_size: 2", "pipeline_model_parallel_size: 0"), checkpoint.ErrInvalid, "pipeline_model_parallel_size 0 are not between 1"},
 		"virtual stages": {"nemotron-f32.tp2-pp2", config("pipeline_model_parallel_size: 2", "pipeline_model_parallel_size: 2\nvirtual_pipeline_model_parallel_size: 2"), checkpoint.ErrUnsupported, "virtual_pipeline_model_parallel_size 2"},
 		"truncated": {"nemotron.ckpt", func(t *testing.T, dir string) {
 			require.NoError(t, os.Truncate(filepath.Join(dir, "model_weights.ckpt"), 5000))

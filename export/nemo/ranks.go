@@ -15,7 +15,10 @@ import (
 	"github.com/trtgo/trtgo/internal/torchzip"
 )
 
-const weightsFile = "model_weights.ckpt"
+const (
+	weightsFile = "model_weights.ckpt"
+	maxRanks    = 1 << 16 // of either kind
+)
 
 // rankDirs matches the directories that model-parallel ranks save to.
 var rankDirs = regexp.MustCompile(`^(?:mp_rank_(\d{2,})|tp_rank_(\d{2,})_pp_rank_(\d{3,}))/` + regexp.QuoteMeta(weightsFile) + `$`)
@@ -68,6 +71,9 @@ func (m *Model) checkRanks(ranks []rank) error {
 	tp, pp := m.settings.tensorParallel, m.settings.pipelineParallel
 	if len(ranks) == 1 && ranks[0].file == weightsFile {
 		tp, pp = 1, 1 // a file that was merged by hand keeps the config's sizes
+	}
+	if tp < 1 || pp < 1 || tp > maxRanks || pp > maxRanks {
+		return fmt.Errorf("%w: tensor_model_parallel_size %d and pipeline_model_parallel_size %d are not between 1 and %d", checkpoint.ErrInvalid, tp, pp, maxRanks)
 	}
 	if int64(len(ranks)) != tp*pp {
 		return fmt.Errorf("%w: the weights of %d ranks are there, the config has tensor_model_parallel_size %d × pipeline_model_parallel_size %d", checkpoint.ErrInvalid, len(ranks), tp, pp)

@@ -3,6 +3,7 @@ package nemo
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -134,8 +135,20 @@ type fields struct {
 
 func (f *fields) fail(key string, v any, want string) {
 	if f.err == nil {
-		f.err = fmt.Errorf("%w: %s: %.100v is no %s", checkpoint.ErrInvalid, key, v, want)
+		f.err = fmt.Errorf("%w: %s: %.100s is no %s", checkpoint.ErrInvalid, key, shown(v), want)
 	}
+}
+
+// shown gives a value for a message. Mappings and lists are not written out: an
+// interpolation may have put one into itself.
+func shown(v any) string {
+	switch v.(type) {
+	case map[string]any:
+		return "a mapping"
+	case []any:
+		return "a list"
+	}
+	return fmt.Sprint(v)
 }
 
 // get gives the first of the keys that is there and not null.
@@ -175,7 +188,7 @@ func (f *fields) float(value *float64, keys ...string) bool {
 		return false
 	}
 	n, ok := number(v)
-	if !ok {
+	if !ok || math.IsNaN(n) {
 		f.fail(key, v, "number")
 		return false
 	}
@@ -191,21 +204,19 @@ func (f *fields) boolean(value *bool, keys ...string) bool {
 	switch b := v.(type) {
 	case bool:
 		*value = b
-	case string: // YAML 1.1's
-		switch strings.ToLower(b) {
-		case "true", "yes", "on":
+		return true
+	case string, int64: // YAML 1.1's, and Python's
+		switch strings.ToLower(fmt.Sprint(b)) {
+		case "true", "yes", "on", "1":
 			*value = true
-		case "false", "no", "off":
+			return true
+		case "false", "no", "off", "0":
 			*value = false
-		default:
-			f.fail(key, v, "boolean")
-			return false
+			return true
 		}
-	default:
-		f.fail(key, v, "boolean")
-		return false
 	}
-	return true
+	f.fail(key, v, "boolean")
+	return false
 }
 
 func (f *fields) text(value *string, keys ...string) bool {
@@ -228,8 +239,12 @@ func (f *fields) mapping(key string) map[string]any {
 
 // need reads whole numbers without which there is no model.
 func (f *fields) need(value *int64, key string) {
-	if !f.integer(value, key) && f.err == nil {
+	switch given := f.integer(value, key); {
+	case f.err != nil:
+	case !given:
 		f.err = fmt.Errorf("%w: %s is missing", checkpoint.ErrInvalid, key)
+	case *value < 1:
+		f.fail(key, *value, "number above 0")
 	}
 }
 

@@ -1,7 +1,9 @@
 package nemo
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -17,6 +19,7 @@ const (
 	maxYAMLBytes = 1 << 20
 	maxYAMLDepth = 64
 	maxYAMLNodes = 200_000
+	maxYAMLMarks = 10_000 // colons and anchors, of each of which the parser's time is a square
 )
 
 // parseYAML reads one YAML document into map[string]any, []any, string, bool,
@@ -25,18 +28,19 @@ func parseYAML(text []byte) (map[string]any, error) {
 	if len(text) > maxYAMLBytes {
 		return nil, fmt.Errorf("%w: YAML of %d bytes, at most %d are read", checkpoint.ErrInvalid, len(text), maxYAMLBytes)
 	}
-	if line := tooDeep(string(text)); line > 0 {
-		return nil, fmt.Errorf("%w: YAML line %d is nested more than %d levels deep", checkpoint.ErrInvalid, line, maxYAMLDepth)
+	if err := affordable(string(text)); err != nil {
+		return nil, fmt.Errorf("%w: YAML %w", checkpoint.ErrInvalid, err)
 	}
 	file, err := parser.ParseBytes(text, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: YAML: %s", checkpoint.ErrInvalid, firstLine(err.Error()))
 	}
-	if len(file.Docs) != 1 || file.Docs[0].Body == nil {
-		return nil, fmt.Errorf("%w: YAML: %d documents instead of one", checkpoint.ErrInvalid, len(file.Docs))
+	body, err := document(file)
+	if err != nil {
+		return nil, fmt.Errorf("%w: YAML: %w", checkpoint.ErrInvalid, err)
 	}
 	r := &yamlReader{anchors: map[string]ast.Node{}}
-	root := r.value(file.Docs[0].Body, 0)
+	root := r.value(body, 0)
 	if r.err != nil {
 		return nil, fmt.Errorf("%w: YAML: %w", checkpoint.ErrInvalid, r.err)
 	}
@@ -47,34 +51,60 @@ func parseYAML(text []byte) (map[string]any, error) {
 	return m, nil
 }
 
+// document gives the one document of a file. The parser takes a directive, such as
+// %YAML 1.1, for one too.
+func document(file *ast.File) (body ast.Node, err error) {
+	documents := 0
+	for _, d := range file.Docs {
+		if _, directive := d.Body.(*ast.DirectiveNode); d.Body != nil && !directive {
+			body = d.Body
+			documents++
+		}
+	}
+	switch documents {
+	case 0:
+		return nil, errors.New("the document is empty")
+	case 1:
+		return body, nil
+	}
+	return nil, fmt.Errorf("%d documents instead of one", documents)
+}
+
 func firstLine(s string) string {
 	line, _, _ := strings.Cut(s, "\n")
 	return line
 }
 
-// tooDeep looks for nesting that would cost the parser more than its result is
-// worth, and returns the line. It counts brackets, leading dashes and spaces.
-func tooDeep(text string) int {
-	brackets, n := 0, 0
+// affordable looks for what would cost the parser more than its result is worth:
+// nesting, of which it counts brackets, leading dashes and spaces, and many keys,
+// anchors or quotes.
+func affordable(text string) error {
+	brackets, marks, quotes, n := 0, 0, 0, 0
 	for line := range strings.Lines(text) {
 		n++
 		lead := len(line) - len(strings.TrimLeft(line, " -?:\t"))
-		if strings.Count(line[:lead], "-")+strings.Count(line[:lead], "?") > maxYAMLDepth || strings.Count(line[:lead], " ") > 16*maxYAMLDepth {
-			return n
-		}
-		for _, c := range line {
-			switch c {
+		deep := strings.Count(line[:lead], "-")+strings.Count(line[:lead], "?") > maxYAMLDepth || strings.Count(line[:lead], " ") > 16*maxYAMLDepth
+		for i := range len(line) {
+			switch line[i] {
 			case '[', '{':
 				brackets++
 			case ']', '}':
 				brackets = max(brackets-1, 0)
+			case ':', '&':
+				marks++
+			case '\'', '"':
+				quotes++
 			}
-			if brackets > maxYAMLDepth {
-				return n
-			}
+			deep = deep || brackets > maxYAMLDepth
+		}
+		if deep {
+			return fmt.Errorf("line %d is nested more than %d levels deep", n, maxYAMLDepth)
+		}
+		if marks > maxYAMLMarks || quotes > 4*maxYAMLMarks {
+			return fmt.Errorf("has more than %d keys and anchors, or too many quotes, up to line %d", maxYAMLMarks, n)
 		}
 	}
-	return 0
+	return nil
 }
 
 // yamlReader turns nodes into values; the first error sticks.
@@ -176,7 +206,7 @@ func (r *yamlReader) scalar(node ast.Node) any {
 	case *ast.InfinityNode:
 		return n.Value
 	case *ast.NanNode:
-		return nil
+		return math.NaN()
 	case *ast.AnchorNode, *ast.AliasNode, *ast.TagNode:
 		return r.value(node, maxYAMLDepth-2)
 	}

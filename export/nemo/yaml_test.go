@@ -69,9 +69,12 @@ func TestHostileYAML(t *testing.T) {
 		"dashes":         {"a:\n  " + strings.Repeat("- ", 100_000), "line 2 is nested"},
 		"question marks": {strings.Repeat("? ", 100_000), "line 1 is nested"},
 		"indentation":    {"a:\n" + strings.Repeat(" ", 100_000) + "b: 1\n", "line 2 is nested"},
+		"keys":           {strings.Repeat("a: 1\n", maxYAMLMarks+1), "more than 10000 keys"},
+		"anchors":        {"a: " + strings.Repeat("&a ", maxYAMLMarks+1), "more than 10000 keys and anchors"},
+		"quotes":         {"a: " + strings.Repeat("'a' ", 2*maxYAMLMarks+1), "too many quotes"},
 		"large":          {strings.Repeat("a", maxYAMLBytes+1), "at most"},
 		"no mapping":     {"- a\n- b\n", "no mapping"},
-		"empty":          {"", "documents"},
+		"empty":          {"", "is empty"},
 		"two documents":  {"a: 1\n---\nb: 2\n", "documents"},
 		"unknown alias":  {"a: *b\n", "*b"},
 		"bad syntax":     {"a: [1, 2\nb: 3\n", "YAML"},
@@ -131,6 +134,31 @@ words: ${multiply:a,2}
 	require.False(t, f.integer(&n, "loop"))
 	require.ErrorContains(t, f.err, "loop: ${.")
 	require.ErrorIs(t, f.err, checkpoint.ErrInvalid)
+}
+
+// TestInterpolationsAreBounded makes each level a hundred times as long as the next.
+func TestInterpolationsAreBounded(t *testing.T) {
+	text := "y: " + strings.Repeat("z", 5000) + "\n"
+	for chain := range 100 {
+		for level := range 6 {
+			text += fmt.Sprintf("c%d_%d: %s\n", chain, level, strings.Repeat(fmt.Sprintf("${c%d_%d}", chain, level+1), 40))
+		}
+		text += fmt.Sprintf("c%d_6: ${y}\n", chain)
+	}
+	root, err := parseYAML([]byte(text))
+	require.NoError(t, err)
+	interpolate(root)
+	for key, value := range root {
+		if s, ok := value.(string); ok {
+			require.LessOrEqual(t, len(s), maxInterpolated, key)
+		}
+	}
+}
+
+func TestDirective(t *testing.T) {
+	m, err := parseYAML([]byte("%YAML 1.1\n---\na: 1\n...\n"))
+	require.NoError(t, err)
+	require.Equal(t, map[string]any{"a": int64(1)}, m)
 }
 
 func FuzzYAML(f *testing.F) {
