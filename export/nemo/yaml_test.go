@@ -138,7 +138,7 @@ words: ${multiply:a,2}
 
 // TestInterpolationsAreBounded makes each level a hundred times as long as the next.
 func TestInterpolationsAreBounded(t *testing.T) {
-	text := "y: " + strings.Repeat("z", 5000) + "\n"
+	text := "y: " + strings.Repeat("z", 50) + "\n"
 	for chain := range 100 {
 		for level := range 6 {
 			text += fmt.Sprintf("c%d_%d: %s\n", chain, level, strings.Repeat(fmt.Sprintf("${c%d_%d}", chain, level+1), 40))
