@@ -123,6 +123,12 @@ func TestPlanOfCheckpoint(t *testing.T) {
 	kept, err := export.Plan(t.Context(), dir, export.Options{TPSize: 2})
 	require.NoError(t, err)
 	require.Equal(t, stored, kept.BytesIn)
+	divided := mustConvert(t, dir, export.Options{TPSize: 2})
+	joined, err := export.Plan(t.Context(), divided, export.Options{})
+	require.NoError(t, err)
+	for i, transform := range map[int]string{0: "copy", 1: "copy", 2: "2 ranks concatenated"} {
+		require.Equal(t, transform, joined.Ranks[0].Tensors[i].Parts[0].Transform, joined.Ranks[0].Tensors[i].Name)
+	}
 	undone, err := export.Plan(t.Context(), dir, export.Options{QFormat: "full_prec"})
 	require.NoError(t, err)
 	for _, tensor := range undone.Ranks[0].Tensors {

@@ -124,7 +124,7 @@ func printPlan(c *cli.Context, p *export.PlanReport) error {
 			form += ", " + algo
 		}
 	}
-	if err := printf(c, "\nplan: %s as %s, %d ranks, %d tensors\nread %s, write %s, memory for %d workers %s\n",
+	if err := printf(c, "\nplan: %s as %s, %d ranks, %d tensors\nread %s, write %s, buffers of %d workers %s\n",
 		p.Architecture, form, len(p.Ranks), p.Tensors, exactBytes(p.BytesIn), exactBytes(p.BytesOut), p.Workers, humanBytes(p.PeakBytes)); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 	if err := source.CheckShape(name, w.Shape, shape); err != nil {
 		return source.Tensor{}, err
 	}
-	t := source.Tensor{Origin: name, Dtype: a.Dtype(), Shape: w.Shape, Rows: source.Rows(a, a.RowBytes())}
+	t := source.Tensor{Origin: name, Dtype: a.Dtype(), Shape: w.Shape, Transform: joined(w), Rows: source.Rows(a, a.RowBytes())}
 	if t.Dtype != floatformat.E4M3 {
 		return t, nil
 	}
@@ -98,10 +98,24 @@ func (m *Model) Tensor(name string, shape []int64) (source.Tensor, error) {
 	return t, err
 }
 
+// corner is where a part of a weight begins.
+type corner struct{ row, column int64 }
+
+// joined says in words of how many parts whole puts the weight together.
+func joined(w checkpoint.Weight) string {
+	parts := map[corner]bool{}
+	for _, p := range w.Placements {
+		parts[corner{p.Row, p.Column}] = true
+	}
+	if len(parts) < 2 {
+		return ""
+	}
+	return fmt.Sprintf("%d ranks concatenated", len(parts))
+}
+
 // whole puts a weight together. Ranks that have the same part, as of norms and of keys
 // and values with more ranks than heads, are read once.
 func (m *Model) whole(w checkpoint.Weight) (*chunked.Array, error) {
-	type corner struct{ row, column int64 }
 	seen := map[corner]bool{}
 	var chunks []chunked.Chunk
 	dtype := ""

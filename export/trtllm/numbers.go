@@ -31,7 +31,11 @@ func (m *Model) numbers(w checkpoint.Weight, pairs *chunked.Array, shape []int64
 		}
 		floatformat.Decode(g.factor, raw, a.Dtype())
 	}
-	return source.Tensor{Origin: w.Name, Dtype: "F32", Shape: shape, Rows: g, Transform: "4 bits by groups"}, nil
+	transform := "4 bits by groups"
+	if parts := joined(w); parts != "" {
+		transform = parts + ", " + transform
+	}
+	return source.Tensor{Origin: w.Name, Dtype: "F32", Shape: shape, Rows: g, Transform: transform}, nil
 }
 
 type groups struct {
