@@ -158,7 +158,8 @@ class FP8:
         self.codes, self.scale, self.input_scale, self.kv = {}, {}, {}, {}
         for name in m.linears():
             # Scales that one input shares differ here, so that their maximum shows.
-            odd = {"k_proj": 1.125, "v_proj": 0.875, "up_proj": 1.25}.get(name.rsplit(".", 1)[1], 1)
+            up = 1.25 if int(name.split(".")[2]) % 2 else 0.75
+            odd = {"k_proj": 1.125, "v_proj": 0.875, "up_proj": up}.get(name.rsplit(".", 1)[1], 1)
             w = m.tensors[name + ".weight"]
             self.scale[name] = (w.abs().max() / 448).float()
             self.codes[name] = e4m3(w / self.scale[name])

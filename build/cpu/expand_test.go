@@ -118,7 +118,7 @@ func TestExpandWeightOnly(t *testing.T) {
 	for _, dtype := range []string{"float32", "bfloat16"} {
 		dir := exported(t, testmodel.Dir(t, "llama-gqa"), export.Options{Dtype: dtype, QFormat: "int4_wo"})
 		row := make([]float32, 64)
-		copy(row, []float32{8.5, 1.59375, -1.59375, 0.25, 4, -8.5}) // scale 1.0625
+		copy(row, []float32{8.5, 2.65625, -2.65625, 0.25, 4, -8.5}) // scale 1.0625: 8, 2.5, -2.5 …
 		format := checkpoint.SafetensorsDtype(dtype)
 		raw := make([]byte, len(row)*floatformat.Size(format))
 		floatformat.Encode(raw, row, format)
@@ -127,7 +127,7 @@ func TestExpandWeightOnly(t *testing.T) {
 		e, _, err := built(t, dir)
 		require.NoError(t, err)
 		m := e.matrixOf(t, "transformer.layers.1.mlp.fc.weight|transformer.layers.1.mlp.gate.weight")[88+2:]
-		require.Equal(t, []float64{7 * 1.0625, 2 * 1.0625, -2 * 1.0625, 0, 4 * 1.0625, -8 * 1.0625, 0}, m[0][:7])
+		require.Equal(t, []float64{7 * 1.0625, 3 * 1.0625, -3 * 1.0625, 0, 4 * 1.0625, -8 * 1.0625, 0}, m[0][:7])
 		require.Equal(t, make([]float64, 64), m[1], "a row of zeros")
 	}
 }
