@@ -30,7 +30,7 @@ func backend(t filetree.Tree) (string, error) {
 			Backend string `json:"sharded_backend"`
 		}
 		if err := json.Unmarshal(text, &metadata); err != nil {
-			return "", fmt.Errorf("%s: %w: %w", metadataName, checkpoint.ErrInvalid, err)
+			return "", fmt.Errorf("%s: %w: it is no JSON object with the text sharded_backend, as Megatron-core writes it", metadataName, checkpoint.ErrInvalid)
 		}
 		switch metadata.Backend {
 		case "zarr", "torch_dist":
@@ -77,6 +77,9 @@ func openStore(t filetree.Tree, kind string) (names []string, open func(name str
 		return zarr.Names(t), func(name string) (*chunked.Array, error) { return zarr.Open(t, name) }, nil
 	}
 	store, err := distcp.Open(t)
+	if isNotExist(err) {
+		err = fmt.Errorf("%w: the checkpoint is incomplete: %w", checkpoint.ErrInvalid, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

@@ -125,8 +125,16 @@ func (m *Model) keep(t filetree.Tree, err error) (filetree.Tree, error) {
 	return t, nil
 }
 
-// rooted enters the one directory that an archive made of a directory has.
+// rooted enters the one directory that an archive made of a directory has, and one
+// in that.
 func rooted(t filetree.Tree) filetree.Tree {
+	for range 2 {
+		t = entered(t)
+	}
+	return t
+}
+
+func entered(t filetree.Tree) filetree.Tree {
 	root := ""
 	for i, name := range t.Names() {
 		dir, _, inside := strings.Cut(name, "/")
@@ -135,7 +143,7 @@ func rooted(t filetree.Tree) filetree.Tree {
 		}
 		root = dir
 	}
-	if root == "" || root == "weights" || root == "context" {
+	if slices.Contains([]string{"", "weights", "context", "model_weights"}, root) || filetree.Has(t, path.Join(root, ".zarray")) {
 		return t
 	}
 	return filetree.Sub(t, root)

@@ -45,7 +45,7 @@ func TestRefusedCheckpoints(t *testing.T) {
 		"rank missing":      {"nemotron-f32.tp2-pp2", remove("tp_rank_01_pp_rank_001"), checkpoint.ErrInvalid, "the weights of 3 ranks are there, the config has tensor_model_parallel_size 2 × pipeline_model_parallel_size 2"},
 		"other ranks":       {"nemotron-f32.tp2-pp2", config("tensor_model_parallel_size: 2\npipeline_model_parallel_size: 2", "tensor_model_parallel_size: 4\npipeline_model_parallel_size: 1"), checkpoint.ErrInvalid, "rank 2 of stage 0 are missing"},
 		"layers":            {"nemotron-f32.tp2-pp2", config("num_layers: 2", "num_layers: 3"), checkpoint.ErrInvalid, "num_layers 3 is no multiple of pipeline_model_parallel_size 2"},
-		"no weights":        {"nemotron.ckpt", remove("model_weights.ckpt"), checkpoint.ErrInvalid, "the weights of 0 ranks"},
+		"no weights":        {"nemotron.ckpt", remove("model_weights.ckpt"), checkpoint.ErrInvalid, "there are no weights: neither model_weights.ckpt nor"},
 		"fewer layers":      {"nemotron.ckpt", config("num_layers: 4", "num_layers: 3"), checkpoint.ErrInvalid, "decoder.layers.3.mlp.linear_fc1.layer_norm_bias is beyond the 3 layers of a stage"},
 		"more layers":       {"nemotron.zarr", config("num_layers: 4", "num_layers: 5"), checkpoint.ErrInvalid, "4 layers are stored, num_layers is 5"},
 		"heads":             {"nemotron.ckpt", config("num_attention_heads: 6", "num_attention_heads: 8"), checkpoint.ErrInvalid, "linear_qkv.weight has shape [160 48], the config gives [192 48]"},

@@ -38,6 +38,11 @@ func (p *params) add(key string, v param) error {
 	if virtualStage.MatchString(name) {
 		return fmt.Errorf("%s: weights of virtual pipeline stages are %w: save the model as a distributed checkpoint", key, checkpoint.ErrUnsupported)
 	}
+	for _, f := range foreign {
+		if f.name.MatchString(name) {
+			return fmt.Errorf("%s: %s %w", key, f.what, checkpoint.ErrUnsupported)
+		}
+	}
 	if other, there := p.list[name]; there {
 		return fmt.Errorf("%w: parameters %s and %s are the same one", checkpoint.ErrInvalid, other.origin, key)
 	}
@@ -79,6 +84,19 @@ var (
 	// virtualStage matches the state dicts of a rank that has several stages.
 	virtualStage = regexp.MustCompile(`^model_?\d+\.`)
 )
+
+// foreign are the parameters of networks that are not read, which a config may not
+// tell.
+var foreign = []struct {
+	name *regexp.Regexp
+	what string
+}{
+	{regexp.MustCompile(`\.adapters?[._]|\.adapter_layer\.|\.lora_`), "adapters (LoRA) have to be merged into their base model first: they alone are"},
+	{regexp.MustCompile(`^decoder\.layers\.(?:\d+\.)?mixer\.`), "the mixer of a hybrid Mamba-2 model is, until a later release,"},
+	{regexp.MustCompile(`\.mlp\.(?:experts|shared_experts|router)\.`), "a mixture of experts is"},
+	{regexp.MustCompile(`\.[qk]_layernorm\.`), "a norm of queries and keys (qk_layernorm) is"},
+	{regexp.MustCompile(`^embedding\.position_embeddings\.`), "a learned position embedding is"},
+}
 
 // headCopies are the names under which the last stage kept its copy of a tied
 // embedding before Megatron-core, which calls it output_layer.

@@ -75,6 +75,9 @@ func (m *Model) checkRanks(ranks []rank) error {
 	if tp < 1 || pp < 1 || tp > maxRanks || pp > maxRanks {
 		return fmt.Errorf("%w: tensor_model_parallel_size %d and pipeline_model_parallel_size %d are not between 1 and %d", checkpoint.ErrInvalid, tp, pp, maxRanks)
 	}
+	if len(ranks) == 0 {
+		return fmt.Errorf("%w: there are no weights: neither %s nor a directory model_weights, mp_rank_00 or tp_rank_00_pp_rank_000", checkpoint.ErrInvalid, weightsFile)
+	}
 	if int64(len(ranks)) != tp*pp {
 		return fmt.Errorf("%w: the weights of %d ranks are there, the config has tensor_model_parallel_size %d × pipeline_model_parallel_size %d", checkpoint.ErrInvalid, len(ranks), tp, pp)
 	}

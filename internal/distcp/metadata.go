@@ -13,9 +13,16 @@ import (
 	"github.com/trtgo/trtgo/internal/pickle"
 )
 
-// limits bound .metadata: the plans of a thousand processes take some hundred
-// megabytes.
-var limits = pickle.Limits{Bytes: 1 << 30, Values: 64 << 20, Memo: 32 << 20}
+// limitsFor bounds a .metadata of size bytes: the plans of a thousand processes take
+// some hundred megabytes. Real ones have a value every three bytes and a memo entry
+// every ten; denser ones are made to take memory.
+func limitsFor(size int64) pickle.Limits {
+	return pickle.Limits{
+		Bytes:  1 << 30,
+		Values: int(min(64<<20, max(4<<20, size/2))),
+		Memo:   int(min(32<<20, max(1<<20, size/5))),
+	}
+}
 
 // maxDims bounds the dimensions of a tensor, as PyTorch does.
 const maxDims = 64
@@ -46,7 +53,7 @@ func (at location) in(file string) string {
 
 // read takes what is needed of the pickle; the rest of it is not looked into.
 func (c *Checkpoint) read(f filetree.File) error {
-	value, err := pickle.NewDecoder(f, f.Size(), pickle.Options{Allow: allow, Limits: limits}).Decode()
+	value, err := pickle.NewDecoder(f, f.Size(), pickle.Options{Allow: allow, Limits: limitsFor(f.Size())}).Decode()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: it is empty", ErrFormat)
 	}

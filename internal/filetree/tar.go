@@ -111,7 +111,7 @@ func damaged(err error, end int64) error {
 	if errors.Is(err, tar.ErrHeader) && end == 0 {
 		return fmt.Errorf("%w: it does not begin with the header of a tar archive", ErrFormat)
 	}
-	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, tar.ErrFieldTooLong) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return fmt.Errorf("%w: the member that begins at byte %d has a damaged or incomplete header (%w)", ErrFormat, end, err)
 	}
 	return err
