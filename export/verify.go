@@ -119,12 +119,16 @@ func VerifyModel(ctx context.Context, m source.Model, dir string, o VerifyOption
 	return report, nil
 }
 
-// chosen are the fields of a checkpoint's config that whoever exports it chooses.
-var chosen = []string{"dtype", "mapping", "use_parallel_embedding", "embedding_sharding_dim", "quantization", "producer", "logits_dtype"}
+// chosen are the fields of a checkpoint's config that whoever exports it chooses. Of
+// an architecture's names, the class counts that they stand for.
+var chosen = []string{"architecture", "dtype", "mapping", "use_parallel_embedding", "embedding_sharding_dim", "quantization", "producer", "logits_dtype"}
 
 // sameConfig compares what the model is, leaving out how it was asked to be
 // written.
 func sameConfig(model, have *checkpoint.Config) error {
+	if have.Family() != model.Family() {
+		return fmt.Errorf("%w: architecture is %s, the source gives %s", ErrDifferent, have.Architecture, model.Architecture)
+	}
 	var fields [2]map[string]any
 	for i, c := range []*checkpoint.Config{model, have} {
 		text, err := c.Text()

@@ -70,6 +70,18 @@ func TestVerifyOtherSources(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// Upstream's own converter names the class of Nemotron otherwise.
+func TestVerifyArchitectures(t *testing.T) {
+	dir := testmodel.Dir(t, "nemotron")
+	out := mustConvert(t, dir, export.Options{})
+	files{t, out}.replace("config.json", `"GPTForCausalLM"`, `"NemotronForCausalLM"`)
+	_, err := export.Verify(t.Context(), dir, out, export.VerifyOptions{})
+	require.NoError(t, err)
+	_, err = export.Verify(t.Context(), testmodel.Dir(t, "llama-gqa"), out, export.VerifyOptions{})
+	require.ErrorIs(t, err, export.ErrDifferent)
+	require.ErrorContains(t, err, "config.json: checkpoint and source differ: architecture is NemotronForCausalLM, the source gives LlamaForCausalLM")
+}
+
 // The pair is told apart from another model's.
 func TestVerifyAnotherModel(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "ckpt")
