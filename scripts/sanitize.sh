@@ -35,4 +35,4 @@ fi
 grep -qi "${1}sanitizer" "$out" || { cat "$out"; echo "sanitize: the $1 canary failed for another reason" >&2; exit 1; }
 echo "sanitize: $1 canary caught"
 # shellcheck disable=SC2086
-go test $flags -count=1 $packages
+go test $flags -count=1 -timeout 20m $packages
