@@ -67,7 +67,7 @@ func TestInspectNemoAndDistributed(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "nemo-ckpt", d.Format)
 	require.Equal(t, 6.0, toFloat(d.Config.(map[string]any)["num_attention_heads"]), "the config as it is, when it was not understood")
-	require.Contains(t, d.Problems[0], "the weights of 0 ranks")
+	require.Contains(t, d.Problems[0], "there are no weights")
 
 	dcp := filepath.Join(testmodel.NemoDir(t, "llama-f16.hf-dcp"), "iter")
 	d, err = export.Inspect(t.Context(), dcp, export.SourceOptions{Config: filepath.Join(testmodel.Dir(t, "llama-f16"), "config.json")})
