@@ -63,11 +63,21 @@ func parseConfig1(text []byte) (*settings, error) {
 	return s, f.err
 }
 
+// otherModels are parts of the names of NeMo 1's classes for other networks.
+var otherModels = map[string]string{
+	"Mamba": "a hybrid Mamba-2 model", "T5": "an encoder and decoder", "Bert": "an encoder", "Retro": "a model with retrieval", "Reward": "a reward model",
+}
+
 // refuse1 refuses by name what would make another network.
 func refuse1(f *fields) error {
 	var pattern, block string
 	if f.text(&pattern, "hybrid_override_pattern") || f.values["mamba_state_dim"] != nil {
 		return fmt.Errorf("a hybrid Mamba-2 model (hybrid_override_pattern) is %w yet: it is planned for a later release", checkpoint.ErrUnsupported)
+	}
+	for word, what := range otherModels {
+		if class := lastPart(f.values["target"]); strings.Contains(class, word) {
+			return fmt.Errorf("%s, %s, is %w: models of class MegatronGPTModel are", class, what, checkpoint.ErrUnsupported)
+		}
 	}
 	var experts int64
 	if f.integer(&experts, "num_moe_experts"); experts > 1 {
@@ -81,6 +91,10 @@ func refuse1(f *fields) error {
 	}
 	if f.text(&block, "transformer_block_type"); block != "" && block != "pre_ln" {
 		return fmt.Errorf("transformer_block_type %.50q is %w: pre_ln is", block, checkpoint.ErrUnsupported)
+	}
+	scaled := true
+	if f.boolean(&scaled, "normalize_attention_scores"); !scaled {
+		return fmt.Errorf("normalize_attention_scores false is %w: scores are divided by the root of kv_channels", checkpoint.ErrUnsupported)
 	}
 	for _, key := range []string{"rotary_interleaved", "qk_layernorm", "headscale", "apply_residual_connection_post_layernorm", "apply_embedding_scaling", "multi_latent_attention"} {
 		var on bool

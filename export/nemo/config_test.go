@@ -148,6 +148,8 @@ func TestConfig1Refusals(t *testing.T) {
 		"hybrid":         {"hybrid_override_pattern: M-M*", checkpoint.ErrUnsupported, "hybrid Mamba-2"},
 		"adapters":       {"peft: {peft_scheme: lora}", checkpoint.ErrUnsupported, "lora adapters"},
 		"block":          {"transformer_block_type: post_ln", checkpoint.ErrUnsupported, "post_ln"},
+		"mamba's class":  {"target: a.b.MegatronMambaModel", checkpoint.ErrUnsupported, "MegatronMambaModel, a hybrid Mamba-2 model, is not supported"},
+		"not scaled":     {"normalize_attention_scores: false", checkpoint.ErrUnsupported, "normalize_attention_scores false"},
 		"interleaved":    {"rotary_interleaved: true", checkpoint.ErrUnsupported, "rotary_interleaved"},
 		"qk norm":        {"qk_layernorm: true", checkpoint.ErrUnsupported, "qk_layernorm"},
 		"partial llama":  {"normalization: rmsnorm", checkpoint.ErrUnsupported, "RMSNorm"},

@@ -38,6 +38,7 @@ type Options struct {
 const (
 	configName1  = "model_config.yaml"
 	configName2  = "model.yaml"
+	optimName    = "model_optim_rng.pt"
 	latestName   = "latest_checkpointed_iteration.txt"
 	configNameIO = "io.json"
 	configNameHF = "config.json"
@@ -149,22 +150,26 @@ func entered(t filetree.Tree) filetree.Tree {
 	return filetree.Sub(t, root)
 }
 
+func hasDir(t filetree.Tree, dir string) bool {
+	return slices.ContainsFunc(t.Names(), func(name string) bool { return strings.HasPrefix(name, dir+"/") })
+}
+
 // open finds out which form the tree has. The order is that of NVIDIA's loader:
 // model_weights/, then weights/, then files for each rank.
 func (m *Model) open(t filetree.Tree, o Options) error {
-	hasDir := func(dir string) bool {
-		return slices.ContainsFunc(t.Names(), func(name string) bool { return strings.HasPrefix(name, dir+"/") })
-	}
 	switch {
 	case filetree.Has(t, configName1):
 		return m.open1(t)
-	case hasDir("context"), filetree.Has(t, configName2), filetree.Has(t, configNameIO):
+	case hasDir(t, "context"), filetree.Has(t, configName2), filetree.Has(t, configNameIO):
 		return m.open2(t)
 	}
 	t = weightsOf(t)
 	kind, err := backend(t)
 	if err != nil {
 		return err
+	}
+	if kind == "" && slices.ContainsFunc(t.Names(), func(name string) bool { return path.Base(name) == optimName }) {
+		return fmt.Errorf("files of ranks as Megatron-LM writes them (%s) are %w: save a distributed checkpoint (--ckpt-format torch_dist)", optimName, checkpoint.ErrUnsupported)
 	}
 	if kind == "" {
 		return fmt.Errorf("%w: it has no %s, no context/ and no %s", checkpoint.ErrInvalid, configName1, metadataName)
@@ -310,8 +315,14 @@ func (m *Model) open2(t filetree.Tree) error {
 	if err != nil {
 		return err
 	}
+	if kind == "" && hasDir(t, "hf_weights") {
+		return fmt.Errorf("%w: the weights are in Hugging Face's form, in hf_weights: export that directory", checkpoint.ErrInvalid)
+	}
 	if kind == "" {
 		return fmt.Errorf("%w: weights/ holds no distributed checkpoint", checkpoint.ErrInvalid)
+	}
+	if hasDir(weights, "modelopt_state") {
+		m.notes = append(m.notes, "ModelOpt changed the model (modelopt_state): what it pruned or distilled is read as it is, what it quantised would be refused")
 	}
 	if err := m.openDistributed(weights, kind); err != nil {
 		return err

@@ -136,6 +136,33 @@ func TestMergedFile(t *testing.T) {
 	require.NoError(t, m.Close())
 }
 
+// TestOtherWeights opens directories whose weights are in a form that is not read
+// here, or that ModelOpt has changed.
+func TestOtherWeights(t *testing.T) {
+	put := func(dir, name string) {
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
+		require.NoError(t, os.WriteFile(file, []byte("x"), 0o600))
+	}
+	dir := t.TempDir()
+	put(dir, "latest_checkpointed_iteration.txt")
+	put(dir, "iter_0000100/mp_rank_00/model_optim_rng.pt")
+	_, err := nemo.Open(t.Context(), dir, nemo.Options{})
+	require.ErrorIs(t, err, checkpoint.ErrUnsupported)
+	require.ErrorContains(t, err, "model_optim_rng.pt")
+
+	dir = testmodel.NemoDir(t, "nemotron-f32.nemo2")
+	put(dir, "weights/modelopt_state/modelopt_state.pt")
+	m, err := nemo.Open(t.Context(), dir, nemo.Options{})
+	require.NoError(t, err)
+	require.Contains(t, strings.Join(m.Notes(), "\n"), "ModelOpt changed the model")
+	require.NoError(t, m.Close())
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "weights")))
+	put(dir, "hf_weights/model.safetensors")
+	_, err = nemo.Open(t.Context(), dir, nemo.Options{})
+	require.ErrorContains(t, err, "in hf_weights: export that directory")
+}
+
 func TestCompressedArchive(t *testing.T) {
 	path := testmodel.Nemo(t, "nemotron-f32.gzip")
 	ctx, cancel := context.WithCancel(t.Context())
