@@ -154,9 +154,9 @@ func removeAbandoned(parent, prefix string) {
 	}
 }
 
-// Commit gives the directory its name; what had it is moved aside first and
-// removed after. When Commit fails, nothing of the new directory remains and a
-// former one is as it was.
+// Commit gives the directory its name; what had it takes the other name in the
+// same step, where the file system can do that, and is removed. When Commit fails,
+// nothing of the new directory remains and a former one is as it was.
 func (d *Dir) Commit() error {
 	syncDir(d.Path)
 	if err := d.takeName(); err != nil {
@@ -174,6 +174,22 @@ func (d *Dir) takeName() error {
 	if err := fit(d.target, d.target, d.replaceable); err != nil { // again: hours may have passed
 		return err
 	}
+	switch err := swap(d.Path, d.target); {
+	case errors.Is(err, fs.ErrNotExist):
+		return os.Rename(d.Path, d.target)
+	case errors.Is(err, errors.ErrUnsupported):
+		return d.moveAside()
+	case err != nil:
+		return &os.LinkError{Op: "rename", Old: d.Path, New: d.target, Err: err}
+	}
+	return os.RemoveAll(d.Path) // the former one
+}
+
+var swap = exchange // a variable for the tests
+
+// moveAside is for file systems that cannot swap names: a kill between the two
+// renames leaves the former directory aside, complete.
+func (d *Dir) moveAside() error {
 	old := d.Path + ".old"
 	switch err := os.Rename(d.target, old); {
 	case errors.Is(err, fs.ErrNotExist):

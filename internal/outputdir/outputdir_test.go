@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"sync"
 	"testing"
@@ -146,4 +147,49 @@ func TestManyAtOnce(t *testing.T) {
 	config, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	require.NoError(t, err)
 	require.Equal(t, weights, config)
+}
+
+// A checkpoint that is there is there at every moment, or, where names cannot be
+// swapped, aside and complete.
+func TestReplacingLosesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "c")
+	write := func(text string) {
+		d := create(t, dir)
+		put(t, filepath.Join(d.Path, "config.json"), text)
+		require.NoError(t, d.Commit())
+	}
+	write("1")
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 50 {
+			write("2")
+		}
+	}()
+	for looking := true; looking; {
+		select {
+		case <-done:
+			looking = false
+		default:
+			if runtime.GOOS == "linux" {
+				_, err := os.Stat(filepath.Join(dir, "config.json"))
+				require.NoError(t, err)
+			}
+		}
+	}
+	require.Equal(t, []string{"c"}, names(t, filepath.Dir(dir)))
+}
+
+func TestFileSystemsThatCannotSwap(t *testing.T) {
+	outputdir.WithoutSwap(t)
+	dir := filepath.Join(t.TempDir(), "c")
+	for _, text := range []string{"1", "2"} {
+		d := create(t, dir)
+		put(t, filepath.Join(d.Path, "config.json"), text)
+		require.NoError(t, d.Commit())
+		got, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		require.NoError(t, err)
+		require.Equal(t, text, string(got))
+		require.Equal(t, []string{"c"}, names(t, filepath.Dir(dir)))
+	}
 }
