@@ -30,6 +30,7 @@ func settings2(root map[string]any) (*settings, error) {
 		return nil, err
 	}
 	s := &settings{epsilon: 1e-5, bias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, mcore: true, tensorParallel: 1, pipelineParallel: 1}
+	s.class = class
 	if class == "MistralModel" {
 		s.architecture = "MistralForCausalLM"
 	}

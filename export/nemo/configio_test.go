@@ -18,7 +18,7 @@ func TestIO(t *testing.T) {
 	s, err := parseIO(text)
 	require.NoError(t, err)
 	require.Equal(t, &settings{
-		numLayers: 2, hiddenSize: 32, ffnHiddenSize: 56, numAttentionHeads: 4, numQueryGroups: 2, kvChannels: 16, positions: 128,
+		class: "NemotronModel", numLayers: 2, hiddenSize: 32, ffnHiddenSize: 56, numAttentionHeads: 4, numQueryGroups: 2, kvChannels: 16, positions: 128,
 		activation: "squared-relu", zeroCentred: true, epsilon: 1e-5, rotaryPercent: 0.5, rotaryBase: 10000, window: 4096,
 		mcore: true, tensorParallel: 1, pipelineParallel: 1, tokenizer: tokenizerSettings{library: "huggingface", kind: "nvidia/tiny"},
 	}, s)

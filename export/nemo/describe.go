@@ -3,6 +3,7 @@ package nemo
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/trtgo/trtgo/export/source"
 )
@@ -21,16 +22,35 @@ func Describe(ctx context.Context, name string, o Options) (*source.Description,
 	}
 	d := &source.Description{Format: m.format, Tensors: m.Inventory(), Problems: []string{}, Notes: m.notes}
 	own, _ := parseYAML(m.text) // what is wrong with it is the error above
-	d.Architecture, d.Config = architecture(own), own
+	d.Architecture, d.Config = architecture(own), printable(own)
 	if err != nil {
 		d.Problems = append(d.Problems, classified(err).Error())
 		return d, nil
 	}
-	d.Config = m.config
+	d.Architecture, d.Config = m.Architecture(), m.config
 	for _, problem := range m.Problems() {
 		d.Problems = append(d.Problems, problem.Error())
 	}
 	return d, nil
+}
+
+// printable writes out the numbers that JSON has not.
+func printable(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		for key, item := range v {
+			v[key] = printable(item)
+		}
+	case []any:
+		for i, item := range v {
+			v[i] = printable(item)
+		}
+	case float64:
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return fmt.Sprint(v)
+		}
+	}
+	return v
 }
 
 // architecture gives the class that a config names.
@@ -50,6 +70,9 @@ func architecture(own map[string]any) string {
 // Architecture is the class that the config names: "MegatronGPTModel",
 // "NemotronModel"; "" where it names none.
 func (m *Model) Architecture() string {
+	if m.settings.class != "" {
+		return m.settings.class
+	}
 	own, err := parseYAML(m.text)
 	if err != nil {
 		return ""

@@ -2,6 +2,7 @@ package nemo_test
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -115,6 +116,19 @@ func TestDirectoriesAboveTheWeights(t *testing.T) {
 		require.Equal(t, nemo.FormatMcore, m.Format())
 		require.NoError(t, m.Close())
 	}
+}
+
+// TestDescribeWhatIsRefused describes a config with numbers that JSON has not.
+func TestDescribeWhatIsRefused(t *testing.T) {
+	dir := testmodel.NemoDir(t, "nemotron.ckpt")
+	edit(t, filepath.Join(dir, "model_config.yaml"), "num_layers: 4", "num_layers: 3\nlimits: [.inf, {least: -.inf, other: .nan}]")
+	d, err := nemo.Describe(t.Context(), dir, nemo.Options{})
+	require.NoError(t, err)
+	require.Len(t, d.Problems, 1)
+	require.Equal(t, "MegatronGPTModel", d.Architecture)
+	text, err := json.Marshal(d)
+	require.NoError(t, err)
+	require.Contains(t, string(text), `["+Inf",{"least":"-Inf","other":"NaN"}]`)
 }
 
 // A directory that was packed with its name in front is entered.

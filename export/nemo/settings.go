@@ -16,6 +16,7 @@ type settings struct {
 	numLayers, hiddenSize, ffnHiddenSize                     int64
 	numAttentionHeads, numQueryGroups, kvChannels, positions int64
 
+	class         string // of the model, where the config has classes
 	architecture  string // where the config's class names one, otherwise ""
 	activation    string // upstream's name of the function itself: silu, squared-relu, gelu, …
 	gated         bool

@@ -4,7 +4,8 @@
 //
 // Both are treated as hostile. A name that leads out of the tree, a name that
 // occurs twice and a file that reaches beyond the archive's end are errors; links
-// are followed to files of the same tree only; the number of files and the length
+// are followed to files of the same tree only, and from a snapshot of Hugging
+// Face's cache to the blobs of its repository; the number of files and the length
 // of their names are bounded. No more than a few files of a directory are open at
 // a time, however many of them are being read.
 //
