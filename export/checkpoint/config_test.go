@@ -175,6 +175,11 @@ func FuzzConfig(f *testing.F) {
 	text, err := llamaConfig().Text()
 	require.NoError(f, err)
 	f.Add(text)
+	for _, c := range []*checkpoint.Config{fp8Config(), awqConfig()} {
+		text, err := c.Text()
+		require.NoError(f, err)
+		f.Add(text)
+	}
 	f.Add([]byte(`{"mapping":{"tp_size":4096,"pp_size":4096,"world_size":16777216}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := checkpoint.ParseConfig(text)

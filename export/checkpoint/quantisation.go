@@ -20,6 +20,8 @@ const (
 // Suffixes of the tensors that belong to a quantised linear X and to attention. A
 // scale is what a stored number is multiplied by to give the real one.
 const (
+	keyScale      = ".k_cache_scaling_factor" // newer releases take two for KVCacheScale
+	valueScale    = ".v_cache_scaling_factor"
 	WeightScale   = ".weights_scaling_factor"    // FP8: F32 [1]; AWQ: F32 [out, in/group]
 	InputScale    = ".activation_scaling_factor" // FP8: F32 [1]
 	InputFactor   = ".prequant_scaling_factor"   // AWQ: [in], what the input is multiplied by

@@ -1,9 +1,13 @@
 package checkpoint_test
 
 import (
+	"cmp"
+	"encoding/binary"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -210,6 +214,60 @@ func TestOpenQuantised(t *testing.T) {
 		}
 	}))
 	require.ErrorContains(t, err, "missing tensors: "+scale)
+}
+
+// Newer releases take a scale of keys and one of values for the one of both.
+func TestTwoScalesOfTheCache(t *testing.T) {
+	const scale, keys, values = "transformer.layers.%d.attention.kv_cache_scaling_factor", "transformer.layers.%d.attention.k_cache_scaling_factor", "transformer.layers.%d.attention.v_cache_scaling_factor"
+	make := func(change func([]safetensors.Info) []safetensors.Info, numbers map[string]float32) string {
+		dir := filepath.Join(t.TempDir(), "ckpt")
+		c := fp8Config()
+		write(t, dir, c)
+		var infos []safetensors.Info
+		for _, tensor := range c.RankTensors(0) {
+			if strings.HasSuffix(tensor.Name, ".kv_cache_scaling_factor") {
+				for _, x := range []string{".k_", ".v_"} {
+					infos = append(infos, safetensors.Info{Name: strings.Replace(tensor.Name, ".kv_", x, 1), Dtype: "F32", Shape: []int64{1}})
+				}
+				continue
+			}
+			infos = append(infos, safetensors.Info{Name: tensor.Name, Dtype: cmp.Or(tensor.Dtype, "BF16"), Shape: tensor.Shape})
+		}
+		path := filepath.Join(dir, "rank0.safetensors")
+		require.NoError(t, os.Remove(path))
+		w, err := safetensors.Create(path, change(infos), nil)
+		require.NoError(t, err)
+		for name, v := range numbers {
+			require.NoError(t, w.WriteAt(name, binary.LittleEndian.AppendUint32(nil, math.Float32bits(v)), 0))
+		}
+		require.NoError(t, w.Close())
+		return dir
+	}
+	same := func(l []safetensors.Info) []safetensors.Info { return l }
+	c, err := checkpoint.Open(make(same, map[string]float32{
+		fmt.Sprintf(keys, 0): 0.5, fmt.Sprintf(values, 0): 0.25, fmt.Sprintf(keys, 3): 1, fmt.Sprintf(values, 3): 2,
+	}))
+	require.NoError(t, err)
+	defer c.Close()
+	rank, _ := c.Rank(0)
+	require.Empty(t, rank.Unexpected())
+	for layer, want := range map[int]float32{0: 0.5, 1: 0, 3: 2} {
+		tensor, ok := rank.Tensor(fmt.Sprintf(scale, layer))
+		require.True(t, ok)
+		got := []float32{-1}
+		require.NoError(t, tensor.ReadFloat32(got, 0))
+		require.Equal(t, want, got[0])
+	}
+	_, err = checkpoint.Open(make(func(l []safetensors.Info) []safetensors.Info {
+		return slices.DeleteFunc(l, func(i safetensors.Info) bool { return i.Name == fmt.Sprintf(values, 2) })
+	}, nil))
+	require.ErrorContains(t, err, "missing tensors: "+fmt.Sprintf(scale, 2))
+	_, err = checkpoint.Open(make(func(l []safetensors.Info) []safetensors.Info {
+		l[slices.IndexFunc(l, func(i safetensors.Info) bool { return i.Name == fmt.Sprintf(keys, 2) })].Shape = []int64{6}
+		return l
+	}, nil))
+	require.ErrorIs(t, err, checkpoint.ErrInvalid)
+	require.ErrorContains(t, err, fmt.Sprintf(keys, 2)+" is F32 of shape [6], not one F32")
 }
 
 func TestShuffledWeightsAreRefused(t *testing.T) {

@@ -49,11 +49,13 @@ type Tensor struct {
 
 // Open opens and validates the checkpoint in dir: its config, that every rank's
 // file is there and sound, and that it has every tensor of the model with the
-// right shape and a floating-point dtype. It reads headers only. Errors name
-// file and tensor and wrap [ErrInvalid], [ErrUnsupported] or the system's error.
+// right shape and dtype. It reads headers only. Errors name file and tensor and wrap
+// [ErrInvalid], [ErrUnsupported] or the system's error.
 //
 // As upstream's loader does, it takes the embedding for an absent lm_head.weight
-// where both have the same shape, and tolerates tensors that nothing expects
+// where both have the same shape, the larger of a k_cache_scaling_factor and a
+// v_cache_scaling_factor for an absent kv_cache_scaling_factor, I8 for F8_E4M3 (the
+// same bits), and tolerates tensors that nothing expects
 // (see [Rank.Unexpected]).
 func Open(dir string) (*Checkpoint, error) {
 	if outputdir.Partial(dir) {
@@ -155,9 +157,9 @@ const (
 func (r *Rank) check(c *Config, number int) error {
 	var missing []string
 	for _, want := range c.RankTensors(number) {
-		data, ok := r.file.Tensor(want.Name)
-		if e, tied := r.byName[embeddingName]; !ok && want.Name == headName && tied && slices.Equal(e.Shape, want.Shape) {
-			data, ok = e.data, true
+		data, ok, err := r.find(want)
+		if err != nil {
+			return err
 		}
 		if !ok {
 			missing = append(missing, want.Name)
@@ -177,11 +179,56 @@ func (r *Rank) check(c *Config, number int) error {
 		return fmt.Errorf("%w: missing tensors: %s", ErrInvalid, enumerate(missing))
 	}
 	for _, info := range r.file.Header().Tensors {
-		if _, known := r.byName[info.Name]; !known {
+		if _, known := r.byName[info.Name]; !known && !r.isCacheScale(info.Name) {
 			r.extra = append(r.extra, info.Name)
 		}
 	}
 	return nil
+}
+
+// find looks a tensor up, or what upstream's loader takes in its place: the embedding
+// for the head, and for the scale of the KV cache the larger of two.
+func (r *Rank) find(want TensorInfo) (safetensors.Tensor, bool, error) {
+	if data, ok := r.file.Tensor(want.Name); ok {
+		return data, true, nil
+	}
+	if e, tied := r.byName[embeddingName]; want.Name == headName && tied && slices.Equal(e.Shape, want.Shape) {
+		return e.data, true, nil
+	}
+	module, ok := strings.CutSuffix(want.Name, KVCacheScale)
+	if !ok {
+		return safetensors.Tensor{}, false, nil
+	}
+	var larger safetensors.Tensor
+	var most float32
+	for i, suffix := range []string{keyScale, valueScale} {
+		data, ok := r.file.Tensor(module + suffix)
+		if !ok {
+			return larger, false, nil
+		}
+		if data.Dtype != safetensors.F32 || data.Size != 4 {
+			return larger, false, fmt.Errorf("%w: tensor %s is %s of shape %v, not one F32", ErrInvalid, data.Name, data.Dtype, data.Shape)
+		}
+		raw, v := make([]byte, 4), make([]float32, 1)
+		if _, err := data.ReadAt(raw, 0); err != nil {
+			return larger, false, fmt.Errorf("tensor %s: %w", data.Name, err)
+		}
+		if floatformat.Decode(v, raw, data.Dtype); i == 0 || !(v[0] <= most) { // NaN too
+			larger, most = data, v[0]
+		}
+	}
+	return larger, true, nil
+}
+
+// isCacheScale tells of one of two scales that stand for the one of a layer's cache.
+func (r *Rank) isCacheScale(name string) bool {
+	for _, suffix := range []string{keyScale, valueScale} {
+		if module, ok := strings.CutSuffix(name, suffix); ok {
+			_, known := r.byName[module+KVCacheScale]
+			return known
+		}
+	}
+	return false
 }
 
 // storedDtype gives what a tensor counts as, or says why it cannot be read.
