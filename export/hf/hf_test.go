@@ -489,7 +489,12 @@ func TestDescribe(t *testing.T) {
 
 func FuzzConfig(f *testing.F) {
 	dir := f.TempDir()
-	for _, edits := range []map[string]any{nil, {"rope_scaling": map[string]any{"type": "linear", "factor": 2}}, {"quantization_config": map[string]any{}}} {
+	for _, edits := range []map[string]any{nil, {"rope_scaling": map[string]any{"type": "linear", "factor": 2}}, {"quantization_config": map[string]any{}},
+		{"quantization_config": map[string]any{"quant_method": "fp8", "activation_scheme": "static", "kv_cache_scheme": "static"}},
+		{"quantization_config": map[string]any{"quant_method": "compressed-tensors", "config_groups": map[string]any{"group_0": map[string]any{
+			"weights": map[string]any{"num_bits": 8, "type": "float", "strategy": "tensor"}, "input_activations": map[string]any{"dynamic": "local"}}}}},
+		{"quantization_config": map[string]any{"producer": map[string]any{"name": "modelopt"}, "quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}},
+	} {
 		text, err := json.Marshal(config(edits))
 		require.NoError(f, err)
 		f.Add(text)
