@@ -254,6 +254,13 @@ func FuzzNew(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(text, 0)
 	}
+	for _, q := range []map[string]any{
+		{"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}, {"quant_algo": "W4A16_AWQ", "group_size": 8, "pre_quant_scale": true}, {"quant_algo": "W4A16"},
+	} {
+		text, err := tiny(f, "LlamaForCausalLM", map[string]any{"quantization": q}).Text()
+		require.NoError(f, err)
+		f.Add(text, 0)
+	}
 	f.Add([]byte(`{"architecture":"GPTForCausalLM","head_size":-1}`), 1)
 	f.Fuzz(func(t *testing.T, text []byte, rank int) {
 		c, err := checkpoint.ParseConfig(text)
