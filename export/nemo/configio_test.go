@@ -69,3 +69,15 @@ func TestClassDefaults(t *testing.T) {
 	require.Zero(t, s.window)
 	require.EqualValues(t, 1_000_000, s.rotaryBase)
 }
+
+func FuzzIO(f *testing.F) {
+	text, err := os.ReadFile("testdata/io.json")
+	require.NoError(f, err)
+	f.Add(text)
+	f.Add([]byte(`{"objects": {"a": {"type": {"module": "m", "name": "LlamaConfig"}, "items": [["Attr(name='x')", {"type": "ref", "key": "a"}]], "metadata": {"type": "ref", "key": "a"}, "paths": ["<root>.model.config", "<root>.model"]}}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		if s, err := parseIO(text); err == nil {
+			_, _ = s.config(100)
+		}
+	})
+}

@@ -163,6 +163,7 @@ func TestDirective(t *testing.T) {
 
 func FuzzYAML(f *testing.F) {
 	f.Add([]byte(minitronYAML))
+	f.Add([]byte(`{"model_type": "nemotron", "vocab_size": 8, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}`))
 	f.Add([]byte("a: &x {b: [1, *x]}\n<<: *x\n"))
 	f.Add([]byte("? [a]\n: !!set {b}\n"))
 	f.Add([]byte("a: ${multiply:${.a},${b.c:d}}\n"))
@@ -170,12 +171,10 @@ func FuzzYAML(f *testing.F) {
 		if root, err := parseYAML(text); err == nil {
 			interpolate(root)
 		}
-		s, err := parseConfig1(text)
-		if err == nil {
-			_, _ = s.config(100)
-		}
-		if s, err = parseConfig2(text); err == nil {
-			_, _ = s.config(100)
+		for _, parse := range []func([]byte) (*settings, error){parseConfig, parseConfig1, parseConfig2} {
+			if s, err := parse(text); err == nil {
+				_, _ = s.config(100)
+			}
 		}
 	})
 }
