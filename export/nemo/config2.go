@@ -20,6 +20,9 @@ func parseConfig2(text []byte) (*settings, error) {
 
 // settings2 reads the tree of a model.yaml.
 func settings2(root map[string]any) (*settings, error) {
+	if model, ok := root["model"].(map[string]any); ok && root["config"] == nil {
+		root = model
+	}
 	top := &fields{values: root}
 	f := &fields{values: top.mapping("config")}
 	if f.values == nil {

@@ -209,6 +209,34 @@ func TestNemo2Config(t *testing.T) {
 	require.Equal(t, tokenizerSettings{library: "sentencepiece", model: "megatron_2.model"}, s.tokenizer)
 }
 
+// TestNemo2Nested puts the model below the key of a whole context, with values that
+// PyYAML has written once and refers to.
+func TestNemo2Nested(t *testing.T) {
+	want, err := parseConfig2([]byte(nemotron2YAML))
+	require.NoError(t, err)
+	text := strings.Replace(nemotron2YAML, "  params_dtype:\n", "  autocast_dtype: &id001\n    _call_: false\n    _target_: torch.bfloat16\n  params_dtype: *id001\n  unused:\n", 1)
+	got, err := parseConfig2([]byte("_target_: nemo.lightning.io.pl.TrainerContext\nmodel:" + strings.ReplaceAll(text, "\n", "\n  ") + "\n"))
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}
+
+// TestNemo2Activations reads the ways in which PyTorch's functions are named.
+func TestNemo2Activations(t *testing.T) {
+	for value, want := range map[string]string{
+		"{_target_: torch._C._nn.gelu, _call_: false}":                              "gelu",
+		"{_target_: torch._C._nn.gelu, _partial_: true, approximate: tanh}":         "gelu_new",
+		"{_target_: torch._C._nn.gelu, _partial_: true, approximate: none}":         "gelu",
+		"{_target_: torch.nn.functional.relu, _call_: false}":                       "relu",
+		"{_target_: nemo.collections.llm.fn.activation.openai_gelu, _call_: false}": "gelu_new",
+		"nemo.collections.nlp.modules.common.megatron.utils.squared_relu":           "squared-relu",
+		"null": "gelu",
+	} {
+		s, err := parseConfig2([]byte(strings.Replace(nemotron2YAML, "\n    _target_: nemo.collections.llm.fn.activation.squared_relu\n    _call_: false", " "+value, 1)))
+		require.NoError(t, err, value)
+		require.Equal(t, want, s.activation, value)
+	}
+}
+
 func TestNemo2Llama(t *testing.T) {
 	text := strings.NewReplacer(
 		"nemotron.NemotronModel", "mistral.MistralModel", "Nemotron3Config4B", "Llama31Config8B", "normalization: LayerNorm", "normalization: RMSNorm",
