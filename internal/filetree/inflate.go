@@ -1,6 +1,8 @@
 package filetree
 
 import (
+	"archive/tar"
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -71,6 +73,12 @@ var freeSpace = diskSpace
 // process, however that ends. On any error, the context's among them, nothing is
 // left. Inflating stops before the disk is full.
 func Inflate(ctx context.Context, path, dir string, progress func(done int64)) (*Inflated, error) {
+	return inflate(ctx, path, dir, progress, func([]byte) error { return nil })
+}
+
+// inflate shows the first block of a tar archive, or what there is of it, to check
+// before it goes on.
+func inflate(ctx context.Context, path, dir string, progress func(done int64), check func(first []byte) error) (*Inflated, error) {
 	source, _, err := regularfile.Open(path)
 	if err != nil {
 		return nil, err
@@ -82,7 +90,7 @@ func Inflate(ctx context.Context, path, dir string, progress func(done int64)) (
 	}
 	// An open file without a name lives until it is closed; not on Windows.
 	out := &Inflated{file: file, remove: os.Remove(file.Name()) != nil}
-	if err := out.fill(ctx, source, progress); err != nil {
+	if err := out.fill(ctx, source, progress, check); err != nil {
 		out.Close()
 		return nil, fmt.Errorf("inflating %s: %w", path, err)
 	}
@@ -92,7 +100,7 @@ func Inflate(ctx context.Context, path, dir string, progress func(done int64)) (
 // InflateTar inflates a gzip'ed tar archive as Inflate does and opens it. Closing
 // the tree removes the temporary file.
 func InflateTar(ctx context.Context, path, dir string, progress func(done int64)) (Tree, error) {
-	file, err := Inflate(ctx, path, dir, progress)
+	file, err := inflate(ctx, path, dir, progress, headed)
 	if err != nil {
 		return nil, err
 	}
@@ -104,13 +112,26 @@ func InflateTar(ctx context.Context, path, dir string, progress func(done int64)
 	return tree, nil
 }
 
-func (i *Inflated) fill(ctx context.Context, source io.Reader, progress func(int64)) error {
+// headed tells whether a block begins a tar archive: what else was compressed is
+// not worth the disk.
+func headed(first []byte) error {
+	_, err := tar.NewReader(bytes.NewReader(first)).Next()
+	if errors.Is(err, tar.ErrHeader) || errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: what is compressed does not begin with the header of a tar archive", ErrFormat)
+	}
+	return nil // one that goes on in the next block ends too early here
+}
+
+func (i *Inflated) fill(ctx context.Context, source io.Reader, progress func(int64), check func(first []byte) error) error {
 	in := &counter{r: source}
 	z, err := gzip.NewReader(in)
 	if err != nil {
 		return compressed(err, in.n)
 	}
 	buffer := make([]byte, 256<<10)
+	if err := i.first(z, buffer[:512], check); err != nil {
+		return err
+	}
 	for checked := int64(-look); ; {
 		if err := context.Cause(ctx); err != nil {
 			return err
@@ -136,6 +157,18 @@ func (i *Inflated) fill(ctx context.Context, source io.Reader, progress func(int
 			return compressed(err, in.n)
 		}
 	}
+}
+
+// first inflates the first block, if there is a whole one. An error of reading comes
+// again at the next read.
+func (i *Inflated) first(z io.Reader, block []byte, check func([]byte) error) error {
+	n, _ := io.ReadFull(z, block)
+	if err := check(block[:n]); err != nil {
+		return err
+	}
+	_, err := i.file.Write(block[:n])
+	i.size = int64(n)
+	return err
 }
 
 func compressed(err error, at int64) error {

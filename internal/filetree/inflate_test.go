@@ -69,6 +69,12 @@ func TestInflateTar(t *testing.T) {
 	_, err = filetree.InflateTar(t.Context(), gzipped(t, []byte("no archive")), dir, nil)
 	require.ErrorIs(t, err, filetree.ErrFormat)
 	requireEmpty(t, dir)
+
+	// What is no archive is not inflated at all.
+	_, err = filetree.InflateTar(t.Context(), gzipped(t, make([]byte, 1<<20)), dir, func(int64) { t.Error("it went on") })
+	require.ErrorIs(t, err, filetree.ErrFormat)
+	require.ErrorContains(t, err, "what is compressed does not begin with the header of a tar archive")
+	requireEmpty(t, dir)
 }
 
 func TestIsGzip(t *testing.T) {
