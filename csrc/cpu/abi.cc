@@ -116,7 +116,7 @@ double trtgo_cpu_stream_read(int threads, int64_t size, int passes) {
       team.run(
           [](void* context, int) {
             auto* s = static_cast<StreamRead*>(context);
-            s->team->for_each(s->size / kChunk, [s](int64_t chunk) {
+            return s->team->for_each(s->size / kChunk, [s](int64_t chunk) {
               s->sum += read_words(reinterpret_cast<const uint64_t*>(s->data + chunk * kChunk), kChunk / 8);
             });
           },

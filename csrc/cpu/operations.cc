@@ -217,12 +217,12 @@ bool Runner::activation(const trtgo_cpu_op& op, int64_t rows) {
   });
 }
 
-bool Runner::select(const trtgo_cpu_op& op, int64_t rows) {
+bool Runner::select(const trtgo_cpu_op& op, int first_row, int64_t rows) {
   const Activation& in = buffers_[static_cast<size_t>(op.in)];
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
   const int width = buffer_shapes_[static_cast<size_t>(op.in)].width;
   return team_.for_each(rows, [&](int64_t r) {
-    const float* from = in.floats(step_->rows[first_row_ + r].token);
+    const float* from = in.floats(step_->rows[first_row + r].token);
     std::fill(std::copy(from, from + width, out.floats(r)), out.floats(r) + out.ld, 0.0f);
   });
 }

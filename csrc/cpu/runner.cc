@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstring>
 #include <ctime>
-#include <numeric>
 #include <string>
 
 #include "bfloat16.h"
@@ -37,8 +36,14 @@ int64_t now() {
   return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
 }
 
-// The larger of two magnitudes; NaN is above all.
-float larger(float a, float b) { return a != a || b <= a ? a : b; }
+// Makes a magnitude that several workers write the larger one; NaN is above all.
+void enlarge(float* largest, float x) {
+  float before;
+  __atomic_load(largest, &before, __ATOMIC_RELAXED);
+  while (before == before && !(x <= before)) {
+    if (__atomic_compare_exchange(largest, &before, &x, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED)) return;
+  }
+}
 
 float amax_bf16(const uint16_t* x, int n) {
   uint16_t largest = 0;  // magnitudes order as their bits do
@@ -63,7 +68,6 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
   map_cache(options.num_blocks);
   map_scratch();
   sequence_of_.resize(static_cast<size_t>(max_num_tokens_));
-  amax_.resize(static_cast<size_t>(team_.size()));
 }
 
 void Runner::copy_program(const trtgo_cpu_program& program) {
@@ -179,7 +183,7 @@ bool Runner::step(const trtgo_cpu_step& step) {
                                          std::to_string(max_num_tokens_) + " and " + std::to_string(max_batch_size_));
   }
   plan(step);
-  return team_.run([](void* runner, int worker) { static_cast<Runner*>(runner)->walk(worker); }, this);
+  return team_.run([](void* runner, int worker) { return static_cast<Runner*>(runner)->walk(worker); }, this);
 }
 
 void Runner::plan(const trtgo_cpu_step& step) {
@@ -198,16 +202,13 @@ void Runner::plan(const trtgo_cpu_step& step) {
   }
 }
 
-// Runs on every worker. Each operation ends with a barrier, whose verdict is the
-// same on all of them.
-void Runner::walk(int worker) {
-  if (walk_tokens(worker)) walk_rows(worker);
-}
+// Runs on every worker, which does what others have left of each operation.
+bool Runner::walk(int worker) { return walk_tokens(worker) && walk_rows(worker); }
 
 bool Runner::walk_tokens(int worker) {
   if (!fill_rotary()) return false;
   for (size_t i = 0; i < select_op_; i++) {
-    if (!run(i, worker, step_->num_tokens)) return false;
+    if (!run(i, worker, 0, step_->num_tokens)) return false;
   }
   return true;
 }
@@ -215,10 +216,8 @@ bool Runner::walk_tokens(int worker) {
 bool Runner::walk_rows(int worker) {
   for (int first = 0; first < step_->num_rows; first += kRowGroup) {
     const int rows = std::min(kRowGroup, step_->num_rows - first);
-    if (worker == 0) first_row_ = first;
-    if (!team_.for_each(0, [](int64_t) {})) return false;  // all workers see first_row_
     for (size_t i = select_op_; i < ops_.size(); i++) {
-      if (!run(i, worker, rows)) return false;
+      if (!run(i, worker, first, rows)) return false;
     }
     if (!answer(worker, first, rows)) return false;
   }
@@ -233,10 +232,11 @@ bool Runner::fill_rotary() {
   });
 }
 
-bool Runner::run(size_t index, int worker, int64_t rows) {
+// first_row is the first of the rows that were selected; before that it is 0.
+bool Runner::run(size_t index, int worker, int first_row, int64_t rows) {
   const trtgo_cpu_op& op = ops_[index];
   const bool observed = step_->observations != nullptr;
-  if (observed && !observe_input(index, worker, rows)) return false;
+  if (observed && !observe_input(index, rows)) return false;
   bool done = false;
   switch (op.kind) {
     case TRTGO_CPU_EMBEDDING: done = embedding(op); break;
@@ -244,38 +244,30 @@ bool Runner::run(size_t index, int worker, int64_t rows) {
     case TRTGO_CPU_LINEAR: done = linear(index, worker, rows); break;
     case TRTGO_CPU_ATTENTION: done = attention(op, worker); break;
     case TRTGO_CPU_ACTIVATION: done = activation(op, rows); break;
-    case TRTGO_CPU_SELECT: done = select(op, rows); break;
+    case TRTGO_CPU_SELECT: done = select(op, first_row, rows); break;
   }
-  if (observed) observe_time(index, worker);
-  return done;
+  return done && (!observed || observe_time(index));
 }
 
 // The clock of an operation starts after what is not its own: looking at its
 // input, and for the first one of a group of rows, answering the group before.
-bool Runner::observe_input(size_t index, int worker, int64_t rows) {
+bool Runner::observe_input(size_t index, int64_t rows) {
   const trtgo_cpu_op& op = ops_[index];
   if (op.kind == TRTGO_CPU_LINEAR) {
     const Activation& in = buffers_[static_cast<size_t>(op.in)];
-    float& largest = amax_[static_cast<size_t>(worker)];
-    largest = 0;
+    float* largest = &step_->observations[index].input_amax;
     const bool looked = team_.for_each(rows, [&](int64_t r) {
       const float row = in.bf16 ? amax_bf16(reinterpret_cast<const uint16_t*>(in.row(r)), op.k)
                                 : kernels_->amax(in.floats(r), op.k);
-      largest = larger(largest, row);
+      enlarge(largest, row);
     });
     if (!looked) return false;
   }
-  if (worker == 0) {
-    float& all = step_->observations[index].input_amax;
-    if (op.kind == TRTGO_CPU_LINEAR) all = std::accumulate(amax_.begin(), amax_.end(), all, larger);
-    last_time_ = now();
-  }
-  return team_.for_each(0, [](int64_t) {});
+  return team_.for_each(1, [this](int64_t) { last_time_ = now(); });
 }
 
-void Runner::observe_time(size_t index, int worker) {
-  if (worker != 0) return;
-  step_->observations[index].nanoseconds += now() - last_time_;
+bool Runner::observe_time(size_t index) {
+  return team_.for_each(1, [&](int64_t) { step_->observations[index].nanoseconds += now() - last_time_; });
 }
 
 bool Runner::answer(int worker, int first_row, int rows) {

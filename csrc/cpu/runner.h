@@ -73,14 +73,14 @@ class Runner {
   int rotary_of(int section, int half);
 
   void plan(const trtgo_cpu_step& step);
-  void walk(int worker);
+  bool walk(int worker);
   bool walk_tokens(int worker);
   bool walk_rows(int worker);
   bool fill_rotary();
-  bool run(size_t index, int worker, int64_t rows);
+  bool run(size_t index, int worker, int first_row, int64_t rows);
   bool answer(int worker, int first_row, int rows);
-  bool observe_input(size_t index, int worker, int64_t rows);
-  void observe_time(size_t index, int worker);
+  bool observe_input(size_t index, int64_t rows);
+  bool observe_time(size_t index);
 
   bool embedding(const trtgo_cpu_op& op);
   bool norm(const trtgo_cpu_op& op, int64_t rows);
@@ -88,7 +88,7 @@ class Runner {
   bool round_input(const trtgo_cpu_op& op, int64_t rows);
   bool attention(const trtgo_cpu_op& op, int worker);
   bool activation(const trtgo_cpu_op& op, int64_t rows);
-  bool select(const trtgo_cpu_op& op, int64_t rows);
+  bool select(const trtgo_cpu_op& op, int first_row, int64_t rows);
   void append_token(const trtgo_cpu_op& op, int64_t token, int sequence, int position);
 
   const uint8_t* section_data(int section) const;
@@ -121,9 +121,7 @@ class Runner {
   const trtgo_cpu_step* step_ = nullptr;
   std::vector<int32_t> sequence_of_;  // of each token
   std::vector<QueryTile> tiles_;
-  int first_row_ = 0;      // of the group of rows being computed
   int64_t last_time_ = 0;  // when the observed operation began
-  std::vector<float> amax_;  // of the observed input, each worker's share
 
   Team team_;  // last: its threads must be gone before anything else
 };

@@ -112,41 +112,66 @@ void Team::stop_workers() {
   workers_.clear();
 }
 
+thread_local uint64_t Team::phase_ = 0;
+
 void Team::work(int worker) {
   pthread_setname_np(pthread_self(), "trtgo-worker");  // for top and debuggers; refused without harm
-  for (uint32_t seen = 0;; seen++) {
+  for (uint32_t seen = 0;;) {
     start_.wait(seen);
+    seen = start_.epoch();
     if (closing_) return;
+    if (!enter()) continue;  // too late: the job is over
+    phase_ = 0;
     job_(context_, worker);
-    arrive();  // and read nothing of the job after it: the next one may begin
+    leave();
   }
+}
+
+bool Team::enter() {
+  uint32_t inside = inside_.load(std::memory_order_relaxed);
+  do {
+    if ((inside & kClosed) != 0) return false;
+  } while (!inside_.compare_exchange_weak(inside, inside + 1, std::memory_order_acquire, std::memory_order_relaxed));
+  return true;
+}
+
+void Team::leave() {
+  if (inside_.fetch_sub(1, std::memory_order_acq_rel) == kClosed + 1) left_.open();
 }
 
 bool Team::run(Job job, void* context) {
   job_ = job;
   context_ = context;
-  stopped_ = false;
+  phase_ = 0;
+  ticket_.store(0, std::memory_order_relaxed);
+  done_.store(0, std::memory_order_relaxed);
+  inside_.store(0, std::memory_order_release);  // with what stands above
   if (size_ > 1) start_.open();
-  job(context, 0);
-  return barrier();
-}
-
-void Team::arrive() {
-  const uint32_t seen = passed_.epoch();
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 < size_) {
-    passed_.wait(seen);
-    return;
+  const bool complete = job(context, 0);
+  inside_.fetch_or(kClosed, std::memory_order_acq_rel);
+  for (;;) {
+    const uint32_t seen = left_.epoch();
+    if (inside_.load(std::memory_order_acquire) == kClosed) return complete;
+    left_.wait(seen);
   }
-  // The last to arrive decides for all, so that all take the same way.
-  arrived_.store(0, std::memory_order_relaxed);
-  next_.store(0, std::memory_order_relaxed);
-  if (abort_.load(std::memory_order_relaxed)) stopped_ = true;
-  passed_.open();
 }
 
-bool Team::barrier() {
-  arrive();
-  return !stopped_;
+// Ends a phase whose chunks are all done.
+void Team::pass(uint64_t phase) {
+  done_.store(0, std::memory_order_relaxed);
+  ticket_.store((phase + 1) << kChunkBits, std::memory_order_release);
+  if (size_ > 1) passed_.open();
+}
+
+// Waits for the chunks that other workers have.
+bool Team::await(uint64_t phase) {
+  while (!aborted()) {
+    const uint32_t seen = passed_.epoch();
+    if (ticket_.load(std::memory_order_acquire) >> kChunkBits != phase) return true;
+    passed_.wait(seen);
+  }
+  passed_.open();
+  return false;
 }
 
 }  // namespace cpu

@@ -1,9 +1,11 @@
 // Threads: a team of persistent workers that walk a step together.
 //
-// A job runs on all workers at once (the caller is worker 0). Inside it,
-// for_each deals out the chunks of one operation through an atomic counter, so
-// that a preempted worker does not hold up the others, and ends with a barrier.
-// Waiting workers spin for a bounded time, then yield, then sleep on a futex.
+// A job runs on all workers at once (the caller is worker 0). It is a sequence of
+// phases, the same one on every worker: for_each deals out the chunks of a phase
+// through an atomic counter, and a phase is over when its chunks are done, whoever
+// did them. So a worker that was preempted outside of a chunk holds up nobody: it
+// finds the phases that it missed done, and skips them. Waiting workers spin for a
+// bounded time, then yield, then sleep on a futex.
 #ifndef TRTGO_CPU_THREADS_H_
 #define TRTGO_CPU_THREADS_H_
 
@@ -21,7 +23,7 @@ constexpr int kCacheLine = 64;
 class Gate {
  public:
   uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
-  // Lets all waiters through. One thread at a time.
+  // Lets all waiters through.
   void open();
   // Returns when the epoch is no longer `seen`.
   void wait(uint32_t seen);
@@ -37,7 +39,8 @@ class Gate {
 // the workers inside a job.
 class Team {
  public:
-  using Job = void (*)(void* context, int worker);
+  // Returns false when a for_each did.
+  using Job = bool (*)(void* context, int worker);
 
   // Starts threads-1 workers. Throws Failure when the system refuses.
   explicit Team(int threads);
@@ -47,42 +50,68 @@ class Team {
 
   int size() const { return size_; }
 
-  // Runs job on every worker and returns when all of them are through. Returns
-  // false when a barrier saw the abort flag.
+  // Runs job on the workers and returns when all that took part have left it; what
+  // they wrote is visible then. Returns the job's result on worker 0: when that is
+  // true every phase is done.
   bool run(Job job, void* context);
 
   void set_abort(bool on) { abort_.store(on, std::memory_order_relaxed); }
 
   // Calls body(i) for each i in [0, count), spread over the workers, and returns
-  // true when all of them are done; or false on all workers when the abort flag
-  // was seen: the job must return then. All workers call it with equal counts.
+  // true when all of them are done, by whomever; what they wrote is visible then.
+  // Returns false when the abort flag was seen: the job must return then. All
+  // workers call it in the same order with equal counts. A worker may come when the
+  // phase is long over, so body must not change what later phases read but by
+  // being called; what has to be done once is a phase of one chunk.
   template <class Body>
   bool for_each(int64_t count, Body&& body) {
-    while (!abort_.load(std::memory_order_relaxed)) {
-      const int64_t i = next_.fetch_add(1, std::memory_order_relaxed);
-      if (i >= count) break;
-      body(i);
+    if (count <= 0) return !aborted();
+    const uint64_t phase = phase_++;
+    while (!aborted()) {
+      uint64_t ticket = ticket_.load(std::memory_order_acquire);
+      if (ticket >> kChunkBits != phase) return true;
+      const auto chunk = static_cast<int64_t>(ticket & kChunkMask);
+      if (chunk >= count) return await(phase);
+      if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
+      body(chunk);
+      if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
+        pass(phase);
+        return true;
+      }
     }
-    return barrier();
+    passed_.open();  // those who wait for this worker's chunk look at the flag
+    return false;
   }
 
  private:
-  void arrive();
-  bool barrier();
+  // A ticket is the number of the phase and the next chunk of it.
+  static constexpr int kChunkBits = 40;
+  static constexpr uint64_t kChunkMask = (uint64_t{1} << kChunkBits) - 1;
+  static constexpr uint32_t kClosed = uint32_t{1} << 31;  // in inside_: nobody may enter
+
+  bool aborted() const { return abort_.load(std::memory_order_relaxed); }
+  void pass(uint64_t phase);
+  bool await(uint64_t phase);
+  bool enter();
+  void leave();
   void work(int worker);
   void stop_workers();
+
+  // The next phase of the thread that walks; a thread walks one job at a time.
+  static thread_local uint64_t phase_;
 
   const int size_;
   Job job_ = nullptr;
   void* context_ = nullptr;
-  bool closing_ = false;
-  bool stopped_ = false;  // a barrier of this job saw the abort flag; written before its gate opens
+  std::atomic<bool> closing_{false};
   std::vector<std::thread> workers_;
 
   Gate start_;
   Gate passed_;
-  alignas(kCacheLine) std::atomic<int32_t> arrived_{0};
-  alignas(kCacheLine) std::atomic<int64_t> next_{0};
+  Gate left_;
+  alignas(kCacheLine) std::atomic<uint64_t> ticket_{0};
+  alignas(kCacheLine) std::atomic<int64_t> done_{0};        // chunks of the phase
+  alignas(kCacheLine) std::atomic<uint32_t> inside_{kClosed};  // workers in the job, but for worker 0
   alignas(kCacheLine) std::atomic<bool> abort_{false};
 };
 
