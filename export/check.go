@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 
@@ -154,13 +153,9 @@ func examineAll(ctx context.Context, list []*examined, o CheckOptions) ([]string
 			p.total += e.from.Shape[0] * e.columns() * width(e.from.Dtype)
 		}
 	}
-	workers := o.Workers
-	if workers <= 0 {
-		workers = min(runtime.GOMAXPROCS(0), 8)
-	}
 	work := make(chan span)
 	var group sync.WaitGroup
-	for range workers {
+	for range workersOf(o.Workers) {
 		group.Go(func() {
 			var x examiner
 			for s := range work {

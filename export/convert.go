@@ -267,9 +267,10 @@ func Version() string {
 	return version
 }
 
-func (o *Options) workers() int {
-	if o.Workers > 0 {
-		return o.Workers
+// workersOf is the number of goroutines for an option that may be 0.
+func workersOf(option int) int {
+	if option > 0 {
+		return option
 	}
 	return min(runtime.GOMAXPROCS(0), 8)
 }

@@ -37,7 +37,7 @@ func stream(ctx context.Context, w *checkpoint.Writer, jobs []job, o Options) (p
 	blocks := make(chan block)
 	var held atomic.Int64
 	var workers sync.WaitGroup
-	for range o.workers() {
+	for range workersOf(o.Workers) {
 		workers.Go(func() {
 			c := &copier{w: w, progress: p}
 			defer func() { held.Add(c.held()) }()

@@ -95,7 +95,7 @@ func PlanModel(m source.Model, o Options) (*PlanReport, error) {
 	r := &PlanReport{
 		Format: m.Format(), Architecture: c.Architecture, Dtype: c.Dtype, Notes: m.Notes(),
 		QuantAlgo: c.Quantization.QuantAlgo, KVCacheAlgo: c.Quantization.KVCacheQuantAlgo,
-		Workers: o.workers(), PeakBytes: int64(o.workers()) * peakBytes(jobs),
+		Workers: workersOf(o.Workers), PeakBytes: int64(workersOf(o.Workers)) * peakBytes(jobs),
 	}
 	stored := inventory(m)
 	parts, err := r.addRanks(c)

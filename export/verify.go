@@ -9,7 +9,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -235,13 +234,9 @@ func compareAll(ctx context.Context, list []*shard, o VerifyOptions) error {
 			p.total += s.rows * u.columns * width(u.have.Dtype)
 		}
 	}
-	workers := o.Workers
-	if workers <= 0 {
-		workers = min(runtime.GOMAXPROCS(0), 8)
-	}
 	work := make(chan stretch)
 	var group sync.WaitGroup
-	for range workers {
+	for range workersOf(o.Workers) {
 		group.Go(func() {
 			var c comparer
 			for s := range work {

@@ -23,19 +23,9 @@ func parseConfig1(text []byte) (*settings, error) {
 	if err := refuse1(f); err != nil {
 		return nil, err
 	}
-	s := &settings{epsilon: 1e-5, bias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, tensorParallel: 1, pipelineParallel: 1}
-	f.need(&s.numLayers, "num_layers")
-	f.need(&s.hiddenSize, "hidden_size")
-	f.need(&s.numAttentionHeads, "num_attention_heads")
-	s.ffnHiddenSize = 4 * min(s.hiddenSize, 1<<40)
-	f.integer(&s.ffnHiddenSize, "ffn_hidden_size")
-	s.numQueryGroups = s.numAttentionHeads
-	f.integer(&s.numQueryGroups, "num_query_groups")
-	if !f.integer(&s.kvChannels, "kv_channels") && f.err == nil && s.numAttentionHeads > 0 {
-		if s.hiddenSize%s.numAttentionHeads != 0 {
-			return nil, fmt.Errorf("%w: kv_channels is missing and hidden_size %d is no multiple of num_attention_heads %d", checkpoint.ErrInvalid, s.hiddenSize, s.numAttentionHeads)
-		}
-		s.kvChannels = s.hiddenSize / s.numAttentionHeads
+	s, err := newSettings(f)
+	if err != nil {
+		return nil, err
 	}
 	if !f.integer(&s.positions, "max_position_embeddings", "encoder_seq_length") && f.err == nil {
 		return nil, fmt.Errorf("%w: neither max_position_embeddings nor encoder_seq_length is there", checkpoint.ErrInvalid)

@@ -32,20 +32,13 @@ func settings2(root map[string]any) (*settings, error) {
 	if err := refuse2(f, class, config); err != nil {
 		return nil, err
 	}
-	s := &settings{epsilon: 1e-5, bias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, mcore: true, tensorParallel: 1, pipelineParallel: 1}
-	s.class = class
+	s, err := newSettings(f)
+	if err != nil {
+		return nil, err
+	}
+	s.class, s.mcore = class, true
 	if class == "MistralModel" {
 		s.architecture = "MistralForCausalLM"
-	}
-	f.need(&s.numLayers, "num_layers")
-	f.need(&s.hiddenSize, "hidden_size")
-	f.need(&s.numAttentionHeads, "num_attention_heads")
-	s.ffnHiddenSize = 4 * min(s.hiddenSize, 1<<40)
-	f.integer(&s.ffnHiddenSize, "ffn_hidden_size")
-	s.numQueryGroups = s.numAttentionHeads
-	f.integer(&s.numQueryGroups, "num_query_groups")
-	if !f.integer(&s.kvChannels, "kv_channels") && f.err == nil && s.numAttentionHeads > 0 {
-		s.kvChannels = s.hiddenSize / s.numAttentionHeads
 	}
 	f.need(&s.positions, "seq_length")
 	f.float(&s.epsilon, "layernorm_epsilon")

@@ -64,6 +64,26 @@ type tokenizerSettings struct {
 	merges  string
 }
 
+// newSettings has the defaults of both generations and reads the sizes, whose keys
+// they share.
+func newSettings(f *fields) (*settings, error) {
+	s := &settings{epsilon: 1e-5, bias: true, rotaryPercent: 1, rotaryBase: 10000, tied: true, tensorParallel: 1, pipelineParallel: 1}
+	f.need(&s.numLayers, "num_layers")
+	f.need(&s.hiddenSize, "hidden_size")
+	f.need(&s.numAttentionHeads, "num_attention_heads")
+	s.ffnHiddenSize = 4 * min(s.hiddenSize, 1<<40)
+	f.integer(&s.ffnHiddenSize, "ffn_hidden_size")
+	s.numQueryGroups = s.numAttentionHeads
+	f.integer(&s.numQueryGroups, "num_query_groups")
+	if !f.integer(&s.kvChannels, "kv_channels") && f.err == nil && s.numAttentionHeads > 0 {
+		if s.hiddenSize%s.numAttentionHeads != 0 {
+			return nil, fmt.Errorf("%w: kv_channels is missing and hidden_size %d is no multiple of num_attention_heads %d", checkpoint.ErrInvalid, s.hiddenSize, s.numAttentionHeads)
+		}
+		s.kvChannels = s.hiddenSize / s.numAttentionHeads
+	}
+	return s, f.err
+}
+
 // config turns settings into an undivided checkpoint's config. vocabSize is the
 // number of rows of the embedding, padding included: NeMo's config does not know it.
 func (s *settings) config(vocabSize int64) (*checkpoint.Config, error) {
