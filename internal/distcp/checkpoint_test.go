@@ -1,15 +1,12 @@
 package distcp_test
 
 import (
-	"archive/tar"
 	"errors"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 
@@ -18,6 +15,7 @@ import (
 	"github.com/trtgo/trtgo/internal/distcp"
 	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
 // fixture opens one of testdata in place (scripts/distributed_fixtures.py).
@@ -33,24 +31,18 @@ func fixture(t testing.TB, name string) filetree.Tree {
 // refuses.
 func unpacked(t *testing.T, name string, keep func(name string) bool) string {
 	t.Helper()
-	dir := t.TempDir()
-	f, err := os.Open(filepath.Join("testdata", name+".tar"))
+	archive, err := os.ReadFile(filepath.Join("testdata", name+".tar"))
 	require.NoError(t, err)
-	defer f.Close()
-	r := tar.NewReader(f)
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
+	dir := t.TempDir()
+	testmodel.Unpack(t, archive, dir)
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, f := range files {
+		if !keep(f.Name()) {
+			require.NoError(t, os.Remove(filepath.Join(dir, f.Name())))
 		}
-		require.NoError(t, err)
-		if h.Typeflag != tar.TypeReg || !keep(strings.TrimPrefix(h.Name, "./")) {
-			continue
-		}
-		data, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(filepath.Join(dir, h.Name), data, 0o644))
 	}
+	return dir
 }
 
 func all(string) bool { return true }

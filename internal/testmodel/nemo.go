@@ -51,14 +51,21 @@ func Nemo(t testing.TB, name string) string {
 func NemoDir(t testing.TB, name string) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), name)
-	archive := tar.NewReader(bytes.NewReader(read(t, "testdata/nemo/"+name+".tar")))
+	Unpack(t, read(t, "testdata/nemo/"+name+".tar"), dir)
+	return dir
+}
+
+// Unpack writes the files and directories of a tar archive below dir.
+func Unpack(t testing.TB, archive []byte, dir string) {
+	t.Helper()
+	r := tar.NewReader(bytes.NewReader(archive))
 	for {
-		h, err := archive.Next()
+		h, err := r.Next()
 		if errors.Is(err, io.EOF) {
-			return dir
+			return
 		}
 		if err != nil {
-			t.Fatalf("testmodel: %s: %v", name, err)
+			t.Fatalf("testmodel: unpacking into %s: %v", dir, err)
 		}
 		to := filepath.Join(dir, filepath.FromSlash(path.Clean(h.Name)))
 		if h.Typeflag == tar.TypeDir {
@@ -67,9 +74,9 @@ func NemoDir(t testing.TB, name string) string {
 			}
 			continue
 		}
-		data, err := io.ReadAll(archive)
+		data, err := io.ReadAll(r)
 		if err != nil {
-			t.Fatalf("testmodel: %s: %v", name, err)
+			t.Fatalf("testmodel: unpacking into %s: %v", dir, err)
 		}
 		write(t, to, data)
 	}

@@ -1,10 +1,7 @@
 package zarr_test
 
 import (
-	"archive/tar"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -17,6 +14,7 @@ import (
 
 	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/testmodel"
 	"github.com/trtgo/trtgo/internal/zarr"
 )
 
@@ -32,26 +30,11 @@ func fixture(t *testing.T, name string) filetree.Tree {
 // unpacked writes one of testdata to a directory.
 func unpacked(t *testing.T, name string) string {
 	t.Helper()
-	dir := t.TempDir()
-	f, err := os.Open(filepath.Join("testdata", name+".tar"))
+	archive, err := os.ReadFile(filepath.Join("testdata", name+".tar"))
 	require.NoError(t, err)
-	defer f.Close()
-	r := tar.NewReader(f)
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return dir
-		}
-		require.NoError(t, err)
-		path := filepath.Join(dir, h.Name)
-		if h.Typeflag == tar.TypeDir {
-			require.NoError(t, os.MkdirAll(path, 0o755))
-			continue
-		}
-		data, err := io.ReadAll(r)
-		require.NoError(t, err)
-		require.NoError(t, os.WriteFile(path, data, 0o644))
-	}
+	dir := t.TempDir()
+	testmodel.Unpack(t, archive, dir)
+	return dir
 }
 
 func directory(t *testing.T, dir string) filetree.Tree {
