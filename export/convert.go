@@ -116,10 +116,7 @@ func Convert(ctx context.Context, path string, o Options) (*Report, error) {
 		return nil, err
 	}
 	if o.Source.TempDir == "" { // beside the output: there has to be room for it anyway
-		o.Source.TempDir = filepath.Dir(filepath.Clean(o.OutputDir))
-		if err := os.MkdirAll(o.Source.TempDir, 0o755); err != nil {
-			return nil, err
-		}
+		o.Source.TempDir = beside(o.OutputDir)
 	}
 	m, err := Open(ctx, path, o.Source)
 	if err != nil {
@@ -273,6 +270,15 @@ func workersOf(option int) int {
 		return option
 	}
 	return min(runtime.GOMAXPROCS(0), 8)
+}
+
+// beside gives the directory that dir is or will be in, as far as it exists.
+func beside(dir string) string {
+	for parent := filepath.Dir(filepath.Clean(dir)); ; parent = filepath.Dir(parent) {
+		if _, err := os.Stat(parent); err == nil || parent == filepath.Dir(parent) {
+			return parent
+		}
+	}
 }
 
 // apart refuses an output that is the source, lies inside it or contains it.

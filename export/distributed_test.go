@@ -94,3 +94,18 @@ func names(d *export.Description) []string {
 	}
 	return list
 }
+
+// An archive is inflated beside the output; a source that is none makes no
+// directory.
+func TestNothingIsMadeForABadSource(t *testing.T) {
+	root := t.TempDir()
+	bad := filepath.Join(t.TempDir(), "bad.nemo")
+	require.NoError(t, os.WriteFile(bad, []byte("\x1f\x8bnothing"), 0o600))
+	_, err := export.Convert(t.Context(), bad, export.Options{OutputDir: filepath.Join(root, "a", "b", "c")})
+	require.ErrorIs(t, err, export.ErrInvalid)
+	left, err := os.ReadDir(root)
+	require.NoError(t, err)
+	require.Empty(t, left)
+	_, err = export.Convert(t.Context(), testmodel.Nemo(t, "nemotron-f32.gzip"), export.Options{OutputDir: filepath.Join(root, "a", "b", "c")})
+	require.NoError(t, err)
+}
