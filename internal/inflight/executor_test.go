@@ -100,6 +100,15 @@ func TestLargerThanTheCache(t *testing.T) {
 	require.ErrorContains(t, err, "need 4 KV blocks of 8 tokens, the KV cache has 3")
 }
 
+// A runner lowers max_seq_len to its cache; the message says whose limit it is.
+func TestCacheIsTheLimit(t *testing.T) {
+	e, _ := open(t, func(l *executor.Limits) { l.NumBlocks, l.MaxSeqLen = 3, 24 })
+	err := e.Submit(executor.Request{ClientID: 1, InputIDs: make([]int32, 20), MaxTokens: 6, Sampling: greedy})
+	require.ErrorIs(t, err, executor.ErrTooLong)
+	require.ErrorContains(t, err, "max_seq_len is 24, which is all that the KV cache holds")
+	require.ErrorContains(t, err, "larger KV cache")
+}
+
 // Nobody waits for ever for an executor whose runner panics.
 func TestPanickingRunner(t *testing.T) {
 	e, gate := open(t, func(*executor.Limits) {})

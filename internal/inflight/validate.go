@@ -44,8 +44,12 @@ func (e *Executor) validateLength(r *executor.Request) error {
 		return fmt.Errorf("%w: the prompt has %d tokens, max_input_len is %d", executor.ErrTooLong, n, e.maxInputLen)
 	}
 	if r.MaxTokens > e.limits.MaxSeqLen-n {
-		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate, max_seq_len is %d: shorten the prompt or ask for at most %d tokens",
-			executor.ErrTooLong, n, r.MaxTokens, e.limits.MaxSeqLen, max(0, e.limits.MaxSeqLen-n))
+		why, remedy := "", ""
+		if e.limits.MaxSeqLen == e.limits.NumBlocks*e.limits.BlockSize { // the runner lowered it
+			why, remedy = ", which is all that the KV cache holds", ", or open the engine with a larger KV cache"
+		}
+		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate, max_seq_len is %d%s: shorten the prompt or ask for at most %d tokens%s",
+			executor.ErrTooLong, n, r.MaxTokens, e.limits.MaxSeqLen, why, max(0, e.limits.MaxSeqLen-n), remedy)
 	}
 	if need := blocksFor(n+r.MaxTokens-1, e.limits.BlockSize); need > e.limits.NumBlocks {
 		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate need %d KV blocks of %d tokens, the KV cache has %d: open the engine with a larger KV cache",
