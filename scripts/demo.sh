@@ -26,7 +26,9 @@ else
 	step "export       $model -> $checkpoint"
 	"$trtgo" export "$model" --output_dir "$checkpoint"
 fi
-if fresh "$engine" "$checkpoint/config.json"; then
+# Another release may have another format of engine files.
+readable() { "$trtgo" inspect --json "$1" 2>/dev/null | grep -q '"problems":\[\]'; }
+if fresh "$engine" "$checkpoint/config.json" && readable "$engine"; then
 	step "engine       $engine (there already)"
 else
 	step "build        $checkpoint -> $engine"
