@@ -133,6 +133,17 @@ func TestLogitsEqualTransformers(t *testing.T) {
 	}
 }
 
+// TestNemoLogitsEqualTransformers does the same from NeMo's forms of the weights,
+// against the logits of the Hugging Face form.
+func TestNemoLogitsEqualTransformers(t *testing.T) {
+	for _, name := range []string{"nemotron.ckpt", "nemotron.torch-dist", "nemotron-f32.tp2-pp2", "nemotron-f32.zarr-tp2", "llama-f16.torch-dist", "mistral-headdim.nemo2"} {
+		t.Run(name, func(t *testing.T) {
+			model, _, _ := strings.Cut(name, ".")
+			compareLogits(t, openRunner(t, buildEngine(t, testmodel.Nemo(t, name), "float32"), cpu.Options{}), testmodel.Golden(t, model), 1.5e-4, 2e-5)
+		})
+	}
+}
+
 func compareLogits(t *testing.T, r *cpu.Runner, golden testmodel.Reference, maxLargest, maxRMS float64) {
 	t.Helper()
 	var want, got [][]float32
