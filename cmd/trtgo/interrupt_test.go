@@ -157,12 +157,17 @@ func TestInterruptedRun(t *testing.T) {
 	t.Run("summarize", func(t *testing.T) {
 		articles, kept := filepath.Join(dir, "articles.jsonl"), filepath.Join(dir, "kept.jsonl")
 		require.NoError(t, os.WriteFile(articles, []byte(strings.Repeat(`{"article":"a b c","highlights":"a"}`+"\n", 1000)), 0o600))
-		c := startCommand(t, "summarize", "--engine_dir", engine, "--test_trt_llm", "--dataset", articles, "--output_len", "200", "--max_ite", "1000", "--end_id", "-1",
+		c := startCommand(t, "summarize", "--engine_dir", engine, "--test_trt_llm", "--dataset", articles, "--output_len", "200", "--max_ite", "1000", "--end_id", "-1", "--streaming",
 			"--output", kept, "--output_dir", filepath.Join(dir, "out"))
-		_, err := c.stdout.ReadString('\n') // the warm-up
-		require.NoError(t, err)
+		for line := ""; !strings.Contains(line, "(rouge1"); { // until an article is done
+			var err error
+			line, err = c.stdout.ReadString('\n')
+			require.NoError(t, err)
+		}
 		require.NotContains(t, c.interrupted(t), "result")
 		require.NoFileExists(t, kept)
 		require.NoFileExists(t, filepath.Join(dir, "out", "trtllm.out"))
+		require.Regexp(t, `warning: \d+ articles were summarised before: mean rouge1 .*; kept in .*kept.jsonl.partial and .*trtllm.out.partial`, c.stderr.String())
+		require.FileExists(t, kept+".partial")
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/urfave/cli/v2"
@@ -76,9 +77,24 @@ func summarize(c *cli.Context) error {
 	}
 	result, err := summarizeArticles(c, engine, t, articles, log)
 	if err != nil {
+		logUnfinished(log, result)
 		return err
 	}
 	return reportSummaries(c, result)
+}
+
+// logUnfinished tells what an evaluation that ended early has done: it may have taken hours.
+func logUnfinished(log *slog.Logger, result evaluation.Result) {
+	if len(result.Samples) == 0 {
+		return
+	}
+	mean := result.Beams[0].Mean
+	text := fmt.Sprintf("%d articles were summarised before: mean rouge1 %.2f, rouge2 %.2f, rougeL %.2f", len(result.Samples),
+		100*mean.Rouge1.FMeasure, 100*mean.Rouge2.FMeasure, 100*mean.RougeL.FMeasure)
+	if len(result.Partial) > 0 {
+		text += "; kept in " + strings.Join(result.Partial, " and ")
+	}
+	log.Warn(text)
 }
 
 func checkSummarizeFlags(c *cli.Context) error {

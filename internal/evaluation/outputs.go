@@ -11,7 +11,7 @@ import (
 )
 
 // Outputs say where the summaries are kept. Files appear when the evaluation is complete, and replace older ones
-// (see package outputfile).
+// (see package outputfile). Of one that ends early they have ".partial" behind their names.
 type Outputs struct {
 	// File gets a JSON object a line for each sample: article, summary, reference, lengths and scores. Empty: none.
 	File string
@@ -110,6 +110,24 @@ func (w *outputWriter) commit() error {
 		}
 	}
 	return nil
+}
+
+// keep gives the files of an evaluation that ended early their names with ".partial" behind, and returns those.
+func (w *outputWriter) keep() ([]string, error) {
+	var names []string
+	for _, f := range []*outputfile.File{w.records, w.upstream} {
+		if f == nil {
+			continue
+		}
+		name, err := f.Keep()
+		if err != nil {
+			return names, fmt.Errorf("keep the summaries: %w", err)
+		}
+		if name != "" {
+			names = append(names, name)
+		}
+	}
+	return names, nil
 }
 
 // discard removes what was not committed.

@@ -21,6 +21,8 @@ type Result struct {
 	Latency time.Duration
 	// OutputTokens is the number of generated tokens, of all sequences.
 	OutputTokens int
+	// Partial names the files that hold the samples of an evaluation which ended early.
+	Partial []string
 }
 
 func (r *Result) aggregate() {

@@ -61,7 +61,7 @@ type Sample struct {
 //
 // The first article is generated once before, neither timed nor scored. Then batches of BatchSize articles follow in the order
 // of the permutation until MaxIterations of them were generated or the articles are used up. An error ends the evaluation, as
-// does the end of ctx; the result then holds the samples that were complete, and the files of Outputs are not written.
+// does the end of ctx; the result then holds the samples that were complete, and Partial the names under which they are kept.
 func Summarize(ctx context.Context, articles []dataset.Article, generate Generator, options SummarizeOptions) (Result, error) {
 	if err := options.validate(articles, generate); err != nil {
 		return Result{}, err
@@ -81,6 +81,11 @@ func Summarize(ctx context.Context, articles []dataset.Article, generate Generat
 	}
 	err = s.run(ctx, outputs)
 	s.result.aggregate()
+	if err != nil && len(s.result.Samples) > 0 {
+		var failed error
+		s.result.Partial, failed = outputs.keep()
+		return s.result, errors.Join(err, failed)
+	}
 	if err != nil {
 		return s.result, err
 	}

@@ -223,7 +223,25 @@ func TestCancellationKeepsWhatWasComplete(t *testing.T) {
 	require.Equal(t, 3, result.Beams[0].Samples)
 	entries, err := os.ReadDir(dir)
 	require.NoError(t, err)
-	require.Empty(t, entries, "nothing that looks finished, and no temporary files")
+	require.Len(t, entries, 2, "nothing that looks finished, and no temporary files")
+	require.Equal(t, []string{filepath.Join(dir, "out.jsonl.partial"), filepath.Join(dir, "trtllm.out.partial")}, result.Partial)
+	kept, err := os.ReadFile(result.Partial[0])
+	require.NoError(t, err)
+	require.Equal(t, 3, strings.Count(string(kept), "\n"))
+}
+
+// Without a finished article there is nothing to keep.
+func TestCancellationBeforeTheFirst(t *testing.T) {
+	dir := t.TempDir()
+	o := options(byteTokenizer{})
+	o.Outputs = evaluation.Outputs{File: filepath.Join(dir, "out.jsonl")}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := evaluation.Summarize(ctx, articles(10), (&parrot{t: t}).generate, o)
+	require.ErrorIs(t, err, context.Canceled)
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, entries)
 }
 
 func TestBadOptions(t *testing.T) {

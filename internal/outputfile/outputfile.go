@@ -102,6 +102,15 @@ func (f *File) Commit() error {
 	return nil
 }
 
+// Keep gives a file that will not become complete the name with ".partial" behind, replacing an older such one, and returns that
+// name; "" for what is written as it is.
+func (f *File) Keep() (string, error) {
+	if f.path != "" {
+		f.path += ".partial"
+	}
+	return f.path, f.Commit()
+}
+
 // Discard removes a file that was not committed. After Commit it does nothing.
 func (f *File) Discard() {
 	if f.done {

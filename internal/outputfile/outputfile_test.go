@@ -154,3 +154,22 @@ func Example() {
 	fmt.Println(string(text))
 	// Output: complete
 }
+
+func TestKeepNamesAPartialFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.jsonl")
+	require.NoError(t, os.WriteFile(path, []byte("older"), 0o600))
+	f, err := outputfile.Create(path)
+	require.NoError(t, err)
+	_, err = f.WriteString("half")
+	require.NoError(t, err)
+	name, err := f.Keep()
+	require.NoError(t, err)
+	require.Equal(t, path+".partial", name)
+	for file, want := range map[string]string{path: "older", name: "half"} {
+		got, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, want, string(got))
+	}
+	f.Discard()
+	require.FileExists(t, name)
+}
