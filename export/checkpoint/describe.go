@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/trtgo/trtgo/internal/namelist"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
@@ -60,7 +61,7 @@ func Describe(dir string) (*Description, error) {
 	}
 	for r, rank := range c.ranks {
 		if extra := rank.Unexpected(); len(extra) > 0 {
-			d.Problems = append(d.Problems, fmt.Sprintf("%s has tensors that the config does not call for, which are ignored: %s", RankName(r), enumerate(extra)))
+			d.Problems = append(d.Problems, fmt.Sprintf("%s has tensors that the config does not call for, which are ignored: %s", RankName(r), namelist.First(extra)))
 		}
 	}
 	return d, c.Close()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/namelist"
 	"github.com/trtgo/trtgo/internal/outputdir"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
@@ -135,18 +136,9 @@ func ranksPresent(dir string, world int) error {
 
 func complete(dir string, world int, missing []string) error {
 	if len(missing) > 0 {
-		return fmt.Errorf("%s: %w: of the %d ranks that config.json gives, these files are missing: %s", dir, ErrInvalid, world, enumerate(missing))
+		return fmt.Errorf("%s: %w: of the %d ranks that config.json gives, these files are missing: %s", dir, ErrInvalid, world, namelist.First(missing))
 	}
 	return nil
-}
-
-// enumerate lists the first few names.
-func enumerate(names []string) string {
-	const most = 8
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
 }
 
 const (
@@ -176,7 +168,7 @@ func (r *Rank) check(c *Config, number int) error {
 		r.names = append(r.names, want.Name)
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%w: missing tensors: %s", ErrInvalid, enumerate(missing))
+		return fmt.Errorf("%w: missing tensors: %s", ErrInvalid, namelist.First(missing))
 	}
 	for _, info := range r.file.Header().Tensors {
 		if _, known := r.byName[info.Name]; !known && !r.isCacheScale(info.Name) {

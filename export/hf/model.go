@@ -11,6 +11,7 @@ import (
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/namelist"
 	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 )
@@ -193,13 +194,10 @@ func ignored(name string) bool {
 	return strings.HasSuffix(name, "rotary_emb.inv_freq") || name == headName
 }
 
+// enumerate sorts names for a message.
 func enumerate(names []string) string {
-	const most = 8
 	slices.Sort(names)
-	if len(names) <= most {
-		return strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	return namelist.First(names)
 }
 
 const (

@@ -8,11 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/trtgo/trtgo/export/checkpoint"
-	"github.com/trtgo/trtgo/internal/chunked"
-	"github.com/trtgo/trtgo/internal/distcp"
-	"github.com/trtgo/trtgo/internal/filetree"
-	"github.com/trtgo/trtgo/internal/pickle"
+	"github.com/trtgo/trtgo/export/internal/damage"
 	"github.com/trtgo/trtgo/internal/regularfile"
 	"github.com/trtgo/trtgo/internal/safetensors"
 	"github.com/trtgo/trtgo/internal/torchzip"
@@ -150,18 +146,8 @@ func (p *pickles) Close() error {
 	return errors.Join(errs...)
 }
 
-// classified wraps an error about weight files in the package's own sentinels.
+// classified wraps an error about weight files in the package's own sentinels: a
+// file that is not there is damage, since the directory promised it.
 func classified(err error) error {
-	if errors.Is(err, torchzip.ErrUnsupported) || errors.Is(err, distcp.ErrUnsupported) {
-		return fmt.Errorf("%w: %w", checkpoint.ErrUnsupported, err)
-	}
-	for _, damage := range []error{
-		safetensors.ErrFormat, safetensors.ErrPointer, torchzip.ErrFormat, pickle.ErrFormat, pickle.ErrGlobal, pickle.ErrLimit,
-		regularfile.ErrRefused, fs.ErrNotExist, distcp.ErrFormat, chunked.ErrTiling, filetree.ErrRefused,
-	} {
-		if errors.Is(err, damage) {
-			return fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
-		}
-	}
-	return err
+	return damage.Classified(err, regularfile.ErrRefused, fs.ErrNotExist)
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/trtgo/trtgo/export/internal/damage"
 	"github.com/trtgo/trtgo/export/source"
 )
 
@@ -18,13 +19,13 @@ func Describe(ctx context.Context, name string, o Options) (*source.Description,
 		err = m.open(rooted(t), o)
 	}
 	if m.format == "" {
-		return nil, fmt.Errorf("%s: %w", name, classified(err))
+		return nil, fmt.Errorf("%s: %w", name, damage.Classified(err))
 	}
 	d := &source.Description{Format: m.format, Tensors: m.Inventory(), Problems: []string{}, Notes: m.notes}
 	own, _ := parseYAML(m.text) // what is wrong with it is the error above
 	d.Architecture, d.Config = architecture(own), printable(own)
 	if err != nil {
-		d.Problems = append(d.Problems, classified(err).Error())
+		d.Problems = append(d.Problems, damage.Classified(err).Error())
 		return d, nil
 	}
 	d.Architecture, d.Config = m.Architecture(), m.config

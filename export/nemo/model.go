@@ -10,6 +10,7 @@ import (
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/namelist"
 )
 
 // Formats, as `trtgo inspect` prints them.
@@ -271,12 +272,7 @@ func (m *Model) Problems() []error {
 		}
 	}
 	if len(unexpected) > 0 {
-		const most = 8
-		text := strings.Join(unexpected[:min(most, len(unexpected))], ", ")
-		if more := len(unexpected) - most; more > 0 {
-			text += fmt.Sprintf(" and %d more", more)
-		}
-		problems = append(problems, fmt.Errorf("%w: parameters that a model of this config does not have: %s", checkpoint.ErrInvalid, text))
+		problems = append(problems, fmt.Errorf("%w: parameters that a model of this config does not have: %s", checkpoint.ErrInvalid, namelist.First(unexpected)))
 	}
 	return problems
 }

@@ -12,14 +12,9 @@ import (
 	"strings"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
-	"github.com/trtgo/trtgo/internal/chunked"
-	"github.com/trtgo/trtgo/internal/distcp"
+	"github.com/trtgo/trtgo/export/internal/damage"
 	"github.com/trtgo/trtgo/internal/filetree"
-	"github.com/trtgo/trtgo/internal/pickle"
 	"github.com/trtgo/trtgo/internal/regularfile"
-	"github.com/trtgo/trtgo/internal/safetensors"
-	"github.com/trtgo/trtgo/internal/torchzip"
-	"github.com/trtgo/trtgo/internal/zarr"
 )
 
 // Options say what a checkpoint may lack.
@@ -68,31 +63,13 @@ func openUnchecked(ctx context.Context, name string, o Options) (*Model, error) 
 		err = m.open(rooted(t), o)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%s: %w", name, classified(err)), m.Close())
+		return nil, errors.Join(fmt.Errorf("%s: %w", name, damage.Classified(err)), m.Close())
 	}
 	return m, nil
 }
 
 func newModel() *Model {
 	return &Model{params: &params{list: map[string]param{}, files: map[string]string{}}}
-}
-
-// classified wraps errors about files in the sentinels that sources have.
-func classified(err error) error {
-	for _, refusal := range []error{torchzip.ErrUnsupported, zarr.ErrUnsupported, distcp.ErrUnsupported} {
-		if errors.Is(err, refusal) {
-			return fmt.Errorf("%w: %w", checkpoint.ErrUnsupported, err)
-		}
-	}
-	for _, damage := range []error{
-		filetree.ErrFormat, filetree.ErrRefused, torchzip.ErrFormat, pickle.ErrFormat, pickle.ErrGlobal, pickle.ErrLimit,
-		zarr.ErrFormat, distcp.ErrFormat, chunked.ErrTiling, safetensors.ErrPointer,
-	} {
-		if errors.Is(err, damage) {
-			return fmt.Errorf("%w: %w", checkpoint.ErrInvalid, err)
-		}
-	}
-	return err
 }
 
 // openTree opens a directory or an archive.
