@@ -81,18 +81,7 @@ func (m *Model) openTree(ctx context.Context, name string, o Options) (filetree.
 	if stat.IsDir() {
 		return m.keep(filetree.OpenDir(name))
 	}
-	compressed, err := filetree.IsGzip(name)
-	if err != nil {
-		return nil, err
-	}
-	if !compressed {
-		return m.keep(filetree.OpenTar(name))
-	}
-	dir := o.TempDir
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	return m.keep(filetree.InflateTar(ctx, name, dir, o.Inflating))
+	return m.keep(filetree.OpenArchive(ctx, name, o.TempDir, o.Inflating))
 }
 
 func (m *Model) keep(t filetree.Tree, err error) (filetree.Tree, error) {

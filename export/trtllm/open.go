@@ -51,7 +51,7 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 		}
 		return m, nil
 	}
-	tree, err := openArchive(ctx, path, o)
+	tree, err := filetree.OpenArchive(ctx, path, o.TempDir, o.Inflating)
 	if err != nil {
 		return nil, classified(path, err)
 	}
@@ -64,21 +64,6 @@ func Open(ctx context.Context, path string, o Options) (*Model, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), ckpt.Close(), tree.Close())
 	}
 	return m, nil
-}
-
-func openArchive(ctx context.Context, path string, o Options) (filetree.Tree, error) {
-	compressed, err := filetree.IsGzip(path)
-	if err != nil {
-		return nil, err
-	}
-	if !compressed {
-		return filetree.OpenTar(path)
-	}
-	dir := o.TempDir
-	if dir == "" {
-		dir = os.TempDir()
-	}
-	return filetree.InflateTar(ctx, path, dir, o.Inflating)
 }
 
 // archive is the part of a tree below its root; closing it closes all.
@@ -120,7 +105,7 @@ func classified(path string, err error) error {
 // DescribeArchive tells what an archive holds. An error means that it could not be
 // opened at all.
 func DescribeArchive(ctx context.Context, path string, o Options) (*source.Description, error) {
-	tree, err := openArchive(ctx, path, o)
+	tree, err := filetree.OpenArchive(ctx, path, o.TempDir, o.Inflating)
 	if err != nil {
 		return nil, classified(path, err)
 	}

@@ -97,6 +97,22 @@ func inflate(ctx context.Context, path, dir string, progress func(done int64), c
 	return out, nil
 }
 
+// OpenArchive opens a tar archive, in place or, where gzip compressed it, as
+// InflateTar does, in tempDir or, where that is "", in the system's directory.
+func OpenArchive(ctx context.Context, path, tempDir string, progress func(done int64)) (Tree, error) {
+	compressed, err := IsGzip(path)
+	if err != nil {
+		return nil, err
+	}
+	if !compressed {
+		return OpenTar(path)
+	}
+	if tempDir == "" {
+		tempDir = os.TempDir()
+	}
+	return InflateTar(ctx, path, tempDir, progress)
+}
+
 // InflateTar inflates a gzip'ed tar archive as Inflate does and opens it. Closing
 // the tree removes the temporary file.
 func InflateTar(ctx context.Context, path, dir string, progress func(done int64)) (Tree, error) {
