@@ -5,10 +5,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 dir=$(mktemp -d)
 trap 'chmod -R u+w "$dir"; rm -rf "$dir"' EXIT
-go run ./scripts/modulezip "$dir/proxy" v0.0.0-ci
+# A version of its own for each commit: Go indexes a module by its version's directory
+# and takes that index for final, so one name for two contents finds the old packages.
+version=v0.0.0-ci.g$(git rev-parse --short=12 HEAD)
+go run ./scripts/modulezip "$dir/proxy" "$version"
 GOPROXY="file://$dir/proxy,$(go env GOPROXY)" GONOSUMDB=github.com/trtgo GOFLAGS=-modcacherw \
-	GOBIN="$dir/bin" go install github.com/trtgo/trtgo/cmd/trtgo@v0.0.0-ci
+	GOBIN="$dir/bin" go install github.com/trtgo/trtgo/cmd/trtgo@"$version"
 "$dir/bin/trtgo" --version
-# The next run must not find this one's version in the cache.
+# The module cache keeps nothing of it.
 chmod -R u+w "$(go env GOMODCACHE)"/github.com/trtgo "$(go env GOMODCACHE)"/cache/download/github.com/trtgo
 rm -rf "$(go env GOMODCACHE)"/github.com/trtgo "$(go env GOMODCACHE)"/cache/download/github.com/trtgo
