@@ -72,4 +72,10 @@ type Stats struct {
 	TokensPerBlock   int
 }
 
-func statsOf(s executor.Stats) Stats { return Stats(s) }
+func statsOf(s executor.Stats) Stats {
+	return Stats{
+		ActiveRequests: s.ActiveRequests, QueuedRequests: s.QueuedRequests, Iterations: s.Iterations, ContextTokens: s.ContextTokens,
+		GeneratedTokens: s.GeneratedTokens, FinishedRequests: s.FinishedRequests,
+		KVBlocksUsed: s.KVBlocksUsed, KVBlocksTotal: s.KVBlocksTotal, TokensPerBlock: s.TokensPerBlock,
+	}
+}

@@ -36,6 +36,8 @@ type Limits struct {
 	StateSlots    int    // recurrent state slots; 0 when no layer needs one
 	MaxCandidates int    // largest LogitsRow.Candidates
 	KVCacheDtype  string // "float32" or "bfloat16"
+
+	Memory Memory // what the runner was opened with
 }
 
 // Runner does forward steps. Step, CopyBlock and SetObserver must not be called
@@ -76,13 +78,15 @@ type Sequence struct {
 	Rows       []LogitsRow
 }
 
-// LogitsRow asks for the logits after one token of a sequence.
+// LogitsRow asks for the logits after one token of a sequence. Two rows may ask
+// about one token, with different edits.
 type LogitsRow struct {
 	Index       int     // index into Sequence.Tokens
 	Temperature float32 // divides the edited logits; 0 is taken as 1, otherwise at least MinTemperature
 	Edits       []LogitEdit
-	Candidates  int  // how many candidates come back, 0 to Limits.MaxCandidates
-	Logits      bool // also return the full row, raw
+	Candidates  int     // how many candidates come back, 0 to Limits.MaxCandidates
+	Logits      bool    // also return the full row, raw
+	Targets     []int32 // tokens whose raw logits come back
 }
 
 // LogitEdit changes the logit of one token before temperature:
@@ -113,6 +117,7 @@ type RowResult struct {
 	LogSumExp    float32
 	RawLogSumExp float32
 	Logits       []float32 // VocabSize values, only when asked for
+	Targets      []float32 // raw logits of LogitsRow.Targets
 }
 
 // StepResult is what a step returns, one entry for each LogitsRow.

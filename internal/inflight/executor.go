@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"runtime/debug"
 	"slices"
@@ -28,6 +29,33 @@ type Options struct {
 	// ChunkTokens bounds the prompt tokens of one sequence in one step. 0: no
 	// bound but MaxNumTokens.
 	ChunkTokens int
+
+	// ChunkTime bounds the time that the prompt tokens of a step should take, so that
+	// a long prompt does not hold up those that generate. 0: 50 ms.
+	ChunkTime time.Duration
+
+	// Policy says when a request may start. The zero value is guaranteed-no-evict.
+	Policy executor.CapacityPolicy
+
+	// MaxQueueSize is how many requests may wait. 0: no limit.
+	MaxQueueSize int
+
+	// NoBlockReuse computes every prompt anew; NoPartialReuse takes over full blocks only.
+	NoBlockReuse, NoPartialReuse bool
+
+	// MaxSeqIdle is how long a step may take before the executor gives itself up as
+	// dead. 0: 3 minutes, as upstream's maxSeqIdleMicroseconds.
+	MaxSeqIdle time.Duration
+
+	// LogitsProcessor is called for requests with ProcessorData.
+	LogitsProcessor executor.LogitsProcessor
+
+	// IterationStats and RequestStats are how many iterations are kept for the
+	// methods of the same name. 0: 1000, and none; negative: none.
+	IterationStats, RequestStats int
+
+	// Logger gets the executor's log. nil: none.
+	Logger *slog.Logger
 
 	// Now is the clock of time limits and timings. nil: time.Now.
 	Now func() time.Time
@@ -181,6 +209,15 @@ func (e *Executor) Cancel(clientID uint64) {
 		signal(e.wake)
 	}
 }
+
+// Stop implements [executor.Executor].
+func (e *Executor) Stop(clientID uint64, sequence int) {}
+
+// IterationStats implements [executor.Executor].
+func (e *Executor) IterationStats() []executor.IterationStats { return nil }
+
+// RequestStats implements [executor.Executor].
+func (e *Executor) RequestStats() []executor.RequestStatsPerIteration { return nil }
 
 // Await implements [executor.Executor].
 func (e *Executor) Await(ctx context.Context) ([]executor.Response, error) {
