@@ -59,72 +59,6 @@ func (s *scheduler) takePrompt(q *sequence) error {
 	return nil
 }
 
-// advance gives a sequence its rows: prompt logits, and the row of its next token.
-func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
-	q := p.sequence
-	for i := range p.context {
-		q.contextLogits = append(q.contextLogits, slices.Clone(rows[i].Logits))
-		q.contextRows++
-	}
-	if !p.sampled {
-		return
-	}
-	row := &rows[p.context]
-	if err := checkRow(row); err != nil {
-		s.failRequests(func(r *request) bool { return r == q.request },
-			fmt.Errorf("token %d of sequence %d: %w", len(q.output()), q.index, err))
-		return
-	}
-	if q.wantsContextRow(len(q.InputIDs) - 1) {
-		q.contextLogits = append(q.contextLogits, slices.Clone(row.Logits))
-		q.contextRows++
-	}
-	u := uniform(q.Sampling.Seed+uint64(q.index), len(q.output()))
-	c, decided := choose(row, &q.Sampling, u)
-	if !decided && !p.asked.Logits {
-		// Once more, in full: the last token is computed again where it stands.
-		q.full = true
-		q.computed--
-		return
-	}
-	if !decided {
-		c = chooseFull(row, p.asked, &q.Sampling, u)
-	}
-	s.accept(q, c, row)
-}
-
-// accept appends a token to a sequence and ends the sequence if that is due.
-func (s *scheduler) accept(q *sequence, c executor.Candidate, row *executor.RowResult) {
-	s.generatedTokens++
-	now := s.e.now().Sub(q.submitted)
-	if q.timing.FirstToken == 0 {
-		q.timing.FirstToken = now
-	}
-	q.timing.LastToken = now
-	if slices.Contains(q.EndIDs, c.Token) {
-		s.end(q, executor.FinishEnd)
-		return
-	}
-	q.tokens = append(q.tokens, c.Token)
-	q.edits.see(c.Token)
-	logProb := float64(c.Raw) - float64(row.RawLogSumExp)
-	q.cumLogProb += logProb
-	if q.LogProbs {
-		q.logProbs = append(q.logProbs, float32(logProb))
-	}
-	if q.GenerationLogits {
-		q.logits = append(q.logits, slices.Clone(row.Logits))
-	}
-	switch output := q.output(); {
-	case len(output) >= q.Sampling.MinTokens && slices.ContainsFunc(q.StopSequences, func(stop []int32) bool { return endsWith(output, stop) }):
-		s.end(q, executor.FinishStop)
-	case len(output) == q.MaxTokens:
-		s.end(q, executor.FinishLength)
-	case q.Streaming:
-		s.outgoing = append(s.outgoing, q.response())
-	}
-}
-
 // end takes one sequence out of the batch and answers it.
 func (s *scheduler) end(q *sequence, reason executor.FinishReason) {
 	s.active = slices.DeleteFunc(s.active, func(a *sequence) bool { return a == q })
@@ -153,20 +87,4 @@ func (s *scheduler) free(q *sequence) {
 	if s.e.limits.StateSlots > 0 {
 		s.slots = append(s.slots, q.slot)
 	}
-}
-
-// response carries what q made since the last one. The slices change hands.
-func (q *sequence) response() executor.Response {
-	output := q.output()
-	response := executor.Response{
-		ClientID: q.ClientID, Sequence: q.index, OutputIDs: slices.Clone(output[q.sent:]),
-		LogProbs: q.logProbs, CumLogProb: float32(q.cumLogProb), Logits: q.logits,
-		Timing: q.timing,
-	}
-	q.sent = len(output)
-	q.logProbs, q.logits = nil, nil
-	if q.contextRows == len(q.InputIDs) {
-		response.ContextLogits, q.contextLogits = q.contextLogits, nil
-	}
-	return response
 }

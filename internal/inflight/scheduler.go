@@ -243,15 +243,3 @@ func (s *scheduler) part(p *planned, positions []int32) executor.Sequence {
 	s.rows += len(part.Rows)
 	return part
 }
-
-// row asks for the logits of the next token.
-func (s *scheduler) row(q *sequence, index int) executor.LogitsRow {
-	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
-	// A second run of the same token would change recurrent state twice.
-	undecided := s.e.limits.StateSlots > 0 && q.Sampling.TopK == 0
-	wanted := q.GenerationLogits || q.wantsContextRow(len(q.InputIDs)-1)
-	return executor.LogitsRow{
-		Index: index, Temperature: q.Sampling.Temperature, Edits: q.edits.of(q.tokens, len(q.output())),
-		Candidates: candidates, Logits: full || q.full || undecided || wanted,
-	}
-}
