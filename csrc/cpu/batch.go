@@ -71,7 +71,9 @@ func (b *batch) addRow(r *executor.LogitsRow, firstToken int) {
 		if penalty == 0 {
 			penalty = 1
 		}
-		b.edits = append(b.edits, C.trtgo_cpu_edit{token: C.int32_t(e.Token), penalty: C.float(penalty), bias: C.float(e.Bias)})
+		b.edits = append(b.edits, C.trtgo_cpu_edit{
+			token: C.int32_t(e.Token), bias: C.float(e.Bias), penalty: C.float(penalty), subtract: C.float(e.Subtract),
+		})
 	}
 	n := len(b.candidates)
 	b.candidates = slices.Grow(b.candidates, r.Candidates)[:n+r.Candidates]

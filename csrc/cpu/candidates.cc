@@ -81,7 +81,8 @@ void answer_row(const Kernels& kernels, float* logits, int n, trtgo_cpu_row* row
   for (int e = 0; e < row->num_edits; e++) {
     float& logit = logits[edits[e].token];
     edits[e].raw = logit;
-    logit = (logit > 0 ? logit / edits[e].penalty : logit * edits[e].penalty) + edits[e].bias;
+    logit += edits[e].bias;
+    logit = (logit > 0 ? logit / edits[e].penalty : logit * edits[e].penalty) - edits[e].subtract;
   }
   const bool same = row->num_edits == 0 && row->inv_temperature == 1.0f;
   const RowStatistics edited = same ? raw : kernels.row_statistics(logits, n, row->inv_temperature);

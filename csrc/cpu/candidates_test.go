@@ -123,6 +123,8 @@ func TestEditsAndTemperature(t *testing.T) {
 		"reward":           {{Token: 10, Penalty: 0.5}, {Token: 11, Penalty: 0.5}},
 		"bias":             {{Token: 10, Bias: -2.5}, {Token: 11, Bias: 9}},
 		"penalty and bias": {{Token: 10, Penalty: 2, Bias: 1}, {Token: 11, Penalty: 2, Bias: -1}},
+		"sign by bias":     {{Token: 10, Penalty: 2, Bias: -9}, {Token: 11, Penalty: 2, Bias: 9}},
+		"subtract":         {{Token: 10, Subtract: 1.5}, {Token: 11, Penalty: 2, Bias: 8, Subtract: -3}},
 		"ban":              {{Token: 10, Bias: inf}, {Token: 1999, Bias: inf}, {Token: 0, Bias: inf}},
 		"edited twice":     {{Token: 10, Bias: -8}, {Token: 11, Bias: 1}, {Token: 10, Penalty: 3, Bias: 0.5}},
 	} {
@@ -134,10 +136,11 @@ func TestEditsAndTemperature(t *testing.T) {
 					if penalty == 0 {
 						penalty = 1
 					}
+					edited[e.Token] += e.Bias
 					if edited[e.Token] > 0 {
-						edited[e.Token] = float32(edited[e.Token]/penalty) + e.Bias
+						edited[e.Token] = float32(edited[e.Token]/penalty) - e.Subtract
 					} else {
-						edited[e.Token] = float32(edited[e.Token]*penalty) + e.Bias
+						edited[e.Token] = float32(edited[e.Token]*penalty) - e.Subtract
 					}
 				}
 				if temperature != 0 {

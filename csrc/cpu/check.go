@@ -113,6 +113,9 @@ func checkRows(l *executor.Limits, s *executor.Sequence) error {
 			if !(e.Bias <= math.MaxFloat32) {
 				return fmt.Errorf("row %d edits token id %d with bias %v, want a number or -Inf", i, e.Token, e.Bias)
 			}
+			if !(math.Abs(float64(e.Subtract)) <= math.MaxFloat32) {
+				return fmt.Errorf("row %d subtracts %v from the logit of token id %d, want a finite number", i, e.Subtract, e.Token)
+			}
 		}
 	}
 	return nil

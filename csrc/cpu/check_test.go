@@ -106,6 +106,8 @@ func TestRefusedSteps(t *testing.T) {
 		"penalty NaN":      {edit(executor.LogitEdit{Penalty: nan}), "row 1 edits token id 0 with penalty NaN"},
 		"bias NaN":         {edit(executor.LogitEdit{Bias: nan}), "row 1 edits token id 0 with bias NaN, want a number or -Inf"},
 		"infinite bias":    {edit(executor.LogitEdit{Bias: inf}), "row 1 edits token id 0 with bias +Inf, want a number or -Inf"},
+		"subtract NaN":     {edit(executor.LogitEdit{Subtract: nan}), "row 1 subtracts NaN from the logit of token id 0, want a finite number"},
+		"subtract all":     {edit(executor.LogitEdit{Subtract: inf}), "row 1 subtracts +Inf from the logit of token id 0, want a finite number"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -138,8 +138,9 @@ typedef struct {
 
 typedef struct {
   int32_t token;
-  float penalty; /* never 0 */
   float bias;
+  float penalty; /* never 0 */
+  float subtract;
   float raw; /* the runner's */
 } trtgo_cpu_edit;
 

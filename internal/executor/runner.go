@@ -89,14 +89,16 @@ type LogitsRow struct {
 	Targets     []int32 // tokens whose raw logits come back
 }
 
-// LogitEdit changes the logit of one token before temperature:
-// a positive logit is divided by Penalty and another multiplied by it, then
-// Bias is added. Penalty 0 is taken as 1. A ban is a Bias of -Inf; NaN and +Inf
-// are no bias, and a step with one is refused.
+// LogitEdit changes the logit of one token before temperature: Bias is added; then
+// what is positive is divided by Penalty and another multiplied by it; then Subtract
+// is taken off. That is the order of TensorRT-LLM's batchApplyPenalty. Penalty 0 is
+// taken as 1. A ban is a Bias of -Inf; NaN and +Inf are no bias, what is no finite
+// number is nothing to subtract, and a step with one is refused.
 type LogitEdit struct {
-	Token   int32
-	Penalty float32
-	Bias    float32
+	Token    int32
+	Bias     float32
+	Penalty  float32
+	Subtract float32
 }
 
 // Candidate is one token of a row. Logit is edited and divided by the

@@ -39,8 +39,8 @@
 // The penalties are TensorRT-LLM's: for every token of prompt and output, once,
 // a logit above zero is divided by RepetitionPenalty and another multiplied by
 // it; after the temperature PresencePenalty is subtracted, and FrequencyPenalty as
-// often as the token stands there. A bias is added after the repetition
-// penalty and divided by the temperature.
+// often as the token stands there. A bias is added first, before the repetition
+// penalty looks at the sign, and is divided by the temperature too.
 //
 // The random number of the n-th output token of a sequence is a function of
 // Seed + sequence index and n alone (SplitMix64), so a request's tokens depend on

@@ -51,14 +51,14 @@ func (e *edits) see(id int32) {
 	if e == nil || e.counts == nil {
 		return
 	}
+	s := &e.request.Sampling
 	e.counts[id]++
 	at, ok := e.place[id]
 	if !ok {
 		at = len(e.list)
 		e.place[id] = at
-		e.list = append(e.list, executor.LogitEdit{Token: id})
+		e.list = append(e.list, executor.LogitEdit{Token: id, Bias: s.Bias[id]})
 	}
-	s := &e.request.Sampling
 	temperature := s.Temperature
 	if temperature == 0 {
 		temperature = 1
@@ -66,12 +66,12 @@ func (e *edits) see(id int32) {
 	// The runner divides by the temperature last; these two come after it.
 	after := float64(s.PresencePenalty) + float64(s.FrequencyPenalty)*float64(e.counts[id])
 	e.list[at].Penalty = s.RepetitionPenalty
-	e.list[at].Bias = bounded(float64(s.Bias[id]) - float64(temperature)*after)
+	e.list[at].Subtract = bounded(float64(temperature) * after)
 }
 
-// bounded is b as a bias that a runner takes: what float32 cannot hold is the
-// largest number, or a ban. The products of float32 are finite in float64.
-func bounded(b float64) float32 { return float32(min(b, math.MaxFloat32)) }
+// bounded is v as a number that a runner takes: what float32 cannot hold is the
+// largest that it can. The products of float32 are finite in float64.
+func bounded(v float64) float32 { return float32(max(-math.MaxFloat32, min(v, math.MaxFloat32))) }
 
 // of returns the edits for the token that follows tokens, of which the last
 // generated are output. They are valid until the next call.

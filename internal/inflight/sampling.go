@@ -132,6 +132,7 @@ func editedRow(logits []float32, asked executor.LogitsRow) []executor.Candidate 
 	}
 	for _, edit := range asked.Edits {
 		c := &list[edit.Token]
+		c.Logit += edit.Bias
 		if edit.Penalty != 0 && edit.Penalty != 1 {
 			if c.Logit > 0 {
 				c.Logit /= edit.Penalty
@@ -139,7 +140,7 @@ func editedRow(logits []float32, asked executor.LogitsRow) []executor.Candidate 
 				c.Logit *= edit.Penalty
 			}
 		}
-		c.Logit += edit.Bias
+		c.Logit -= edit.Subtract
 	}
 	if t := asked.Temperature; t != 0 && t != 1 {
 		for i := range list {

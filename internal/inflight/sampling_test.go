@@ -161,7 +161,7 @@ func TestUniform(t *testing.T) {
 // What the runner makes of the edits is what TensorRT-LLM's kernel does to the logits.
 func TestPenalties(t *testing.T) {
 	r := &executor.Request{InputIDs: []int32{1, 2, 1}, Sampling: executor.Sampling{
-		Temperature: 0.5, RepetitionPenalty: 1.25, PresencePenalty: 0.3, FrequencyPenalty: 0.2, Bias: map[int32]float32{4: 1.5},
+		Temperature: 0.5, RepetitionPenalty: 1.25, PresencePenalty: 0.3, FrequencyPenalty: 0.2, Bias: map[int32]float32{4: 1.5, 2: 3, 3: -2},
 	}}
 	e := newEdits(r)
 	e.see(3)
@@ -169,9 +169,7 @@ func TestPenalties(t *testing.T) {
 	list := editedRow(logits, executor.LogitsRow{Temperature: 0.5, Edits: e.of([]int32{1, 2, 1, 3}, 1)})
 	for i, count := range []float64{0, 2, 1, 1, 0} {
 		want := float64(logits[i])
-		if i == 4 {
-			want += 1.5
-		}
+		want += float64(r.Sampling.Bias[int32(i)])
 		want /= 0.5
 		if count > 0 {
 			if want > 0 {

@@ -163,7 +163,7 @@ func (t *Toy) check(batch []executor.Sequence) (Step, error) {
 				return record, fmt.Errorf("executortest: sequence %d has temperature %v", i, t)
 			}
 			for _, e := range row.Edits {
-				if !(e.Penalty >= 0 && e.Penalty <= math.MaxFloat32 && e.Bias <= math.MaxFloat32) {
+				if !(e.Penalty >= 0 && e.Penalty <= math.MaxFloat32 && e.Bias <= math.MaxFloat32 && math.Abs(float64(e.Subtract)) <= math.MaxFloat32) {
 					return record, fmt.Errorf("executortest: sequence %d has an edit %+v", i, e)
 				}
 			}
@@ -232,7 +232,7 @@ func (t *Toy) row(hidden uint64, row executor.LogitsRow) executor.RowResult {
 	}
 	edited := slices.Clone(raw)
 	for _, e := range row.Edits {
-		l := edited[e.Token]
+		l := edited[e.Token] + e.Bias
 		if e.Penalty != 0 && e.Penalty != 1 {
 			if l > 0 {
 				l /= e.Penalty
@@ -240,7 +240,7 @@ func (t *Toy) row(hidden uint64, row executor.LogitsRow) executor.RowResult {
 				l *= e.Penalty
 			}
 		}
-		edited[e.Token] = l + e.Bias
+		edited[e.Token] = l - e.Subtract
 	}
 	if row.Temperature != 0 && row.Temperature != 1 {
 		for i := range edited {
