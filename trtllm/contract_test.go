@@ -29,9 +29,9 @@ func TestContract(t *testing.T) {
 			engine := filepath.Join(engineDir(t, "llama-headdim", "bfloat16"), engineconfig.EngineName(0))
 			options.Threads = 1
 			limits := openRunner(t, engine, options).Limits()
-			executortest.Run(t, func(t *testing.T) (executor.Executor, *executortest.Gate) {
+			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(openRunner(t, engine, options))
-				x, err := inflight.New(gate, inflight.Options{})
+				x, err := inflight.New(gate, inflight.Options{MaxQueueSize: c.MaxQueueSize, MaxSeqIdle: c.MaxSeqIdle})
 				require.NoError(t, err)
 				return x, gate
 			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen})

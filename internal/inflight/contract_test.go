@@ -34,9 +34,9 @@ func TestContract(t *testing.T) {
 		"recurrent state":     with(func(l *executor.Limits) { l.StateSlots = 3 }),
 	} {
 		t.Run(name, func(t *testing.T) {
-			executortest.Run(t, func(t *testing.T) (executor.Executor, *executortest.Gate) {
+			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(executortest.NewToy(limits))
-				x, err := inflight.New(gate, inflight.Options{MaxInputLen: 190})
+				x, err := inflight.New(gate, options(c, inflight.Options{MaxInputLen: 190}))
 				require.NoError(t, err)
 				return x, gate
 			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen})
@@ -48,12 +48,18 @@ func TestContract(t *testing.T) {
 func TestContractWithChunks(t *testing.T) {
 	for _, chunk := range []int{1, 7, 32} {
 		t.Run(fmt.Sprint(chunk), func(t *testing.T) {
-			executortest.Run(t, func(t *testing.T) (executor.Executor, *executortest.Gate) {
+			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(executortest.NewToy(executortest.ToyLimits()))
-				x, err := inflight.New(gate, inflight.Options{ChunkTokens: chunk, MaxInputLen: 190})
+				x, err := inflight.New(gate, options(c, inflight.Options{ChunkTokens: chunk, MaxInputLen: 190}))
 				require.NoError(t, err)
 				return x, gate
 			}, executortest.Model{VocabSize: 97, MaxInputLen: 190, MaxSeqLen: 192})
 		})
 	}
+}
+
+// options adds what a behaviour wants to o.
+func options(c executortest.Config, o inflight.Options) inflight.Options {
+	o.MaxQueueSize, o.MaxSeqIdle = c.MaxQueueSize, c.MaxSeqIdle
+	return o
 }

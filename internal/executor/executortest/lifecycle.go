@@ -74,12 +74,20 @@ func tooLongBehaviour(f *fixture) {
 
 func beamBehaviour(f *fixture) {
 	r := executor.Request{ClientID: 1, InputIDs: f.prompt(4), MaxTokens: 4, Sampling: executor.Sampling{BeamWidth: 2}}
-	if err := f.Submit(r); err != nil {
+	if !f.model.Features.Beams {
+		err := f.Submit(r)
 		require.ErrorIs(f, err, executor.ErrUnsupported)
-		require.Contains(f, err.Error(), "beam")
+		require.ErrorContains(f, err, "beam")
 		return
 	}
-	require.Len(f, f.wait(1), 2)
+	outputs := f.wait(f.submit(r))
+	require.Len(f, outputs, 2)
+	for _, o := range outputs {
+		require.Len(f, o.ids, 4)
+		require.Equal(f, executor.FinishLength, o.reason)
+	}
+	require.NotEqual(f, outputs[0].ids, outputs[1].ids)
+	require.GreaterOrEqual(f, outputs[0].cumLogProb, outputs[1].cumLogProb)
 }
 
 func idBehaviour(f *fixture) {
@@ -102,9 +110,7 @@ func (f *fixture) long() executor.Request {
 }
 
 func cancelBehaviour(f *fixture) {
-	if f.gate == nil {
-		f.Skip("needs a gate")
-	}
+	f.needsGate()
 	other := f.long()
 	other.MaxTokens = 20
 	want := f.run(other)
@@ -122,9 +128,7 @@ func cancelBehaviour(f *fixture) {
 }
 
 func cancelWaitingBehaviour(f *fixture) {
-	if f.gate == nil {
-		f.Skip("needs a gate")
-	}
+	f.needsGate()
 	f.hold()
 	running := f.submit(f.long())
 	require.NoError(f, f.gate.Arrived(f.T.Context()))
@@ -267,9 +271,7 @@ func statsBehaviour(f *fixture) {
 }
 
 func failureBehaviour(f *fixture) {
-	if f.gate == nil {
-		f.Skip("needs a gate")
-	}
+	f.needsGate()
 	broken := errors.New("broken")
 	r := executor.Request{InputIDs: f.prompt(4), MaxTokens: 8, Sampling: greedy}
 	want := f.run(r)
