@@ -27,10 +27,7 @@ func (s *scheduler) commit() {
 	rows := s.result.Rows
 	for i := range s.planned {
 		p := &s.planned[i]
-		n := p.context
-		if p.sampled {
-			n++
-		}
+		n := p.count()
 		if slices.Contains(s.active, p.sequence) { // its request may have failed just now
 			s.advance(p, rows[:n])
 		}

@@ -30,16 +30,9 @@ type sequence struct {
 	reserved int       // blocks promised and not yet taken
 	slot     int       // recurrent state slot
 	donor    *sequence // whose prompt this one takes over once it is computed
-	full     bool      // ask for whole rows: the candidates did not decide before
+	timing   executor.Timing
 
-	edits         *edits
-	logProbs      []float32
-	cumLogProb    float64
-	contextLogits [][]float32
-	contextRows   int // prompt positions whose logits were collected
-	logits        [][]float32
-	sent          int // output tokens that went out
-	timing        executor.Timing
+	generation
 }
 
 func newSequence(r *request, index int) *sequence {
@@ -50,7 +43,7 @@ func newSequence(r *request, index int) *sequence {
 func (s *sequence) start(now time.Time) {
 	s.tokens = make([]int32, len(s.InputIDs), len(s.InputIDs)+s.MaxTokens)
 	copy(s.tokens, s.InputIDs)
-	s.edits = newEdits(&s.Request)
+	s.generation = newGeneration(&s.Request)
 	s.timing.Scheduled = now.Sub(s.submitted)
 }
 
@@ -60,12 +53,6 @@ func (s *sequence) output() []int32 {
 		return nil
 	}
 	return s.tokens[len(s.InputIDs):]
-}
-
-// wantsContextRow tells whether the logits of a prompt position are asked for and
-// not there yet. They are the same for all sequences: the first one delivers them.
-func (s *sequence) wantsContextRow(position int) bool {
-	return s.ContextLogits && s.index == 0 && s.contextRows <= position
 }
 
 // missing is the number of tokens that must be computed for the next one.

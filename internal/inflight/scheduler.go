@@ -34,10 +34,8 @@ type scheduler struct {
 // planned is the part of a step that belongs to a sequence: its next n tokens.
 type planned struct {
 	*sequence
-	n       int
-	context int                // rows of prompt logits
-	asked   executor.LogitsRow // the row of the next token
-	sampled bool               // whether asked is part of the step
+	n int
+	asked
 }
 
 func (s *scheduler) init(e *Executor) {
@@ -228,18 +226,7 @@ func (s *scheduler) part(p *planned, positions []int32) executor.Sequence {
 	part := executor.Sequence{
 		Tokens: p.tokens[p.computed:end], Positions: positions, BlockTable: p.table, SeqLen: end, StateSlot: p.slot,
 	}
-	if p.ContextLogits {
-		for i := range p.n {
-			if position := p.computed + i; position < len(p.InputIDs)-1 && p.wantsContextRow(position) {
-				part.Rows = append(part.Rows, executor.LogitsRow{Index: i, Logits: true})
-				p.context++
-			}
-		}
-	}
-	if end == len(p.tokens) {
-		p.asked, p.sampled = s.row(p.sequence, p.n-1), true
-		part.Rows = append(part.Rows, p.asked)
-	}
+	part.Rows = s.ask(p)
 	s.rows += len(part.Rows)
 	return part
 }

@@ -7,6 +7,66 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
+// generation is what a sequence keeps to choose its tokens, and what it made of them
+// that did not go out yet.
+type generation struct {
+	edits *edits
+	full  bool                 // ask for whole rows: the candidates did not decide before
+	rows  []executor.LogitsRow // of the step; used again
+
+	contextLogits [][]float32
+	contextRows   int // prompt positions whose rows were collected
+	logProbs      []float32
+	cumLogProb    float64
+	logits        [][]float32
+	sent          int // output tokens that went out
+}
+
+func newGeneration(r *executor.Request) generation { return generation{edits: newEdits(r)} }
+
+// asked are the rows that a planned part of a step asks for, in this order.
+type asked struct {
+	context int                // rows of prompt positions
+	row     executor.LogitsRow // of the next token
+	sampled bool               // whether row is one of them
+}
+
+// count is the number of rows.
+func (a *asked) count() int {
+	if a.sampled {
+		return a.context + 1
+	}
+	return a.context
+}
+
+// wantsPromptRows tells whether q has something to say about each token of its
+// prompt, which has to be computed then. It is the same for all sequences of a
+// request: the first one delivers it.
+func (q *sequence) wantsPromptRows() bool { return q.ContextLogits && q.index == 0 }
+
+// wantsContextRow tells whether the logits of a prompt position are asked for and
+// not there yet.
+func (q *sequence) wantsContextRow(position int) bool {
+	return q.wantsPromptRows() && q.contextRows <= position
+}
+
+// ask decides which rows p asks for. They are valid until the sequence's next step.
+func (s *scheduler) ask(p *planned) []executor.LogitsRow {
+	rows := p.generation.rows[:0]
+	for i := range p.n {
+		if position := p.computed + i; position < len(p.InputIDs)-1 && p.wantsContextRow(position) {
+			rows = append(rows, executor.LogitsRow{Index: i, Logits: true})
+			p.context++
+		}
+	}
+	if p.computed+p.n == len(p.tokens) {
+		p.row, p.sampled = s.row(p.sequence, p.n-1), true
+		rows = append(rows, p.row)
+	}
+	p.generation.rows = rows
+	return rows
+}
+
 // row asks for the logits of the next token.
 func (s *scheduler) row(q *sequence, index int) executor.LogitsRow {
 	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
@@ -41,14 +101,14 @@ func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
 	}
 	u := uniform(q.Sampling.Seed+uint64(q.index), len(q.output()))
 	c, decided := choose(row, &q.Sampling, u)
-	if !decided && !p.asked.Logits {
+	if !decided && !p.row.Logits {
 		// Once more, in full: the last token is computed again where it stands.
 		q.full = true
 		q.computed--
 		return
 	}
 	if !decided {
-		c = chooseFull(row, p.asked, &q.Sampling, u)
+		c = chooseFull(row, p.row, &q.Sampling, u)
 	}
 	s.accept(q, c, row)
 }
