@@ -23,6 +23,7 @@ type batch struct {
 	blockTables  []C.int32_t
 	rows         []C.trtgo_cpu_row
 	edits        []C.trtgo_cpu_edit
+	targets      []C.trtgo_cpu_target
 	candidates   []C.trtgo_cpu_candidate
 	observations []C.trtgo_cpu_observation
 	pinner       runtime.Pinner
@@ -31,7 +32,8 @@ type batch struct {
 // fill writes the sequences, which were checked, and makes room in out.
 func (b *batch) fill(sequences []executor.Sequence, out *executor.StepResult, numOps, vocabSize int, observed bool) {
 	b.tokens, b.sequences, b.blockTables = b.tokens[:0], b.sequences[:0], b.blockTables[:0]
-	b.rows, b.edits, b.candidates, b.observations = b.rows[:0], b.edits[:0], b.candidates[:0], b.observations[:0]
+	b.rows, b.edits, b.targets = b.rows[:0], b.edits[:0], b.targets[:0]
+	b.candidates, b.observations = b.candidates[:0], b.observations[:0]
 	for i := range sequences {
 		s := &sequences[i]
 		first := len(b.tokens)
@@ -62,9 +64,9 @@ func (b *batch) addRow(r *executor.LogitsRow, firstToken int) {
 		temperature = 1
 	}
 	b.rows = append(b.rows, C.trtgo_cpu_row{
-		token: C.int32_t(firstToken + r.Index), num_candidates: C.int32_t(r.Candidates), num_edits: C.int32_t(len(r.Edits)),
+		token: C.int32_t(firstToken + r.Index), num_candidates: C.int32_t(r.Candidates), num_edits: C.int32_t(len(r.Edits)), num_targets: C.int32_t(len(r.Targets)),
 		inv_temperature: C.float(1 / temperature),
-		first_edit:      C.int64_t(len(b.edits)), first_candidate: C.int64_t(len(b.candidates)),
+		first_edit:      C.int64_t(len(b.edits)), first_target: C.int64_t(len(b.targets)), first_candidate: C.int64_t(len(b.candidates)),
 	})
 	for _, e := range r.Edits {
 		penalty := e.Penalty
@@ -74,6 +76,9 @@ func (b *batch) addRow(r *executor.LogitsRow, firstToken int) {
 		b.edits = append(b.edits, C.trtgo_cpu_edit{
 			token: C.int32_t(e.Token), bias: C.float(e.Bias), penalty: C.float(penalty), subtract: C.float(e.Subtract),
 		})
+	}
+	for _, token := range r.Targets {
+		b.targets = append(b.targets, C.trtgo_cpu_target{token: C.int32_t(token)})
 	}
 	n := len(b.candidates)
 	b.candidates = slices.Grow(b.candidates, r.Candidates)[:n+r.Candidates]
@@ -116,7 +121,7 @@ func (b *batch) pin() {
 		sequences: pinned(&b.pinner, b.sequences), num_sequences: C.int32_t(len(b.sequences)),
 		block_tables: pinned(&b.pinner, b.blockTables),
 		rows:         pinned(&b.pinner, b.rows), num_rows: C.int32_t(len(b.rows)),
-		edits: pinned(&b.pinner, b.edits), candidates: pinned(&b.pinner, b.candidates),
+		edits: pinned(&b.pinner, b.edits), targets: pinned(&b.pinner, b.targets), candidates: pinned(&b.pinner, b.candidates),
 		observations: pinned(&b.pinner, b.observations),
 	}
 }
@@ -147,6 +152,10 @@ func (b *batch) answer(out *executor.StepResult) {
 		for j := range to.Candidates {
 			c := &b.candidates[int(from.first_candidate)+j]
 			to.Candidates[j] = executor.Candidate{Token: int32(c.token), Logit: float32(c.logit), Raw: float32(c.raw)}
+		}
+		to.Targets = grow(to.Targets, int(from.num_targets))
+		for j := range to.Targets {
+			to.Targets[j] = float32(b.targets[int(from.first_target)+j].raw)
 		}
 	}
 }

@@ -73,7 +73,8 @@ void select_candidates(const float* logits, int n, float inv_temperature, int k,
 }
 
 void answer_row(const Kernels& kernels, float* logits, int n, trtgo_cpu_row* row, trtgo_cpu_edit* edits,
-                uint64_t* keys, trtgo_cpu_candidate* out) {
+                trtgo_cpu_target* targets, uint64_t* keys, trtgo_cpu_candidate* out) {
+  for (int t = 0; t < row->num_targets; t++) targets[t].raw = logits[targets[t].token];
   if (row->logits != nullptr) std::memcpy(row->logits, logits, static_cast<size_t>(n) * sizeof(float));
   const RowStatistics raw = kernels.row_statistics(logits, n, 1.0f);
   row->raw_log_sum_exp = raw.log_sum_exp;

@@ -19,11 +19,11 @@ constexpr int kCandidateKeys = 2 * TRTGO_CPU_MAX_CANDIDATES;
 void select_candidates(const float* logits, int n, float inv_temperature, int k, uint64_t* keys,
                        trtgo_cpu_candidate* out);
 
-// Answers a row from its logits[n]: edits them in order, takes statistics and
-// candidates, and puts the raw ones back. edits points to the row's own,
-// out to its candidates.
+// Answers a row from its logits[n]: takes the targets', edits them in order, takes
+// statistics and candidates, and puts the raw ones back. edits and targets point to
+// the row's own, out to its candidates.
 void answer_row(const Kernels& kernels, float* logits, int n, trtgo_cpu_row* row, trtgo_cpu_edit* edits,
-                uint64_t* keys, trtgo_cpu_candidate* out);
+                trtgo_cpu_target* targets, uint64_t* keys, trtgo_cpu_candidate* out);
 
 }  // namespace cpu
 }  // namespace trtgo

@@ -205,3 +205,39 @@ func TestRowGroups(t *testing.T) {
 		}
 	}
 }
+
+// TestTargetsAreRaw asks one token's row several times, with other edits, temperatures
+// and targets each: every answer is the model's own logit, a token's that the row bans
+// or names twice too, and rows without targets have none, in a reused result as well.
+func TestTargetsAreRaw(t *testing.T) {
+	logits := normals(newRand(9), 700, 2)
+	factors := []float32{1, -2, 0.5}
+	inf := float32(math.Inf(-1))
+	for threads := 1; threads <= 2; threads++ {
+		runner := openEngine(t, tableEngine(t, logits, factors), Options{Threads: threads})
+		s := piece([]int32{0, 1, 2, 3}, 0, 0)
+		s.Rows = []executor.LogitsRow{
+			{Index: 1, Targets: []int32{3, 699, 3, 0}},
+			{Index: 1, Candidates: 2, Temperature: 0.5, Edits: []executor.LogitEdit{{Token: 3, Bias: inf}, {Token: 0, Penalty: 2}}, Targets: []int32{0, 3}},
+			{Index: 2, Candidates: 1},
+			{Index: 1, Logits: true, Edits: []executor.LogitEdit{{Token: 699, Bias: 9}}, Targets: []int32{699}},
+			{Index: 3, Targets: []int32{42}},
+		}
+		var out executor.StepResult
+		for range 2 {
+			require.NoError(t, runner.Step(t.Context(), []executor.Sequence{s}, &out))
+			require.Len(t, out.Rows, len(s.Rows))
+			for i, row := range s.Rows {
+				require.Len(t, out.Rows[i].Targets, len(row.Targets), "row %d", i)
+				for j, token := range row.Targets {
+					require.Equal(t, logits[token]*factors[row.Index%3], out.Rows[i].Targets[j], "row %d, target %d", i, j)
+				}
+			}
+			require.NotEqual(t, out.Rows[0].LogSumExp, out.Rows[1].LogSumExp)
+			require.Equal(t, out.Rows[0].RawLogSumExp, out.Rows[1].RawLogSumExp)
+			slices.Reverse(s.Rows)
+			require.NoError(t, runner.Step(t.Context(), []executor.Sequence{s}, &out))
+			slices.Reverse(s.Rows)
+		}
+	}
+}

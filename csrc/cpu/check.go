@@ -117,6 +117,11 @@ func checkRows(l *executor.Limits, s *executor.Sequence) error {
 				return fmt.Errorf("row %d subtracts %v from the logit of token id %d, want a finite number", i, e.Subtract, e.Token)
 			}
 		}
+		for _, token := range r.Targets {
+			if token < 0 || int(token) >= l.VocabSize {
+				return fmt.Errorf("row %d wants the logit of token id %d, outside the vocabulary of %d", i, token, l.VocabSize)
+			}
+		}
 	}
 	return nil
 }

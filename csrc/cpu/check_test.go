@@ -108,6 +108,12 @@ func TestRefusedSteps(t *testing.T) {
 		"infinite bias":    {edit(executor.LogitEdit{Bias: inf}), "row 1 edits token id 0 with bias +Inf, want a number or -Inf"},
 		"subtract NaN":     {edit(executor.LogitEdit{Subtract: nan}), "row 1 subtracts NaN from the logit of token id 0, want a finite number"},
 		"subtract all":     {edit(executor.LogitEdit{Subtract: inf}), "row 1 subtracts +Inf from the logit of token id 0, want a finite number"},
+		"target of no token": {
+			row(executor.LogitsRow{Targets: []int32{0, -1}}), "sequence 1: row 1 wants the logit of token id -1, outside the vocabulary of 61",
+		},
+		"target behind the vocabulary": {
+			row(executor.LogitsRow{Targets: []int32{61}}), "sequence 1: row 1 wants the logit of token id 61, outside the vocabulary of 61",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -275,8 +275,8 @@ bool Runner::answer(int worker, int first_row, int rows) {
   auto* keys = reinterpret_cast<uint64_t*>(scratch(worker) + keys_offset_);
   return team_.for_each(rows, [&](int64_t r) {
     trtgo_cpu_row* row = step_->rows + first_row + r;
-    answer_row(*kernels_, logits.floats(r), vocab_size_, row, step_->edits + row->first_edit, keys,
-               step_->candidates + row->first_candidate);
+    answer_row(*kernels_, logits.floats(r), vocab_size_, row, step_->edits + row->first_edit,
+               step_->targets + row->first_target, keys, step_->candidates + row->first_candidate);
   });
 }
 

@@ -150,13 +150,21 @@ typedef struct {
   float raw;
 } trtgo_cpu_candidate;
 
+/* A token whose raw logit is wanted. */
+typedef struct {
+  int32_t token;
+  float raw; /* filled */
+} trtgo_cpu_target;
+
 /* One wanted row: what is asked, then what is answered. */
 typedef struct {
   int32_t token;          /* index into trtgo_cpu_step.tokens */
   int32_t num_candidates; /* wanted; at most the vocabulary */
   int32_t num_edits;
+  int32_t num_targets;
   float inv_temperature;
   int64_t first_edit;      /* index into edits */
+  int64_t first_target;    /* index into targets */
   int64_t first_candidate; /* index into candidates */
   float* logits;           /* [vocab_size] to be filled with raw logits, or null */
   float max;
@@ -179,6 +187,7 @@ typedef struct {
   trtgo_cpu_row* rows;
   int32_t num_rows;
   trtgo_cpu_edit* edits;
+  trtgo_cpu_target* targets;
   trtgo_cpu_candidate* candidates;     /* filled */
   trtgo_cpu_observation* observations; /* [num_ops] to be filled, or null */
 } trtgo_cpu_step;
@@ -196,7 +205,7 @@ typedef struct trtgo_cpu_runner trtgo_cpu_runner;
 int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options,
                    trtgo_cpu_runner** runner, char* message, size_t message_size);
 
-/* Runs one forward pass and fills rows, candidates and observations.
+/* Runs one forward pass and fills rows, targets, candidates and observations.
  *
  * Owner   Nothing of step is kept.
  * Thread  The one that uses the runner; it works too, as worker 0.

@@ -205,6 +205,7 @@ class Step {
       : logits(static_cast<int64_t>(tokens.size() - static_cast<size_t>(from)) * kVocab),
         tokens_(tokens.begin() + from, tokens.end()),
         blocks_(blocks),
+        targets_(static_cast<int64_t>(tokens_.size())),
         candidates_(static_cast<int64_t>(tokens_.size()) * 3),
         observations_(num_ops) {
     const auto n = static_cast<int32_t>(tokens_.size());
@@ -213,11 +214,13 @@ class Step {
       trtgo_cpu_row row = {};
       row.token = i, row.num_candidates = 3, row.inv_temperature = 1;
       row.first_candidate = int64_t{i} * 3;
+      row.num_targets = 1, row.first_target = i;
+      targets_[i].token = (7 * i + from) % kVocab;
       row.logits = logits.data() + int64_t{i} * kVocab;
       rows.push_back(row);
     }
-    step = {tokens_.data(),      n, &sequence_, 1, blocks_.data(), rows.data(), n, nullptr, candidates_.data(),
-            observations_.data()};
+    step = {tokens_.data(), n, &sequence_, 1, blocks_.data(), rows.data(), n, nullptr, targets_.data(),
+            candidates_.data(), observations_.data()};
   }
   Step(const Step&) = delete;
 
@@ -225,8 +228,17 @@ class Step {
   Array<float> logits;
   std::vector<trtgo_cpu_row> rows;
 
+  // Whether each row's target came back as its logits have it.
+  bool targets_agree() const {
+    for (int64_t i = 0; i < targets_.size(); i++) {
+      if (targets_[i].raw != logits[i * kVocab + targets_[i].token]) return false;
+    }
+    return true;
+  }
+
  private:
   std::vector<int32_t> tokens_, blocks_;
+  Array<trtgo_cpu_target> targets_;
   Array<trtgo_cpu_candidate> candidates_;
   Array<trtgo_cpu_observation> observations_;
   trtgo_cpu_sequence sequence_;
@@ -267,6 +279,7 @@ void check_logits(const Model& model, const char* isa, int threads, Tally& tally
   Opened opened(model, isa, threads);
   Step whole(tokens, 0, {7, 0, 4}, model.num_ops());
   tally.require(opened.run(whole) == TRTGO_CPU_OK, opened.message);
+  tally.require(whole.targets_agree(), "targets");
   for (size_t t = 0; t < tokens.size(); t++) {
     for (int i = 0; i < kVocab; i++) {
       tally.within(want[t][static_cast<size_t>(i)], whole.logits[static_cast<int64_t>(t) * kVocab + i], 5e-6,

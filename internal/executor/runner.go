@@ -79,7 +79,7 @@ type Sequence struct {
 }
 
 // LogitsRow asks for the logits after one token of a sequence. Two rows may ask
-// about one token, with different edits.
+// about one token, with different edits; a runner may compute its logits twice.
 type LogitsRow struct {
 	Index       int     // index into Sequence.Tokens
 	Temperature float32 // divides the edited logits; 0 is taken as 1, otherwise at least MinTemperature
