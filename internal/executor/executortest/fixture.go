@@ -56,9 +56,12 @@ func (f *fixture) needsGate() {
 type output struct {
 	ids           []int32
 	logProbs      []float32
+	topLogProbs   [][]executor.LogProb
 	cumLogProb    float32
 	logits        [][]float32
 	contextLogits [][]float32
+	prompt        []float32
+	promptTop     [][]executor.LogProb
 	reason        executor.FinishReason
 	responses     int
 	timing        executor.Timing
@@ -153,11 +156,16 @@ func (o *output) add(f *fixture, r executor.Response) {
 	o.responses++
 	o.ids = append(o.ids, r.OutputIDs...)
 	o.logProbs = append(o.logProbs, r.LogProbs...)
+	o.topLogProbs = append(o.topLogProbs, r.TopLogProbs...)
 	o.logits = append(o.logits, r.Logits...)
 	o.cumLogProb, o.reason, o.timing, o.cache = r.CumLogProb, r.FinishReason, r.Timing, r.KVCache
 	if r.ContextLogits != nil {
 		require.Equal(f, 1, o.responses, "context logits belong to the first response")
 		o.contextLogits = r.ContextLogits
+	}
+	if r.PromptLogProbs != nil || r.PromptTopLogProbs != nil {
+		require.Equal(f, 1, o.responses, "prompt log-probs belong to the first response")
+		o.prompt, o.promptTop = r.PromptLogProbs, r.PromptTopLogProbs
 	}
 }
 

@@ -37,7 +37,8 @@ type Model struct {
 // Features are what not every executor can do. What it cannot, it refuses by name,
 // with executor.ErrUnsupported.
 type Features struct {
-	Beams bool
+	Beams    bool
+	LogProbs bool // of the best tokens beside each, and of the prompt
 }
 
 // Config is what a behaviour wants an executor to be opened with.

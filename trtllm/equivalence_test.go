@@ -1,0 +1,43 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package trtllm_test
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/csrc/cpu"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/executor/executortest"
+	"github.com/trtgo/trtgo/internal/inflight"
+)
+
+// On the CPU backend, too, 64 requests of all kinds give together what each gives
+// alone, to the bit.
+func TestEquivalence(t *testing.T) {
+	engine := filepath.Join(engineDir(t, "llama-gqa", "bfloat16"), engineconfig.EngineName(0))
+	openWith := func(t *testing.T, o cpu.Options, i inflight.Options) *inflight.Executor {
+		o.Threads = max(o.Threads, 1)
+		x, err := inflight.New(openRunner(t, engine, o), i)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, x.Close()) })
+		return x
+	}
+	limits := openRunner(t, engine, cpu.Options{Threads: 1}).Limits()
+	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen}
+	alone := openWith(t, cpu.Options{MaxBatchSize: 8}, inflight.Options{NoBlockReuse: true})
+	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 16, 1), 64)
+	for name, c := range map[string]struct {
+		runner  cpu.Options
+		options inflight.Options
+	}{
+		"at once":        {cpu.Options{MaxBatchSize: 64}, inflight.Options{}},
+		"two threads":    {cpu.Options{MaxBatchSize: 8, Threads: 2}, inflight.Options{ChunkTokens: 32}},
+		"chunks of 7":    {cpu.Options{MaxBatchSize: 8}, inflight.Options{ChunkTokens: 7}},
+		"small KV cache": {cpu.Options{MaxBatchSize: 8, KVCacheTokens: 192}, inflight.Options{}},
+	} {
+		t.Run(name, func(t *testing.T) { equivalence.Run(t, openWith(t, c.runner, c.options), 3) })
+	}
+}
