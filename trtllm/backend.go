@@ -44,7 +44,11 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	if err != nil {
 		return nil, Config{}, notAnEngine(err)
 	}
-	x, err := inflight.New(runner, inflight.Options{MaxInputLen: c.Build.MaxInputLen})
+	var wrapped executor.Runner = runner
+	if o.wrapRunner != nil {
+		wrapped = o.wrapRunner(runner)
+	}
+	x, err := inflight.New(wrapped, inflight.Options{MaxInputLen: c.Build.MaxInputLen})
 	if err != nil {
 		return nil, Config{}, errors.Join(err, runner.Close())
 	}

@@ -1,5 +1,7 @@
 package trtllm
 
+import "github.com/trtgo/trtgo/internal/executor"
+
 // Option changes how Open opens an engine.
 type Option func(*options)
 
@@ -11,6 +13,10 @@ type options struct {
 	kvCacheTokens int
 	tokenizerDir  string
 	tokenizerFile string
+
+	// wrapRunner puts something between executor and runner: tests' faults and
+	// benchmarks' clocks. Nil is nothing.
+	wrapRunner func(executor.Runner) executor.Runner
 }
 
 // namesTokenizer tells whether a tokenizer was asked for.
