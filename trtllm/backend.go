@@ -24,9 +24,8 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	if backend := c.Backend(); backend != engineconfig.BackendCPU {
 		return nil, Config{}, fmt.Errorf("%s: built for %s: %w; build it again with --backend cpu", dir, backend, ErrNoBackend)
 	}
-	batch := c.Build.MaxBatchSize
-	if o.maxBatchSize != 0 { // what is negative, the runner refuses
-		batch = min(batch, o.maxBatchSize)
+	if o.kvCacheFraction != nil {
+		return nil, Config{}, fmt.Errorf("KV cache fraction: %w", ErrUnsupported)
 	}
 	path := filepath.Join(dir, engineconfig.EngineName(0))
 	file, err := cpuengine.Open(path)
@@ -38,17 +37,21 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	}
 	runner, err := cpu.Open(ctx, path, cpu.Options{
 		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
-		// The engine's limits are ceilings, and may be above the runner's.
-		MaxBatchSize: min(batch, cpuengine.MaxStepSize), MaxNumTokens: min(c.Build.MaxNumTokens, cpuengine.MaxStepSize), MaxSeqLen: c.Build.MaxSeqLen,
+		MaxBatchSize: stepSize(c.Build.MaxBatchSize, o.maxBatchSize), MaxNumTokens: stepSize(c.Build.MaxNumTokens, o.maxNumTokens),
+		MaxSeqLen: c.Build.MaxSeqLen,
 	})
 	if err != nil {
 		return nil, Config{}, notAnEngine(err)
 	}
+<<<<<<< ours
 	var wrapped executor.Runner = runner
 	if o.wrapRunner != nil {
 		wrapped = o.wrapRunner(runner)
 	}
 	x, err := inflight.New(wrapped, inflight.Options{MaxInputLen: c.Build.MaxInputLen})
+=======
+	x, err := inflight.New(runner, o.inflight(c.Build.MaxInputLen))
+>>>>>>> theirs
 	if err != nil {
 		return nil, Config{}, errors.Join(err, runner.Close())
 	}
@@ -59,6 +62,31 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 		MaxInputLen: min(c.Build.MaxInputLen, limits.MaxSeqLen-1), MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
 		KVCacheTokens: limits.NumBlocks * limits.BlockSize,
 	}, nil
+}
+
+// stepSize is a limit of a step: the engine's, which is a ceiling and may be above the
+// runner's, lowered by an option.
+func stepSize(engine, option int) int {
+	if option > 0 {
+		engine = min(engine, option)
+	}
+	return min(engine, cpuengine.MaxStepSize)
+}
+
+// inflight are the in-flight executor's options.
+func (o *options) inflight(maxInputLen int) inflight.Options {
+	iterations := 0
+	if o.iterationStats != nil {
+		iterations = *o.iterationStats
+		if iterations == 0 {
+			iterations = -1 // 0 is its default
+		}
+	}
+	return inflight.Options{
+		MaxInputLen: maxInputLen, Policy: o.capacityPolicy(), MaxQueueSize: o.maxQueueSize, NoBlockReuse: o.noBlockReuse,
+		MaxSeqIdle: o.maxSeqIdle, LogitsProcessor: o.processor.leaf(), IterationStats: iterations, RequestStats: o.requestStats,
+		Logger: o.log(),
+	}
 }
 
 // notAnEngine marks errors about what is in the directory's files.

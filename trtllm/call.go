@@ -47,7 +47,7 @@ func (c *call) next(ctx context.Context) ([]executor.Response, error) {
 			return responses, nil
 		}
 		if ended == nil {
-			return nil, c.engine.endedErr
+			return nil, closedError(c.engine.endedErr)
 		}
 		select {
 		case <-c.ready:
@@ -60,31 +60,23 @@ func (c *call) next(ctx context.Context) ([]executor.Response, error) {
 	}
 }
 
-// drain cancels the request and waits for its end.
-func (c *call) drain() {
-	c.engine.executor.Cancel(c.id)
-	for {
-		responses, err := c.next(context.Background())
-		if err != nil {
-			return
-		}
-		for i := range responses {
-			if responses[i].Final {
-				return
-			}
-		}
-	}
-}
-
 // cancelled is the error of a request that was cancelled: by its context, or by
 // the engine's Close.
 func cancelled(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
-		return ErrClosed
+		return fmt.Errorf("the engine was %w before the request had ended", ErrClosed)
 	}
 	if cause := context.Cause(ctx); cause != err { //nolint:errorlint // the very same error
 		return fmt.Errorf("generation cancelled: %w: %w", err, cause)
 	}
 	return fmt.Errorf("generation cancelled: %w", err)
+}
+
+// closedError makes a sentence of an ErrClosed that is none.
+func closedError(err error) error {
+	if err == ErrClosed { //nolint:errorlint // the very same error, with nothing around it
+		return fmt.Errorf("the engine is %w", err)
+	}
+	return err
 }

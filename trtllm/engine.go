@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -21,9 +22,10 @@ type Engine struct {
 	tokenizer    *tokenizer.Tokenizer // nil when there is none that can be used
 	tokenizerErr error                // why it is nil
 
-	mu     sync.Mutex
-	calls  map[uint64]*call
-	lastID uint64
+	mu        sync.Mutex
+	calls     map[uint64]*call
+	lastID    uint64
+	observers []*func(RequestSummary) // replaced, never changed
 
 	ended    chan struct{} // closed when the pump has ended: no response will come
 	endedErr error         // why; set before ended is closed
@@ -32,12 +34,14 @@ type Engine struct {
 	closed       chan struct{} // closed when the executor has closed
 	closeErr     error         // set before closed is closed
 	closeTimeout time.Duration
+	log          *slog.Logger
 }
 
 // Open opens the engine directory that `trtgo build` wrote. The error wraps
-// ErrNotAnEngine when the directory or a file in it is not what it should be, and
-// ErrNoBackend when the engine cannot be run here; otherwise it is ctx's, the file
-// system's, or says which option cannot be had. A tokenizer that cannot be used is
+// ErrNotAnEngine when the directory or a file in it is not what it should be,
+// ErrNoBackend when the engine cannot be run here, ErrOutOfMemory when it does not fit
+// the machine, ErrInvalidOption when an option cannot be had; otherwise it is ctx's or
+// the file system's. A tokenizer that cannot be used is
 // no error here, unless it was asked for by WithTokenizerDir or WithTokenizerFile,
 // but when text is needed. ctx bounds the opening only.
 func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
@@ -45,26 +49,38 @@ func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 	for _, option := range opts {
 		option(&o)
 	}
-	if err := ctx.Err(); err != nil {
+	e, err := openEngine(ctx, dir, &o)
+	if err != nil {
+		return nil, newError("open", err, CodeOther)
+	}
+	e.logOpened(dir)
+	return e, nil
+}
+
+func openEngine(ctx context.Context, dir string, o *options) (*Engine, error) {
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err := o.check(); err != nil {
 		return nil, err
 	}
 	// The cheap part first: a bad tokenizer should not cost the loading of weights.
-	t, tokenizerErr := openTokenizer(dir, &o)
+	t, tokenizerErr := openTokenizer(dir, o)
 	if tokenizerErr != nil && o.namesTokenizer() {
 		return nil, tokenizerErr
 	}
-	x, config, err := openExecutor(ctx, dir, &o)
+	x, config, err := openExecutor(ctx, dir, o)
 	if err != nil {
 		return nil, err
 	}
-	return newEngine(x, config, t, tokenizerErr), nil
+	return newEngine(x, config, t, tokenizerErr, o.log()), nil
 }
 
 // newEngine makes an engine of an executor, which becomes its own.
-func newEngine(x executor.Executor, c Config, t *tokenizer.Tokenizer, tokenizerErr error) *Engine {
+func newEngine(x executor.Executor, c Config, t *tokenizer.Tokenizer, tokenizerErr error, log *slog.Logger) *Engine {
 	e := &Engine{
 		executor: x, config: c, tokenizer: t, tokenizerErr: tokenizerErr, calls: map[uint64]*call{},
-		ended: make(chan struct{}), closed: make(chan struct{}), closeTimeout: closeTimeout,
+		ended: make(chan struct{}), closed: make(chan struct{}), closeTimeout: closeTimeout, log: log,
 	}
 	go e.pump()
 	return e
@@ -86,11 +102,11 @@ func openTokenizer(dir string, o *options) (*tokenizer.Tokenizer, error) {
 	return t, err
 }
 
-// Tokenizer returns the engine's tokenizer, or an error that wraps ErrNoTokenizer
-// and says why there is none.
+// Tokenizer returns the engine's tokenizer, also after Close, or an error that wraps
+// ErrNoTokenizer and says why there is none.
 func (e *Engine) Tokenizer() (*tokenizer.Tokenizer, error) {
 	if e.tokenizer == nil {
-		return nil, e.tokenizerErr
+		return nil, newError("tokenizer", e.tokenizerErr, CodeNoTokenizer)
 	}
 	return e.tokenizer, nil
 }
@@ -98,8 +114,22 @@ func (e *Engine) Tokenizer() (*tokenizer.Tokenizer, error) {
 // Config returns what the engine was built and opened with.
 func (e *Engine) Config() Config { return e.config }
 
-// Stats returns a snapshot, which is also allowed after Close.
-func (e *Engine) Stats() Stats { return statsOf(e.executor.Stats()) }
+// logOpened logs what was opened and its memory plan.
+func (e *Engine) logOpened(dir string) {
+	s, c := e.Stats(), e.config
+	e.log.Debug("engine opened", "dir", dir, "architecture", c.Architecture, "backend", c.Backend, "precision", c.Precision,
+		"max_batch_size", c.MaxBatchSize, "max_seq_len", c.MaxSeqLen, "max_num_tokens", c.MaxNumTokens,
+		"weights_bytes", s.Memory.Weights, "kv_cache_tokens", c.KVCacheTokens, "kv_cache_blocks", s.KVBlocksTotal,
+		"kv_cache_bytes", s.Memory.KVCache, "activations_bytes", s.Memory.Activations, "available_bytes", s.Memory.Available)
+}
+
+// logClosed logs what the engine has done.
+func (e *Engine) logClosed() {
+	s := e.Stats()
+	e.log.Debug("engine closed", "requests", s.FinishedRequests, "cancelled", s.CancelledRequests, "timed_out", s.TimedOutRequests,
+		"failed", s.FailedRequests, "iterations", s.Iterations, "context_tokens", s.ContextTokens,
+		"reused_tokens", s.ReusedTokens, "generated_tokens", s.GeneratedTokens)
+}
 
 // Close ends what runs with ErrClosed and frees the engine. It aborts the running
 // step and returns when all goroutines and threads of the engine have ended. Should
@@ -110,6 +140,7 @@ func (e *Engine) Close() error {
 		go func() {
 			e.closeErr = e.executor.Close()
 			<-e.ended
+			e.logClosed()
 			close(e.closed)
 		}()
 	})
@@ -117,10 +148,13 @@ func (e *Engine) Close() error {
 	defer timeout.Stop()
 	select {
 	case <-e.closed:
-		return e.closeErr
+		if e.closeErr != nil {
+			return newError("close", e.closeErr, CodeOther)
+		}
+		return nil
 	case <-timeout.C:
 		e.abandon()
-		return fmt.Errorf("the engine does not close: its running step has not ended within %v", e.closeTimeout)
+		return newError("close", fmt.Errorf("the engine does not close: its running step has not ended within %v: %w", e.closeTimeout, ErrDead), CodeOther)
 	}
 }
 
@@ -170,7 +204,7 @@ func (e *Engine) submit(r executor.Request) (*call, error) {
 		e.mu.Lock()
 		delete(e.calls, c.id)
 		e.mu.Unlock()
-		return nil, err
+		return nil, closedError(err)
 	}
 	return c, nil
 }

@@ -2,6 +2,7 @@ package trtllm
 
 import (
 	"encoding/json"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"testing"
@@ -105,7 +106,7 @@ func toyEngineWith(t *testing.T, tok *tokenizer.Tokenizer) (*Engine, *executorte
 	require.NoError(t, err)
 	e := newEngine(&cancelWatch{x, make(chan struct{}, 1)}, Config{
 		VocabSize: limits.VocabSize, MaxInputLen: 150, MaxSeqLen: limits.MaxSeqLen, KVCacheTokens: limits.NumBlocks * limits.BlockSize,
-	}, tok, ErrNoTokenizer)
+	}, tok, ErrNoTokenizer, slog.New(slog.DiscardHandler))
 	t.Cleanup(func() {
 		gate.Release()
 		require.NoError(t, e.Close())

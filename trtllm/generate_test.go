@@ -537,16 +537,6 @@ func TestCloseIsBounded(t *testing.T) {
 	require.NoError(t, e.Close())
 }
 
-func TestOptions(t *testing.T) {
-	var o options
-	for _, option := range []Option{
-		WithThreads(1), WithPrecision("exact"), WithLoad("copy"), WithMaxBatchSize(2), WithKVCacheTokens(3), WithTokenizerDir("d"), WithTokenizerFile("f"),
-	} {
-		option(&o)
-	}
-	require.Equal(t, options{threads: 1, precision: "exact", load: "copy", maxBatchSize: 2, kvCacheTokens: 3, tokenizerDir: "d", tokenizerFile: "f"}, o)
-}
-
 func TestStopWordsInPieces(t *testing.T) {
 	text := "the cat sat on the mat; the end"
 	for _, word := range []string{"cat", "the mat", "; the e", "t", "the end", "dog"} {
@@ -555,14 +545,19 @@ func TestStopWordsInPieces(t *testing.T) {
 			want = i + len(word)
 		}
 		for size := 1; size <= len(text); size++ {
-			s := newStopWords([]string{word, "never"})
-			got := -1
-			for at := 0; at < len(text) && got < 0; at += size {
-				if end := s.find(text[at:min(len(text), at+size)]); end >= 0 {
-					got = at + end
-				}
+			s := newStopWords([]string{word, "never"}, false)
+			got, found := "", false
+			for at := 0; at < len(text) && !found; at += size {
+				var certain string
+				certain, found = s.next(text[at:min(len(text), at+size)], true)
+				got += certain
 			}
-			require.Equal(t, want, got, fmt.Sprintf("%q in pieces of %d", word, size))
+			if want < 0 {
+				require.False(t, found)
+				require.Equal(t, text, got+s.release())
+				continue
+			}
+			require.Equal(t, text[:want], got, fmt.Sprintf("%q in pieces of %d", word, size))
 		}
 	}
 }

@@ -1,11 +1,23 @@
 package trtllm
 
+<<<<<<< ours
 import "github.com/trtgo/trtgo/internal/executor"
+=======
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/trtgo/trtgo/internal/executor"
+)
+>>>>>>> theirs
 
 // Option changes how Open opens an engine.
 type Option func(*options)
 
 type options struct {
+<<<<<<< ours
 	threads       int
 	precision     string
 	load          string
@@ -17,10 +29,26 @@ type options struct {
 	// wrapRunner puts something between executor and runner: tests' faults and
 	// benchmarks' clocks. Nil is nothing.
 	wrapRunner func(executor.Runner) executor.Runner
+=======
+	threads         int
+	precision       string
+	load            string
+	maxBatchSize    int
+	maxNumTokens    int
+	maxQueueSize    int
+	kvCacheTokens   int
+	kvCacheFraction *float64
+	noBlockReuse    bool
+	policy          CapacityPolicy
+	maxSeqIdle      time.Duration
+	processor       LogitsProcessor
+	iterationStats  *int
+	requestStats    int
+	logger          *slog.Logger
+	tokenizerDir    string
+	tokenizerFile   string
+>>>>>>> theirs
 }
-
-// namesTokenizer tells whether a tokenizer was asked for.
-func (o *options) namesTokenizer() bool { return o.tokenizerDir != "" || o.tokenizerFile != "" }
 
 // WithThreads sets the CPU threads of a step. The default is as many CPUs as the
 // process may use. More than that slows steps down.
@@ -36,14 +64,144 @@ func WithPrecision(p string) Option { return func(o *options) { o.precision = p 
 func WithLoad(how string) Option { return func(o *options) { o.load = how } }
 
 // WithMaxBatchSize bounds the sequences in a step below the engine's own limit.
+// Zero is that limit.
 func WithMaxBatchSize(n int) Option { return func(o *options) { o.maxBatchSize = n } }
 
-// WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences.
-// The default is what the limits need, at most half of the memory available.
+// WithMaxNumTokens bounds the tokens in a step, over all sequences, below the
+// engine's own limit. Zero is that limit. Smaller steps need less memory for
+// activations, and make prompts slower.
+func WithMaxNumTokens(n int) Option { return func(o *options) { o.maxNumTokens = n } }
+
+// WithMaxQueueSize bounds how many requests may wait; one more fails with
+// ErrQueueFull. Zero, the default, is no bound.
+func WithMaxQueueSize(n int) Option { return func(o *options) { o.maxQueueSize = n } }
+
+// WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences. The
+// default is what the limits need, as far as WithKVCacheFraction lets it.
 func WithKVCacheTokens(n int) Option { return func(o *options) { o.kvCacheTokens = n } }
+
+// WithKVCacheFraction sets how much of the memory that is free beside the weights the
+// KV cache may take, above 0 and below 1. With WithKVCacheTokens the smaller of both
+// counts. It is TensorRT-LLM's kv_cache_free_gpu_memory_fraction, here of the memory
+// that the backend computes in.
+func WithKVCacheFraction(f float64) Option { return func(o *options) { o.kvCacheFraction = &f } }
+
+// WithBlockReuse says whether a prompt takes over the KV cache of an earlier one that
+// began with the same tokens, which is the default. It changes no result but the
+// time that it takes.
+func WithBlockReuse(reuse bool) Option { return func(o *options) { o.noBlockReuse = !reuse } }
+
+// CapacityPolicy says how much of the KV cache must be free for a request to start.
+type CapacityPolicy int
+
+const (
+	// GuaranteedNoEvict starts a request when there is KV cache for its prompt and all
+	// its output: MaxTokens of each sequence. What runs is never paused. It is the
+	// default.
+	GuaranteedNoEvict CapacityPolicy = iota
+	// MaxUtilization starts a request when there is KV cache for its prompt, so more
+	// run at once. When it runs out, the latest of the lowest priority is paused: it
+	// gives its KV cache away and is computed again later, with the same result.
+	MaxUtilization
+)
+
+// String gives TensorRT-LLM's name: "guaranteed_no_evict" or "max_utilization".
+func (p CapacityPolicy) String() string {
+	switch p {
+	case GuaranteedNoEvict:
+		return "guaranteed_no_evict"
+	case MaxUtilization:
+		return "max_utilization"
+	default:
+		return fmt.Sprintf("CapacityPolicy(%d)", int(p))
+	}
+}
+
+// WithCapacityPolicy chooses when a request may start.
+func WithCapacityPolicy(p CapacityPolicy) Option { return func(o *options) { o.policy = p } }
+
+// WithMaxSeqIdle sets how long a step may take before the engine gives itself up: all
+// requests then fail with ErrDead. Zero, the default, is three minutes.
+func WithMaxSeqIdle(d time.Duration) Option { return func(o *options) { o.maxSeqIdle = d } }
+
+// WithLogitsProcessor makes p change the logits of requests with ProcessorData.
+func WithLogitsProcessor(p LogitsProcessor) Option { return func(o *options) { o.processor = p } }
+
+// WithIterationStats sets how many iterations are kept for [Engine.IterationStats]:
+// 1000 by default, as in TensorRT-LLM. Zero keeps none.
+func WithIterationStats(n int) Option { return func(o *options) { o.iterationStats = &n } }
+
+// WithRequestStats sets how many iterations are kept for [Engine.RequestStats]: none
+// by default, as in TensorRT-LLM, for each iteration lists all live requests.
+func WithRequestStats(n int) Option { return func(o *options) { o.requestStats = n } }
+
+// WithLogger makes the engine log. By default it says nothing. At level debug there is
+// one line when it is opened, with its memory plan, and one when it is closed; errors
+// of requests are returned and not logged.
+func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // WithTokenizerDir takes the tokenizer from another directory than the engine's.
 func WithTokenizerDir(dir string) Option { return func(o *options) { o.tokenizerDir = dir } }
 
 // WithTokenizerFile takes the tokenizer from a file: tokenizer.model or tokenizer.json.
 func WithTokenizerFile(path string) Option { return func(o *options) { o.tokenizerFile = path } }
+
+// namesTokenizer tells whether a tokenizer was asked for.
+func (o *options) namesTokenizer() bool { return o.tokenizerDir != "" || o.tokenizerFile != "" }
+
+// check refuses what makes no sense for any engine.
+func (o *options) check() error {
+	invalid := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %s", ErrInvalidOption, fmt.Sprintf(format, args...))
+	}
+	for _, number := range []struct {
+		name  string
+		value int
+	}{
+		{"threads", o.threads}, {"max_batch_size", o.maxBatchSize}, {"max_num_tokens", o.maxNumTokens},
+		{"max queue size", o.maxQueueSize}, {"KV cache tokens", o.kvCacheTokens}, {"request stats", o.requestStats},
+	} {
+		if number.value < 0 {
+			return invalid("%s is %d, want 0 (the default) or more", number.name, number.value)
+		}
+	}
+	for _, choice := range []struct {
+		name, value string
+		allowed     []string
+	}{
+		{"precision", o.precision, []string{"", "exact", "fast"}}, {"load", o.load, []string{"", "mmap", "copy"}},
+	} {
+		if !slices.Contains(choice.allowed, choice.value) {
+			return invalid("%s %q is none of %v", choice.name, choice.value, choice.allowed[1:])
+		}
+	}
+	if f := o.kvCacheFraction; f != nil && !(*f > 0 && *f < 1) { // false for NaN
+		return invalid("KV cache fraction is %v, above 0 and below 1 is wanted", *f)
+	}
+	if o.iterationStats != nil && *o.iterationStats < 0 {
+		return invalid("iteration stats is %d, want 0 (none) or more", *o.iterationStats)
+	}
+	if o.policy != GuaranteedNoEvict && o.policy != MaxUtilization {
+		return invalid("capacity policy is %d, GuaranteedNoEvict and MaxUtilization are known", int(o.policy))
+	}
+	if o.maxSeqIdle < 0 {
+		return invalid("max sequence idle time is %v, want 0 (the default) or more", o.maxSeqIdle)
+	}
+	return nil
+}
+
+// capacityPolicy is the executor's.
+func (o *options) capacityPolicy() executor.CapacityPolicy {
+	if o.policy == MaxUtilization {
+		return executor.MaxUtilization
+	}
+	return executor.GuaranteedNoEvict
+}
+
+// log is the logger, which may be one that discards.
+func (o *options) log() *slog.Logger {
+	if o.logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return o.logger
+}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"time"
+	"unicode/utf8"
 
 	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/tokenizer"
@@ -11,8 +12,11 @@ import (
 
 // Request is a prompt and what to make of it. One of Prompt, InputIDs and Messages
 // is set. The engine keeps nothing of it after Generate has returned or the loop
-// over Stream has begun.
+// over Stream has begun. Later versions add fields, for LoRA adapters, structured
+// output and speculative decoding; so literals must name their fields.
 type Request struct {
+	_ struct{}
+
 	// Prompt is text. It is encoded with the model's special tokens around it,
 	// unless NoSpecialTokens is set. What reads like a special token is one.
 	Prompt          string
@@ -33,8 +37,16 @@ type Request struct {
 
 	// StopWords end a sequence when its text holds one of them. The word is looked
 	// for in the text, so that it does not matter how it is cut into tokens. It
-	// stays in the output, as in TensorRT-LLM, with the token that completed it.
+	// stays in the output, as in TensorRT-LLM, with the token that completed it. Of
+	// several words the one that ends first ends the sequence. In a stream, text that
+	// may be the beginning of a word waits until it is known to be none.
+	//
+	// Beams end where the tokenizer's own encoding of a word is generated; their texts
+	// are cut where a word stands in them when all is there.
 	StopWords []string
+	// TrimStopWords leaves the stop word that ended a sequence out of Text. OutputIDs
+	// and what belongs to them stay as they are.
+	TrimStopWords bool
 	// StopSequences end a sequence when its output ends with one of them, which
 	// stays in the output.
 	StopSequences [][]int32
@@ -49,23 +61,43 @@ type Request struct {
 
 	KeepSpecialTokens bool // show special tokens in Text
 	LogProbs          bool // log-probs of generated tokens under the model, before penalties and temperature
+	TopLogProbs       int  // how many of the best tokens to tell beside each generated one, up to 1024
+	PromptLogProbs    bool // log-probs of the prompt's tokens, in Response.PromptLogProbs
+	PromptTopLogProbs int  // how many of the best tokens to tell beside each of the prompt's
 	ContextLogits     bool // float32 [prompt][vocab_size] in Response.ContextLogits
 	GenerationLogits  bool // float32 [tokens][vocab_size] in Sequence.Logits
+
+	// ProcessorData, when not nil, sends the request's logits through the engine's
+	// LogitsProcessor, which gets it with each row.
+	ProcessorData any
+	// CacheSalt separates the reuse of the KV cache: a prompt takes over only what a
+	// request of the same salt left, so that no tenant can tell from the time whether
+	// another one sent a prompt.
+	CacheSalt uint64
 
 	// Timeout ends the request with FinishTimeout, which is no error, and what there
 	// is by then. It counts from the call, waiting included. Zero is none.
 	Timeout time.Duration
-	// Priority orders waiting requests, larger first; 0 to 1.
+	// Priority orders waiting requests, larger first; up to 1. Zero is 0.5,
+	// TensorRT-LLM's default; a very small one comes last.
 	Priority float32
 }
 
+// defaultPriority is TensorRT-LLM's.
+const defaultPriority = 0.5
+
 // Sampling says how tokens are chosen. The zero value is greedy: always the token
-// with the largest logit. Setting Temperature, TopK, TopP or MinP draws instead, and
-// those that are zero then do nothing; Temperature 1 alone draws from the model's own
-// distribution. Drawing is reproducible: it depends on the request and its Seed
-// alone, not on what else runs. The fields mean what they mean in TensorRT-LLM's
-// SamplingConfig.
+// with the largest logit. To leave it, set Temperature, TopK, TopP or MinP: tokens are
+// then drawn, and those of the four that are zero do nothing; Temperature 1 alone
+// draws from the model's own distribution. TopK 1 is greedy whatever else is set.
+// Drawing is reproducible: it depends on the request and its Seed alone, not on what
+// else runs. BeamWidth above 1 searches instead.
+//
+// The fields mean what they mean in TensorRT-LLM's SamplingConfig. As with Request,
+// literals must name their fields.
 type Sampling struct {
+	_ struct{}
+
 	// Temperature divides the logits. Zero is 1 when TopK, TopP or MinP is set.
 	Temperature float32
 	// TopK keeps the k best tokens. Zero keeps all; 1 is greedy.
@@ -74,18 +106,39 @@ type Sampling struct {
 	// MinP and TopK kept; the last one with the part of its probability that lies
 	// inside. Zero and 1 keep all.
 	TopP float32
+	// TopP is multiplied by TopPDecay (above 0 and up to 1; zero is 1) after each
+	// token, down to TopPMin (zero is 1e-6), and is as at first again after one of the
+	// tokens TopPResetIDs.
+	TopPDecay    float32
+	TopPMin      float32
+	TopPResetIDs []int32
 	// MinP leaves out tokens with less than this share of the best one's probability.
 	MinP float32
 	// Seed starts the random numbers. Two requests that differ in nothing draw alike.
 	Seed uint64
 
 	// NumReturnSequences is how many sequences are generated, with seeds Seed,
-	// Seed+1 …; zero is 1.
+	// Seed+1 …; zero is 1. With beams it is how many of them are returned, the best
+	// ones; zero is all.
 	NumReturnSequences int
-	// BeamWidth above 1 would be beam search, which fails with ErrUnsupported.
-	BeamWidth int
-	// MinTokens holds end ids and stop words back.
+	// MinTokens holds end ids, stop words and stop sequences back: a sequence does not
+	// end with one before it has so many tokens.
 	MinTokens int
+
+	// BeamWidth above 1 is beam search: the BeamWidth likeliest beginnings are kept
+	// after each step. Beams may change until the end, so a stream gives them as one
+	// chunk each at the end. TopK, TopP, MinP and Seed then do nothing.
+	BeamWidth int
+	// A finished beam's score is its cumulative log-prob / length^LengthPenalty, length
+	// being its number of generated tokens. Zero is TensorRT-LLM's default: no division.
+	LengthPenalty float32
+	// EarlyStopping says when the search ends: with 1, and nil, as soon as BeamWidth
+	// beams are finished; with 0 when by their present length no other can become
+	// better; with any other number when none can by the length that is best for it.
+	EarlyStopping *int
+	// BeamSearchDiversityRate makes beams differ: the n-th best continuation of one
+	// beam, from 0, gets n times this added to its score.
+	BeamSearchDiversityRate float32
 
 	// The penalties are for tokens that stand in prompt or output. A logit above
 	// zero is divided by RepetitionPenalty, another multiplied by it (zero is 1);
@@ -94,12 +147,25 @@ type Sampling struct {
 	RepetitionPenalty float32
 	PresencePenalty   float32
 	FrequencyPenalty  float32
+	// PromptIgnoreLength is how many tokens at the prompt's beginning no penalty counts.
+	PromptIgnoreLength int
 	// NoRepeatNgramSize forbids that an n-gram of this size occurs twice in prompt
 	// and output. Zero forbids nothing.
 	NoRepeatNgramSize int
 	// Bias is added to the logits of tokens, before the temperature; -Inf forbids one.
 	Bias map[int32]float32
 }
+
+// sequences is how many sequences come back.
+func (s *Sampling) sequences() int {
+	if s.NumReturnSequences == 0 {
+		return max(1, s.BeamWidth)
+	}
+	return max(1, s.NumReturnSequences)
+}
+
+// beams tells whether s is beam search.
+func (s *Sampling) beams() bool { return s.BeamWidth > 1 }
 
 // leaf gives the executor's form, in which greedy is a top_k of 1.
 func (s *Sampling) leaf() executor.Sampling {
@@ -108,9 +174,12 @@ func (s *Sampling) leaf() executor.Sampling {
 		topK = 1
 	}
 	return executor.Sampling{
-		NumReturnSequences: s.NumReturnSequences, BeamWidth: s.BeamWidth, TopK: topK, TopP: s.TopP, MinP: s.MinP, Temperature: s.Temperature,
-		Seed: s.Seed, MinTokens: s.MinTokens, RepetitionPenalty: s.RepetitionPenalty, PresencePenalty: s.PresencePenalty,
-		FrequencyPenalty: s.FrequencyPenalty, NoRepeatNgramSize: s.NoRepeatNgramSize, Bias: s.Bias,
+		NumReturnSequences: s.NumReturnSequences, TopK: topK, TopP: s.TopP, MinP: s.MinP, Temperature: s.Temperature,
+		Seed: s.Seed, MinTokens: s.MinTokens, TopPDecay: s.TopPDecay, TopPMin: s.TopPMin, TopPResetIDs: s.TopPResetIDs,
+		RepetitionPenalty: s.RepetitionPenalty, PresencePenalty: s.PresencePenalty, FrequencyPenalty: s.FrequencyPenalty,
+		PromptIgnoreLength: s.PromptIgnoreLength, NoRepeatNgramSize: s.NoRepeatNgramSize, Bias: s.Bias,
+		BeamWidth: s.BeamWidth, LengthPenalty: s.LengthPenalty, EarlyStopping: s.EarlyStopping,
+		BeamSearchDiversityRate: s.BeamSearchDiversityRate,
 	}
 }
 
@@ -120,12 +189,18 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 	if err != nil {
 		return executor.Request{}, err
 	}
-	if len(r.StopWords) > 0 && e.tokenizer == nil {
-		return executor.Request{}, fmt.Errorf("stop words need text: %w", e.tokenizerErr)
+	if err := e.checkStopWords(r); err != nil {
+		return executor.Request{}, err
 	}
-	bad, err := e.encodeWords(r.BadWords)
+	bad, err := e.encodeWords("bad words", r.BadWords)
 	if err != nil {
 		return executor.Request{}, err
+	}
+	var stop [][]int32
+	if r.Sampling.beams() { // nobody sees their texts before the end
+		if stop, err = e.encodeWords("stop words", r.StopWords); err != nil {
+			return executor.Request{}, err
+		}
 	}
 	maxTokens := r.MaxTokens
 	if maxTokens == 0 {
@@ -137,12 +212,32 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 	if end == nil && e.tokenizer != nil {
 		end = e.known(e.tokenizer.EOS())
 	}
+	priority := r.Priority
+	if priority == 0 {
+		priority = defaultPriority
+	}
 	return executor.Request{
 		InputIDs: ids, MaxTokens: maxTokens, Sampling: r.Sampling.leaf(), EndIDs: end,
-		StopSequences: r.StopSequences, BadSequences: append(bad, r.BadSequences...),
-		LogProbs: r.LogProbs, ContextLogits: r.ContextLogits, GenerationLogits: r.GenerationLogits,
-		Priority: r.Priority, AllottedTime: r.Timeout,
+		StopSequences: append(stop, r.StopSequences...), BadSequences: append(bad, r.BadSequences...),
+		// The log-probs of what a stop word cuts off are taken from their sum.
+		LogProbs: r.LogProbs || len(r.StopWords) > 0, TopLogProbs: r.TopLogProbs,
+		PromptLogProbs: r.PromptLogProbs, PromptTopLogProbs: r.PromptTopLogProbs,
+		ContextLogits: r.ContextLogits, GenerationLogits: r.GenerationLogits,
+		ProcessorData: r.ProcessorData, CacheSalt: r.CacheSalt, Priority: priority, AllottedTime: r.Timeout,
 	}, nil
+}
+
+// checkStopWords refuses stop words that can stand in no text.
+func (e *Engine) checkStopWords(r *Request) error {
+	if len(r.StopWords) > 0 && e.tokenizer == nil {
+		return fmt.Errorf("stop words need text: %w", e.tokenizerErr)
+	}
+	for i, word := range r.StopWords {
+		if !utf8.ValidString(word) {
+			return fmt.Errorf("%w: stop word %d is %q, which is not UTF-8: no text has it", ErrInvalidRequest, i, word)
+		}
+	}
+	return nil
 }
 
 func (e *Engine) inputIDs(r *Request) ([]int32, error) {
@@ -158,9 +253,9 @@ func (e *Engine) inputIDs(r *Request) ([]int32, error) {
 	if r.InputIDs != nil {
 		return slices.Clone(r.InputIDs), nil // a part of the response
 	}
-	t, err := e.Tokenizer()
-	if err != nil {
-		return nil, err
+	t := e.tokenizer
+	if t == nil {
+		return nil, e.tokenizerErr
 	}
 	if r.Messages == nil {
 		return t.Encode(r.Prompt, tokenizer.EncodeOptions{AddSpecialTokens: !r.NoSpecialTokens})
@@ -184,14 +279,14 @@ func (e *Engine) known(ids []int32) []int32 {
 	return known
 }
 
-func (e *Engine) encodeWords(words []string) ([][]int32, error) {
+// encodeWords gives the tokens of words, without those that have none.
+func (e *Engine) encodeWords(what string, words []string) ([][]int32, error) {
 	var all [][]int32
 	for _, word := range words {
-		t, err := e.Tokenizer()
-		if err != nil {
-			return nil, fmt.Errorf("bad words need text: %w", err)
+		if e.tokenizer == nil {
+			return nil, fmt.Errorf("%s need text: %w", what, e.tokenizerErr)
 		}
-		ids, err := t.Encode(word, tokenizer.EncodeOptions{})
+		ids, err := e.tokenizer.Encode(word, tokenizer.EncodeOptions{})
 		if err != nil {
 			return nil, err
 		}

@@ -1,81 +1,126 @@
 package trtllm
 
 import (
+	"time"
+
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// FinishReason tells why a sequence ended. Its String is one of "end", "stop",
-// "length", "timeout", "cancelled" and "unknown", or "" while it runs.
-type FinishReason = executor.FinishReason
-
-// Reasons for a sequence's end.
-const (
-	FinishNone      = executor.FinishNone
-	FinishEnd       = executor.FinishEnd       // an end id
-	FinishStop      = executor.FinishStop      // a stop word
-	FinishLength    = executor.FinishLength    // MaxTokens
-	FinishTimeout   = executor.FinishTimeout   // Timeout
-	FinishCancelled = executor.FinishCancelled // the context, or Close
-)
-
-// Response is all that came of a request. The embedded Sequence is the first one.
+// Response is all that came of a request. The embedded Sequence is the first one; of
+// beams, which are ordered by score, it is the best.
 type Response struct {
-	InputIDs []int32
+	RequestID uint64  // the engine's number of the request, from 1
+	InputIDs  []int32 // the prompt, [prompt]
 	Sequence
 	// Sequences are all of them, NumReturnSequences many; the first one too.
 	Sequences []Sequence
-	// ContextLogits are raw logits [prompt][vocab_size] when asked for.
+	// ContextLogits are raw logits, [prompt][vocab_size], when asked for.
 	ContextLogits [][]float32
+	// PromptLogProbs are log-probs of the prompt's tokens under the model, [prompt],
+	// when asked for. The first token's is 0: nothing stands before it.
+	PromptLogProbs []float32
+	// PromptTopLogProbs are the best tokens at each place of the prompt,
+	// [prompt][PromptTopLogProbs], when asked for; none at the first.
+	PromptTopLogProbs [][]LogProb
 }
 
 // Sequence is one continuation of the prompt.
 type Sequence struct {
-	OutputIDs    []int32 // without the prompt and without the end id
-	Text         string  // OutputIDs decoded; "" without a tokenizer. It ends with a stop word that ended it
+	OutputIDs    []int32 // without the prompt and without the end id, [tokens]
+	Text         string  // OutputIDs decoded; "" without a tokenizer. Unless TrimStopWords is set, it ends with the stop word that ended it
 	FinishReason FinishReason
-	LogProbs     []float32   // of each token under the model, when asked for
-	CumLogProb   float32     // their sum, also when LogProbs was not asked for
-	Logits       [][]float32 // raw logits [tokens][vocab_size], when asked for
-	Timing       Timing
+	LogProbs     []float32     // of each token under the model, [tokens], when asked for
+	TopLogProbs  [][]LogProb   // the best tokens at each token, [tokens][TopLogProbs], when asked for; descending
+	CumLogProb   float32       // sum of the log-probs, also when LogProbs was not asked for
+	Logits       [][]float32   // raw logits, [tokens][vocab_size], when asked for
+	Timing       Timing        // when things happened
+	Cache        SequenceCache // what the KV cache did
 }
 
-// Timing tells when things happened to a sequence, measured from the request.
-type Timing = executor.Timing
+// LogProb is a token and its log-prob: the natural logarithm of its probability
+// under the model, before penalties and temperature.
+type LogProb struct {
+	Token   int32
+	LogProb float32
+}
 
-// Chunk is what is new in a stream. Text never ends inside a character; the texts
-// of a sequence's chunks, joined, are its Text, and so are the ids.
+// Timing tells when things happened to a sequence, each measured from when the
+// request was queued. What has not happened is 0.
+type Timing struct {
+	Scheduled  time.Duration // left the queue
+	FirstToken time.Duration
+	LastToken  time.Duration
+}
+
+// SequenceCache tells what the KV cache did for a sequence.
+type SequenceCache struct {
+	ReusedTokens int // tokens whose keys and values were there already, not computed
+	Paused       int // how often it gave its blocks away and was computed again; see MaxUtilization
+}
+
+// FinishReason tells why a sequence ended. The numbers are TensorRT-LLM's.
+type FinishReason int
+
+// Reasons for a sequence's end.
+const (
+	FinishUnknown   FinishReason = -1 // one that this version does not know
+	FinishNone      FinishReason = 0  // it has not ended
+	FinishEnd       FinishReason = 1  // an end id
+	FinishStop      FinishReason = 2  // a stop word or stop sequence
+	FinishLength    FinishReason = 3  // MaxTokens
+	FinishTimeout   FinishReason = 4  // Timeout
+	FinishCancelled FinishReason = 5  // the context, or Close
+)
+
+// String gives "end", "stop", "length", "timeout", "cancelled" or "unknown"; "" for
+// FinishNone.
+func (f FinishReason) String() string { return executor.FinishReason(f).String() }
+
+// finishReason turns the executor's reason into one that this package knows. A
+// sequence that is final has ended, whatever its reason says.
+func finishReason(r executor.FinishReason, final bool) FinishReason {
+	f := FinishReason(r)
+	if f < FinishNone || f > FinishCancelled || f == FinishNone && final {
+		return FinishUnknown
+	}
+	return f
+}
+
+// Chunk is what is new of one sequence in a stream. Text never ends inside a
+// character, and what may be the beginning of a stop word waits until that is known:
+// a chunk may have ids and no text, and text of earlier ids. The texts of a
+// sequence's chunks, joined, are its Text, and so are ids and all that goes with them.
 type Chunk struct {
-	Sequence     int
+	RequestID    uint64 // the engine's number of the request
+	Sequence     int    // 0 … NumReturnSequences-1
 	Text         string
 	OutputIDs    []int32
-	LogProbs     []float32
-	CumLogProb   float32      // of all tokens so far
-	Logits       [][]float32  // raw logits [tokens][vocab_size], when asked for
-	FinishReason FinishReason // not FinishNone in a sequence's last chunk
-	Timing       Timing       // so far
+	LogProbs     []float32     // of OutputIDs under the model, when asked for
+	TopLogProbs  [][]LogProb   // the best tokens at each of OutputIDs, when asked for
+	CumLogProb   float32       // of all tokens so far
+	Logits       [][]float32   // raw logits, [tokens][vocab_size], when asked for
+	FinishReason FinishReason  // not FinishNone in a sequence's last chunk
+	Timing       Timing        // so far
+	Cache        SequenceCache // so far
 
-	// ContextLogits are raw logits [prompt][vocab_size], when asked for, in the
-	// request's first chunk.
-	ContextLogits [][]float32
+	// What is about the prompt, when asked for, comes in the request's first chunk;
+	// see Response.
+	ContextLogits     [][]float32
+	PromptLogProbs    []float32
+	PromptTopLogProbs [][]LogProb
 }
 
-// Stats is a snapshot of an engine.
-type Stats struct {
-	ActiveRequests   int
-	QueuedRequests   int
-	Iterations       uint64 // steps done
-	ContextTokens    uint64 // prompt tokens computed
-	GeneratedTokens  uint64
-	FinishedRequests uint64 // failed and cancelled ones included
-	KVBlocksUsed     int    // held by running requests or promised to them
-	KVBlocksTotal    int
-	TokensPerBlock   int
-}
-
-func statsOf(s executor.Stats) Stats {
-	return Stats{
-		ActiveRequests: s.ActiveRequests, QueuedRequests: s.QueuedRequests, Iterations: s.Iterations, ContextTokens: s.ContextTokens,
-		GeneratedTokens: s.GeneratedTokens, FinishedRequests: s.FinishedRequests,
-		KVBlocksUsed: s.KVBlocksUsed, KVBlocksTotal: s.KVBlocksTotal, TokensPerBlock: s.TokensPerBlock,
+// logProbs makes the package's own of the executor's.
+func logProbs(rows [][]executor.LogProb) [][]LogProb {
+	if rows == nil {
+		return nil
 	}
+	own := make([][]LogProb, len(rows))
+	for i, row := range rows {
+		own[i] = make([]LogProb, len(row))
+		for j, p := range row {
+			own[i][j] = LogProb(p)
+		}
+	}
+	return own
 }

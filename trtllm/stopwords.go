@@ -10,14 +10,13 @@ import (
 type sequenceText struct {
 	decoder   *tokenizer.Decoder // nil: no text
 	stopWords stopWords
-	minTokens int // stop words are held back until then
+	minTokens int // stop words are no ends until then
 	tokens    int
-	ended     bool
 }
 
-// add decodes more tokens; last says that no others follow. When a stop word is
-// completed, text ends with it and n is the number of ids up to and including the
-// one that completed it.
+// add decodes more tokens; last says that no others follow. text is what has become
+// certain. When a stop word is completed, text ends with it, or before it when words
+// are trimmed, and n is the number of ids up to and including the one that completed it.
 func (s *sequenceText) add(ids []int32, last bool) (text string, n int, stopped bool) {
 	if s.decoder == nil {
 		return "", len(ids), false
@@ -27,55 +26,95 @@ func (s *sequenceText) add(ids []int32, last bool) (text string, n int, stopped 
 		// rows than their tokenizer has tokens.
 		piece, _ := s.decoder.Add(id)
 		s.tokens++
-		if end := s.stopWords.find(piece); end >= 0 && s.tokens >= s.minTokens {
-			return text + piece[:end], i + 1, true
+		certain, stopped := s.stopWords.next(piece, s.tokens >= s.minTokens)
+		text += certain
+		if stopped {
+			return text, i + 1, true
 		}
-		text += piece
 	}
 	if last {
-		piece := s.decoder.Flush()
-		if end := s.stopWords.find(piece); end >= 0 && s.tokens >= s.minTokens {
-			return text + piece[:end], len(ids), true
+		certain, stopped := s.stopWords.next(s.decoder.Flush(), s.tokens >= s.minTokens)
+		text += certain
+		if stopped {
+			return text, len(ids), true
 		}
-		text += piece
+		text += s.stopWords.release()
 	}
 	return text, len(ids), false
 }
 
 // stopWords finds words in a text that comes in pieces, wherever the pieces end.
 type stopWords struct {
-	words   []string
-	longest int
-	tail    string // the end of the text so far, shorter than the longest word
+	words []string
+	trim  bool
+	held  string // the end of the text so far that may be the beginning of a word
 }
 
-func newStopWords(words []string) stopWords {
-	s := stopWords{}
+func newStopWords(words []string, trim bool) stopWords {
+	s := stopWords{trim: trim}
 	for _, word := range words {
 		if word != "" {
 			s.words = append(s.words, word)
-			s.longest = max(s.longest, len(word))
 		}
 	}
 	return s
 }
 
-// find takes the next piece and returns where in it the word ends that ends
-// first, or -1 when none does.
-func (s *stopWords) find(piece string) int {
-	if len(s.words) == 0 || piece == "" {
-		return -1
+// next takes the next piece and returns the text that has become certain: all but what
+// may be the beginning of a word. When a word ends in the piece, and may do so, it is
+// the text up to the end of the word that ends first, or to its beginning.
+func (s *stopWords) next(piece string, mayEnd bool) (text string, found bool) {
+	if len(s.words) == 0 {
+		return piece, false
 	}
-	text := s.tail + piece
-	first := -1
+	text = s.held + piece
+	if mayEnd {
+		if start, end := s.find(text, len(s.held)); end >= 0 {
+			s.held = ""
+			if s.trim {
+				end = start
+			}
+			return text[:end], true
+		}
+	}
+	certain := len(text) - s.beginning(text)
+	s.held = text[certain:]
+	return text[:certain], false
+}
+
+// find returns where in text the word is that ends first after n; the longest one,
+// when several end there. end is -1 when there is none.
+func (s *stopWords) find(text string, n int) (start, end int) {
+	start, end = -1, -1
 	for _, word := range s.words {
-		from := max(0, len(s.tail)-len(word)+1) // what ended in an earlier piece is over
+		from := max(0, n-len(word)+1) // what ended up to n is over
 		if i := strings.Index(text[from:], word); i >= 0 {
-			if end := from + i + len(word) - len(s.tail); first < 0 || end < first {
-				first = end
+			i += from
+			if e := i + len(word); end < 0 || e < end || e == end && i < start {
+				start, end = i, e
 			}
 		}
 	}
-	s.tail = text[max(0, len(text)-s.longest+1):]
-	return first
+	return start, end
+}
+
+// beginning is the length of the longest end of text that a word begins with.
+func (s *stopWords) beginning(text string) int {
+	longest := 0
+	for _, word := range s.words {
+		for n := min(len(word)-1, len(text)); n > longest; n-- {
+			if strings.HasSuffix(text, word[:n]) {
+				longest = n
+				break
+			}
+		}
+	}
+	return longest
+}
+
+// release gives up what is held: no more text comes.
+func (s *stopWords) release() string {
+	held := s.held
+	s.held = ""
+	return held
 }
