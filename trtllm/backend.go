@@ -43,15 +43,11 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	if err != nil {
 		return nil, Config{}, notAnEngine(err)
 	}
-<<<<<<< ours
 	var wrapped executor.Runner = runner
 	if o.wrapRunner != nil {
 		wrapped = o.wrapRunner(runner)
 	}
-	x, err := inflight.New(wrapped, inflight.Options{MaxInputLen: c.Build.MaxInputLen})
-=======
-	x, err := inflight.New(runner, o.inflight(c.Build.MaxInputLen))
->>>>>>> theirs
+	x, err := inflight.New(wrapped, o.inflight(c.Build.MaxInputLen))
 	if err != nil {
 		return nil, Config{}, errors.Join(err, runner.Close())
 	}

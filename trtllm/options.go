@@ -1,8 +1,5 @@
 package trtllm
 
-<<<<<<< ours
-import "github.com/trtgo/trtgo/internal/executor"
-=======
 import (
 	"fmt"
 	"log/slog"
@@ -11,25 +8,11 @@ import (
 
 	"github.com/trtgo/trtgo/internal/executor"
 )
->>>>>>> theirs
 
 // Option changes how Open opens an engine.
 type Option func(*options)
 
 type options struct {
-<<<<<<< ours
-	threads       int
-	precision     string
-	load          string
-	maxBatchSize  int
-	kvCacheTokens int
-	tokenizerDir  string
-	tokenizerFile string
-
-	// wrapRunner puts something between executor and runner: tests' faults and
-	// benchmarks' clocks. Nil is nothing.
-	wrapRunner func(executor.Runner) executor.Runner
-=======
 	threads         int
 	precision       string
 	load            string
@@ -47,7 +30,10 @@ type options struct {
 	logger          *slog.Logger
 	tokenizerDir    string
 	tokenizerFile   string
->>>>>>> theirs
+
+	// wrapRunner puts something between executor and runner: tests' faults and
+	// benchmarks' clocks. Nil is nothing.
+	wrapRunner func(executor.Runner) executor.Runner
 }
 
 // WithThreads sets the CPU threads of a step. The default is as many CPUs as the
