@@ -24,6 +24,7 @@ func (s *scheduler) commit() {
 			s.failRequests(func(r *request) bool { return r == q.request }, err)
 		}
 	}
+	s.process()
 	rows := s.result.Rows
 	for i := range s.planned {
 		p := &s.planned[i]

@@ -67,6 +67,7 @@ type Executor struct {
 	limits      executor.Limits // the runner's, lowered by Options
 	maxInputLen int
 	chunkTokens int
+	processor   executor.LogitsProcessor
 	now         func() time.Time
 
 	ctx   context.Context // ends with Close, and with it a running step
@@ -118,7 +119,7 @@ func New(runner executor.Runner, options Options) (*Executor, error) {
 		}
 	}
 	e := &Executor{
-		runner: runner, limits: limits, now: options.Now,
+		runner: runner, limits: limits, processor: options.LogitsProcessor, now: options.Now,
 		maxInputLen: limits.MaxSeqLen - 1, chunkTokens: limits.MaxNumTokens,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{}),
 		live: map[uint64]*request{},
@@ -178,6 +179,7 @@ func clone(r executor.Request) executor.Request {
 	r.InputIDs = slices.Clone(r.InputIDs)
 	r.EndIDs = slices.Clone(r.EndIDs)
 	r.Sampling.Bias = maps.Clone(r.Sampling.Bias)
+	r.Sampling.TopPResetIDs = slices.Clone(r.Sampling.TopPResetIDs)
 	lists := func(list [][]int32) [][]int32 {
 		list = slices.Clone(list)
 		for i := range list {

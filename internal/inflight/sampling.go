@@ -15,6 +15,9 @@ var (
 	errBanned = errors.New("every token is banned: loosen bad words, bias or min tokens")
 )
 
+// defaultTopPMin is TensorRT-LLM's.
+const defaultTopPMin = 1e-6
+
 // candidatesFor is the number of candidates to ask for, and whether the whole
 // row is needed from the start.
 func candidatesFor(s *executor.Sampling, limits *executor.Limits) (candidates int, full bool) {
@@ -25,10 +28,10 @@ func candidatesFor(s *executor.Sampling, limits *executor.Limits) (candidates in
 	return min(s.TopK, most), s.TopK > most
 }
 
-// choose takes one token from a row by the rule of the package comment, with u
-// uniform in [0,1). decided is false when the row's candidates do not settle it
-// and the row must be asked for in full.
-func choose(row *executor.RowResult, s *executor.Sampling, u float64) (c executor.Candidate, decided bool) {
+// choose takes one token from a row by the rule of the package comment, with the
+// top-p of now and u uniform in [0,1). decided is false when the row's candidates do
+// not settle it and the row must be asked for in full.
+func choose(row *executor.RowResult, s *executor.Sampling, topP float32, u float64) (c executor.Candidate, decided bool) {
 	list := row.Candidates
 	bounded := s.TopK > 0 && s.TopK <= len(list) // whether what is kept ends inside list
 	if bounded {
@@ -46,7 +49,7 @@ func choose(row *executor.RowResult, s *executor.Sampling, u float64) (c executo
 	if bounded {
 		mass = massOf(list, row.LogSumExp)
 	}
-	target := u * topP(s) * mass
+	target := u * float64(topP) * mass
 	cumulative := 0.0
 	for i := range list {
 		cumulative += probability(list[i].Logit, row.LogSumExp)
@@ -60,21 +63,23 @@ func choose(row *executor.RowResult, s *executor.Sampling, u float64) (c executo
 	return c, false
 }
 
-// chooseFull does what choose does on the whole row of logits, raw, with the
-// edits and the temperature that the row was asked with.
-func chooseFull(row *executor.RowResult, asked executor.LogitsRow, s *executor.Sampling, u float64) executor.Candidate {
-	list := editedRow(row.Logits, asked)
+// chooseFull does what choose does on a whole row: every token that is not banned,
+// as editedRow gives it. list is put in another order.
+func chooseFull(list []executor.Candidate, logSumExp float32, s *executor.Sampling, topP float32, u float64) executor.Candidate {
 	mass := 1.0
 	if s.MinP > 0 {
 		list = list[:keepMinP(list, s.MinP)]
-		mass = massOf(list, row.LogSumExp)
+		mass = massOf(list, logSumExp)
+	}
+	if s.TopK == 1 {
+		return slices.MinFunc(list, descending)
 	}
 	if s.TopK > 0 && s.TopK < len(list) {
 		slices.SortFunc(list, descending)
 		list = list[:s.TopK]
-		mass = massOf(list, row.LogSumExp)
+		mass = massOf(list, logSumExp)
 	}
-	return at(list, row.LogSumExp, u*topP(s)*mass)
+	return at(list, logSumExp, u*float64(topP)*mass)
 }
 
 // at returns the token of list at which the probability, cumulated in descending
@@ -123,10 +128,11 @@ func at(list []executor.Candidate, logSumExp float32, target float64) executor.C
 	return list[len(list)-1] // rounding at the very end: the sum of all is 1 up to float32
 }
 
-// editedRow applies edits and temperature to a raw row, as the runner does, and
-// leaves banned tokens out.
-func editedRow(logits []float32, asked executor.LogitsRow) []executor.Candidate {
-	list := make([]executor.Candidate, len(logits))
+// editedRow applies the edits and the temperature that a row is asked with to its raw
+// logits, as the runner does, and leaves banned tokens out. The list is made in what
+// scratch holds.
+func editedRow(scratch []executor.Candidate, logits []float32, asked *executor.LogitsRow) []executor.Candidate {
+	list := slices.Grow(scratch[:0], len(logits))[:len(logits)]
 	for i, l := range logits {
 		list[i] = executor.Candidate{Token: int32(i), Logit: l, Raw: l}
 	}
@@ -205,11 +211,17 @@ func lastPossible(sorted []executor.Candidate) executor.Candidate {
 	return sorted[0]
 }
 
-func topP(s *executor.Sampling) float64 {
-	if s.TopP == 0 {
-		return 1
+// topPOf is the top-p of the first token.
+func topPOf(s *executor.Sampling) float32 { return cmp.Or(s.TopP, 1) }
+
+// topPAfter is the top-p of the token after one, by the rule of TensorRT-LLM's
+// computeToppDecay (Lee et al. 2022, "Factuality Enhanced Language Models for
+// Open-Ended Text Generation").
+func topPAfter(s *executor.Sampling, topP float32, token int32) float32 {
+	if slices.Contains(s.TopPResetIDs, token) {
+		return topPOf(s)
 	}
-	return float64(s.TopP)
+	return max(topP*cmp.Or(s.TopPDecay, 1), cmp.Or(s.TopPMin, defaultTopPMin))
 }
 
 // descending is the order of candidates: larger logit, then smaller token id.
@@ -225,7 +237,6 @@ func median(a, b, c executor.Candidate) executor.Candidate {
 
 // checkRow refuses a row from which nothing can be chosen.
 func checkRow(row *executor.RowResult) error {
-	isNumber := func(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 1) }
 	switch {
 	case !isNumber(row.RawLogSumExp):
 		return errNaN

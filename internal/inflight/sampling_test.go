@@ -57,7 +57,7 @@ func reference(logits []float32, s *executor.Sampling, u float64) int32 {
 
 // rowOf is what a runner gives for logits: the best n candidates.
 func rowOf(logits []float32, n int) *executor.RowResult {
-	list := editedRow(logits, executor.LogitsRow{})
+	list := editedRow(nil, logits, &executor.LogitsRow{})
 	slices.SortFunc(list, descending)
 	top := float64(list[0].Logit)
 	sum := 0.0
@@ -90,12 +90,12 @@ func TestChooseIsTheRule(t *testing.T) {
 		u := random.Float64()
 		want := reference(logits, &s, u)
 		row := rowOf(logits, random.IntN(len(logits)+1))
-		if c, decided := choose(row, &s, u); decided {
+		if c, decided := choose(row, &s, topPOf(&s), u); decided {
 			require.Equal(t, want, c.Token, "%+v of %v, u %v, %d candidates", s, logits, u, len(row.Candidates))
 		} else {
 			undecided++
 		}
-		require.Equal(t, want, chooseFull(row, executor.LogitsRow{}, &s, u).Token, "%+v of %v, u %v", s, logits, u)
+		require.Equal(t, want, chooseFull(editedRow(nil, logits, &executor.LogitsRow{}), row.LogSumExp, &s, topPOf(&s), u).Token, "%+v of %v, u %v", s, logits, u)
 	}
 	require.Greater(t, undecided, 300)
 }
@@ -118,7 +118,7 @@ func TestDrawnFrequencies(t *testing.T) {
 		counts := map[int32]float64{}
 		const n = 40000
 		for i := range n {
-			token, decided := choose(row, &c.sampling, uniform(9, i))
+			token, decided := choose(row, &c.sampling, topPOf(&c.sampling), uniform(9, i))
 			require.True(t, decided)
 			counts[token.Token]++
 		}
@@ -164,9 +164,9 @@ func TestPenalties(t *testing.T) {
 		Temperature: 0.5, RepetitionPenalty: 1.25, PresencePenalty: 0.3, FrequencyPenalty: 0.2, Bias: map[int32]float32{4: 1.5, 2: 3, 3: -2},
 	}}
 	e := newEdits(r)
-	e.see(3)
+	e.see([]int32{1, 2, 1, 3})
 	logits := []float32{1, 2, -2, 0.5, 0.25}
-	list := editedRow(logits, executor.LogitsRow{Temperature: 0.5, Edits: e.of([]int32{1, 2, 1, 3}, 1)})
+	list := editedRow(nil, logits, &executor.LogitsRow{Temperature: 0.5, Edits: e.of([]int32{1, 2, 1, 3}, 1)})
 	for i, count := range []float64{0, 2, 1, 1, 0} {
 		want := float64(logits[i])
 		want += float64(r.Sampling.Bias[int32(i)])
@@ -185,6 +185,7 @@ func TestPenalties(t *testing.T) {
 
 func TestBans(t *testing.T) {
 	banned := func(r *executor.Request, generated int, tokens ...int32) []int32 {
+		r.InputIDs = tokens
 		var list []int32
 		for _, e := range newEdits(r).of(tokens, generated) {
 			if math.IsInf(float64(e.Bias), -1) {

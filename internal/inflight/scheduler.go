@@ -13,7 +13,8 @@ const contextLogitsChunk = 64
 // scheduler holds what runs and decides what a step does. It belongs to the
 // loop; nothing here is locked but e.queue.
 type scheduler struct {
-	e      *Executor
+	e *Executor
+	sampler
 	blocks *blockPool
 	slots  []int // free recurrent state slots
 	active []*sequence
@@ -190,7 +191,7 @@ func (s *scheduler) plan() bool {
 			continue
 		}
 		n := min(q.missing(), budget, s.e.chunkTokens)
-		if q.ContextLogits && q.index == 0 {
+		if q.wantsPromptRows() {
 			n = min(n, contextLogitsChunk)
 		}
 		if n > 0 {

@@ -11,110 +11,147 @@ import (
 // that did not go out yet.
 type generation struct {
 	edits *edits
+	topP  float32              // of the next token
 	full  bool                 // ask for whole rows: the candidates did not decide before
 	rows  []executor.LogitsRow // of the step; used again
 
-	contextLogits [][]float32
-	contextRows   int // prompt positions whose rows were collected
-	logProbs      []float32
-	cumLogProb    float64
-	logits        [][]float32
-	sent          int // output tokens that went out
+	prompt      promptRows
+	logProbs    []float32
+	topLogProbs [][]executor.LogProb
+	cumLogProb  float64
+	logits      [][]float32
+	sent        int // output tokens that went out
 }
 
-func newGeneration(r *executor.Request) generation { return generation{edits: newEdits(r)} }
+func newGeneration(r *executor.Request) generation {
+	return generation{edits: newEdits(r), topP: topPOf(&r.Sampling)}
+}
 
 // asked are the rows that a planned part of a step asks for, in this order.
 type asked struct {
 	context int                // rows of prompt positions
-	row     executor.LogitsRow // of the next token
+	row     executor.LogitsRow // of the next token; see nextRow
 	sampled bool               // whether row is one of them
+	model   bool               // whether a row of the same token follows, without edits
+
+	processed []float32 // what the logits processor made of the row's logits; nil without one
 }
 
 // count is the number of rows.
 func (a *asked) count() int {
+	n := a.context
 	if a.sampled {
-		return a.context + 1
+		n++
 	}
-	return a.context
+	if a.model {
+		n++
+	}
+	return n
 }
 
-// wantsPromptRows tells whether q has something to say about each token of its
-// prompt, which has to be computed then. It is the same for all sequences of a
-// request: the first one delivers it.
-func (q *sequence) wantsPromptRows() bool { return q.ContextLogits && q.index == 0 }
-
-// wantsContextRow tells whether the logits of a prompt position are asked for and
-// not there yet.
-func (q *sequence) wantsContextRow(position int) bool {
-	return q.wantsPromptRows() && q.contextRows <= position
+// sampler is what the scheduler needs to choose tokens: memory that is used again.
+type sampler struct {
+	candidates []executor.Candidate // of one row, whole
+	processor  processorRows
 }
 
 // ask decides which rows p asks for. They are valid until the sequence's next step.
 func (s *scheduler) ask(p *planned) []executor.LogitsRow {
 	rows := p.generation.rows[:0]
 	for i := range p.n {
-		if position := p.computed + i; position < len(p.InputIDs)-1 && p.wantsContextRow(position) {
-			rows = append(rows, executor.LogitsRow{Index: i, Logits: true})
+		if position := p.computed + i; position < len(p.InputIDs)-1 && p.wantsPromptRow(position) {
+			rows = append(rows, p.promptRow(i, position))
 			p.context++
 		}
 	}
 	if p.computed+p.n == len(p.tokens) {
-		p.row, p.sampled = s.row(p.sequence, p.n-1), true
-		rows = append(rows, p.row)
+		p.row, p.sampled = s.nextRow(p.sequence, p.n-1), true
+		if p.ProcessorData != nil { // edits and choice come after the processor
+			rows = append(rows, executor.LogitsRow{Index: p.n - 1, Candidates: p.TopLogProbs, Logits: true})
+		} else {
+			rows = append(rows, p.row)
+			if p.model = p.TopLogProbs > 0 && changes(&p.row); p.model {
+				rows = append(rows, executor.LogitsRow{Index: p.n - 1, Candidates: p.TopLogProbs})
+			}
+		}
 	}
 	p.generation.rows = rows
 	return rows
 }
 
-// row asks for the logits of the next token.
-func (s *scheduler) row(q *sequence, index int) executor.LogitsRow {
-	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
-	// A second run of the same token would change recurrent state twice.
-	undecided := s.e.limits.StateSlots > 0 && q.Sampling.TopK == 0
-	wanted := q.GenerationLogits || q.wantsContextRow(len(q.InputIDs)-1)
-	return executor.LogitsRow{
-		Index: index, Temperature: q.Sampling.Temperature, Edits: q.edits.of(q.tokens, len(q.output())),
-		Candidates: candidates, Logits: full || q.full || undecided || wanted,
-	}
+// changes tells whether a row's candidates may have another order than the model's.
+func changes(row *executor.LogitsRow) bool {
+	return len(row.Edits) > 0 || row.Temperature != 0 && row.Temperature != 1
 }
 
-// advance gives a sequence its rows: prompt logits, and the row of its next token.
+// nextRow is the row that the next token is chosen from.
+func (s *scheduler) nextRow(q *sequence, index int) executor.LogitsRow {
+	row := executor.LogitsRow{Index: index, Temperature: q.Sampling.Temperature, Edits: q.edits.of(q.tokens, len(q.output()))}
+	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
+	row.Candidates = candidates
+	if !changes(&row) {
+		row.Candidates = max(candidates, q.TopLogProbs)
+	}
+	// A second run of the same token would change recurrent state twice.
+	undecided := s.e.limits.StateSlots > 0 && q.Sampling.TopK == 0
+	wanted := q.GenerationLogits || q.ContextLogits && q.wantsPromptRow(len(q.InputIDs)-1)
+	row.Logits = full || q.full || undecided || wanted
+	return row
+}
+
+// advance gives a sequence its rows: those of its prompt, and that of its next token.
 func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
 	q := p.sequence
-	for i := range p.context {
-		q.contextLogits = append(q.contextLogits, slices.Clone(rows[i].Logits))
-		q.contextRows++
+	if err := q.takePromptRows(rows[:p.context]); err != nil {
+		s.failSequence(q, err)
+		return
 	}
 	if !p.sampled {
 		return
 	}
 	row := &rows[p.context]
-	if err := checkRow(row); err != nil {
-		s.failRequests(func(r *request) bool { return r == q.request },
-			fmt.Errorf("token %d of sequence %d: %w", len(q.output()), q.index, err))
+	c, decided, err := s.pick(p, row)
+	if err != nil {
+		s.failSequence(q, fmt.Errorf("token %d of sequence %d: %w", len(q.output()), q.index, err))
 		return
 	}
-	if q.wantsContextRow(len(q.InputIDs) - 1) {
-		q.contextLogits = append(q.contextLogits, slices.Clone(row.Logits))
-		q.contextRows++
-	}
-	u := uniform(q.Sampling.Seed+uint64(q.index), len(q.output()))
-	c, decided := choose(row, &q.Sampling, u)
-	if !decided && !p.row.Logits {
+	q.completePrompt(row)
+	if !decided {
 		// Once more, in full: the last token is computed again where it stands.
 		q.full = true
 		q.computed--
 		return
 	}
-	if !decided {
-		c = chooseFull(row, p.row, &q.Sampling, u)
-	}
-	s.accept(q, c, row)
+	s.accept(q, c, row, &rows[p.count()-1])
 }
 
-// accept appends a token to a sequence and ends the sequence if that is due.
-func (s *scheduler) accept(q *sequence, c executor.Candidate, row *executor.RowResult) {
+// failSequence fails the request of q, whose step or logits are to blame.
+func (s *scheduler) failSequence(q *sequence, err error) {
+	s.failRequests(func(r *request) bool { return r == q.request }, fmt.Errorf("%w: %w", executor.ErrFailed, err))
+}
+
+// pick chooses the next token of p from its row. decided is false when the row must
+// be asked for in full.
+func (s *scheduler) pick(p *planned, row *executor.RowResult) (c executor.Candidate, decided bool, err error) {
+	q := p.sequence
+	if err := checkRow(row); err != nil {
+		return c, false, err
+	}
+	u := uniform(q.Sampling.Seed+uint64(q.index), len(q.output()))
+	if p.processed != nil {
+		c, err = s.pickProcessed(p, row, u)
+		return c, true, err
+	}
+	if c, decided = choose(row, &q.Sampling, q.topP, u); !decided && p.row.Logits {
+		s.candidates = editedRow(s.candidates, row.Logits, &p.row)
+		c, decided = chooseFull(s.candidates, row.LogSumExp, &q.Sampling, q.topP, u), true
+	}
+	return c, decided, nil
+}
+
+// accept appends a token to a sequence and ends the sequence if that is due. model is
+// the row that tells the best tokens under the model.
+func (s *scheduler) accept(q *sequence, c executor.Candidate, row, model *executor.RowResult) {
 	s.generatedTokens++
 	now := s.e.now().Sub(q.submitted)
 	if q.timing.FirstToken == 0 {
@@ -125,16 +162,7 @@ func (s *scheduler) accept(q *sequence, c executor.Candidate, row *executor.RowR
 		s.end(q, executor.FinishEnd)
 		return
 	}
-	q.tokens = append(q.tokens, c.Token)
-	q.edits.see(c.Token)
-	logProb := float64(c.Raw) - float64(row.RawLogSumExp)
-	q.cumLogProb += logProb
-	if q.LogProbs {
-		q.logProbs = append(q.logProbs, float32(logProb))
-	}
-	if q.GenerationLogits {
-		q.logits = append(q.logits, slices.Clone(row.Logits))
-	}
+	q.take(c, row, model)
 	switch output := q.output(); {
 	case len(output) >= q.Sampling.MinTokens && slices.ContainsFunc(q.StopSequences, func(stop []int32) bool { return endsWith(output, stop) }):
 		s.end(q, executor.FinishStop)
@@ -145,18 +173,34 @@ func (s *scheduler) accept(q *sequence, c executor.Candidate, row *executor.RowR
 	}
 }
 
+// take makes c the next token of q.
+func (q *sequence) take(c executor.Candidate, row, model *executor.RowResult) {
+	q.tokens = append(q.tokens, c.Token)
+	q.edits.see(q.tokens)
+	q.topP = topPAfter(&q.Sampling, q.topP, c.Token)
+	p := logProb(c.Raw, row.RawLogSumExp)
+	q.cumLogProb += p
+	if q.LogProbs {
+		q.logProbs = append(q.logProbs, float32(p))
+	}
+	if q.TopLogProbs > 0 {
+		q.topLogProbs = append(q.topLogProbs, topLogProbs(model, q.TopLogProbs))
+	}
+	if q.GenerationLogits {
+		q.logits = append(q.logits, slices.Clone(row.Logits))
+	}
+}
+
 // response carries what q made since the last one. The slices change hands.
 func (q *sequence) response() executor.Response {
 	output := q.output()
 	response := executor.Response{
 		ClientID: q.ClientID, Sequence: q.index, OutputIDs: slices.Clone(output[q.sent:]),
-		LogProbs: q.logProbs, CumLogProb: float32(q.cumLogProb), Logits: q.logits,
+		LogProbs: q.logProbs, TopLogProbs: q.topLogProbs, CumLogProb: float32(q.cumLogProb), Logits: q.logits,
 		Timing: q.timing,
 	}
 	q.sent = len(output)
-	q.logProbs, q.logits = nil, nil
-	if q.contextRows == len(q.InputIDs) {
-		response.ContextLogits, q.contextLogits = q.contextLogits, nil
-	}
+	q.logProbs, q.topLogProbs, q.logits = nil, nil, nil
+	q.deliverPrompt(&response)
 	return response
 }

@@ -23,12 +23,18 @@ func (e *Executor) validate(r *executor.Request) error {
 		return invalid("max tokens is %d, at least 1 is needed", r.MaxTokens)
 	}
 	if r.AllottedTime < 0 {
-		return invalid("allotted time is %v", r.AllottedTime)
+		return invalid("allotted time is %v, at least 0 is needed", r.AllottedTime)
 	}
 	if !(r.Priority >= 0 && r.Priority <= 1) {
 		return invalid("priority is %v, 0 to 1 is allowed", r.Priority)
 	}
 	if err := validateSampling(&r.Sampling); err != nil {
+		return err
+	}
+	if err := e.validateBeams(&r.Sampling); err != nil {
+		return err
+	}
+	if err := e.validateOutputs(r); err != nil {
 		return err
 	}
 	if err := validateTokens(r, e.limits.VocabSize); err != nil {
@@ -58,35 +64,77 @@ func (e *Executor) validateLength(r *executor.Request) error {
 	return nil
 }
 
-// validateSampling checks the ranges of TensorRT-LLM's SamplingConfig.
+// validateSampling checks the ranges of TensorRT-LLM's SamplingConfig. Upstream takes
+// any length penalty and early stopping.
 func validateSampling(s *executor.Sampling) error {
-	inside := func(v, low, high float32) bool { return v >= low && v <= high } // false for NaN
 	const most = math.MaxFloat32
+	for _, v := range []struct {
+		name      string
+		value     float32
+		low, high float32
+		want      string
+	}{
+		{"top_p", s.TopP, 0, 1, "above 0 and up to 1 is allowed, 0 is off"},
+		{"top_p decay", s.TopPDecay, 0, 1, "above 0 and up to 1 is allowed, 0 is off"},
+		{"top_p min", s.TopPMin, 0, 1, "0 to 1 is allowed"},
+		{"min_p", s.MinP, 0, 1, "0 to 1 is allowed"},
+		{"temperature", s.Temperature, 0, most, "a finite number of at least 0 is needed"},
+		{"repetition penalty", s.RepetitionPenalty, 0, most, "a finite number above 0 is needed, 0 is off"},
+		{"presence penalty", s.PresencePenalty, -most, most, "a finite number is needed"},
+		{"frequency penalty", s.FrequencyPenalty, -most, most, "a finite number is needed"},
+		{"length penalty", s.LengthPenalty, -most, most, "a finite number is needed"},
+		{"beam search diversity rate", s.BeamSearchDiversityRate, 0, most, "a finite number of at least 0 is needed"},
+	} {
+		if !(v.value >= v.low && v.value <= v.high) { // NaN too
+			return invalid("%s is %v, %s", v.name, v.value, v.want)
+		}
+	}
+	for _, v := range []struct {
+		name  string
+		value int
+	}{
+		{"top_k", s.TopK}, {"min tokens", s.MinTokens}, {"no repeat n-gram size", s.NoRepeatNgramSize},
+		{"prompt ignore length", s.PromptIgnoreLength},
+	} {
+		if v.value < 0 {
+			return invalid("%s is %d, at least 0 is needed", v.name, v.value)
+		}
+	}
+	if s.NumReturnSequences < 0 || s.NumReturnSequences > maxReturnSequences {
+		return invalid("number of return sequences is %d, 1 to %d is allowed, 0 is the default", s.NumReturnSequences, maxReturnSequences)
+	}
+	return nil
+}
+
+// validateBeams refuses beams that no step could hold.
+func (e *Executor) validateBeams(s *executor.Sampling) error {
 	switch {
+	case s.BeamWidth < 0:
+		return invalid("beam width is %d, at least 1 is needed, 0 is the default", s.BeamWidth)
+	case s.BeamWidth > e.limits.MaxBatchSize:
+		return fmt.Errorf("%w: beam width is %d, 1 to %d is allowed, the engine's max_batch_size, for each beam is a sequence of a step",
+			executor.ErrUnsupported, s.BeamWidth, e.limits.MaxBatchSize)
+	case s.BeamWidth > 1 && s.NumReturnSequences > s.BeamWidth:
+		return invalid("number of return sequences is %d, beam width is %d: at most that many beams come back", s.NumReturnSequences, s.BeamWidth)
 	case s.BeamWidth > 1:
 		return fmt.Errorf("%w: beam width %d (beam search)", executor.ErrUnsupported, s.BeamWidth)
-	case s.BeamWidth < 0:
-		return invalid("beam width is %d", s.BeamWidth)
-	case s.NumReturnSequences < 0 || s.NumReturnSequences > maxReturnSequences:
-		return invalid("number of return sequences is %d, 1 to %d is allowed", s.NumReturnSequences, maxReturnSequences)
-	case s.TopK < 0:
-		return invalid("top_k is %d, at least 0 is needed", s.TopK)
-	case !inside(s.TopP, 0, 1):
-		return invalid("top_p is %v, above 0 and up to 1 is allowed", s.TopP)
-	case !inside(s.MinP, 0, 1):
-		return invalid("min_p is %v, 0 to 1 is allowed", s.MinP)
-	case !inside(s.Temperature, 0, most):
-		return invalid("temperature is %v, at least 0 is needed", s.Temperature)
-	case s.MinTokens < 0:
-		return invalid("min tokens is %d, at least 0 is needed", s.MinTokens)
-	case !inside(s.RepetitionPenalty, 0, most):
-		return invalid("repetition penalty is %v, above 0 is needed", s.RepetitionPenalty)
-	case !inside(s.PresencePenalty, -most, most):
-		return invalid("presence penalty is %v", s.PresencePenalty)
-	case !inside(s.FrequencyPenalty, -most, most):
-		return invalid("frequency penalty is %v", s.FrequencyPenalty)
-	case s.NoRepeatNgramSize < 0:
-		return invalid("no repeat n-gram size is %d, at least 0 is needed", s.NoRepeatNgramSize)
+	}
+	return nil
+}
+
+// validateOutputs refuses what the runner or the options do not give.
+func (e *Executor) validateOutputs(r *executor.Request) error {
+	most := min(e.limits.MaxCandidates, e.limits.VocabSize)
+	for _, v := range []struct {
+		name  string
+		value int
+	}{{"top log-probs", r.TopLogProbs}, {"prompt top log-probs", r.PromptTopLogProbs}} {
+		if v.value < 0 || v.value > most {
+			return invalid("%s is %d, 0 to %d is allowed, the candidates that the engine returns", v.name, v.value, most)
+		}
+	}
+	if r.ProcessorData != nil && e.processor == nil {
+		return invalid("processor data is given, but the executor was opened without a logits processor: set one in its options, or leave the data out")
 	}
 	return nil
 }
@@ -106,6 +154,11 @@ func validateTokens(r *executor.Request, vocabSize int) error {
 	}
 	for i, id := range r.EndIDs {
 		if err := check("end id", i, id); err != nil {
+			return err
+		}
+	}
+	for i, id := range r.Sampling.TopPResetIDs {
+		if err := check("top_p reset id", i, id); err != nil {
 			return err
 		}
 	}
@@ -130,7 +183,7 @@ func validateTokens(r *executor.Request, vocabSize int) error {
 			return invalid("bias of token %d, the vocabulary has %d", id, vocabSize)
 		}
 		if !(bias <= math.MaxFloat32) { // NaN and +Inf; -Inf bans a token
-			return invalid("bias of token %d is %v", id, bias)
+			return invalid("bias of token %d is %v, a finite number is needed, or -Inf to ban it", id, bias)
 		}
 	}
 	return nil

@@ -162,6 +162,11 @@ func (t *Toy) check(batch []executor.Sequence) (Step, error) {
 			if t := row.Temperature; t != 0 && !(t >= executor.MinTemperature && t <= math.MaxFloat32) {
 				return record, fmt.Errorf("executortest: sequence %d has temperature %v", i, t)
 			}
+			for _, id := range row.Targets {
+				if id < 0 || int(id) >= t.limits.VocabSize {
+					return record, fmt.Errorf("executortest: sequence %d has target %d, outside the vocabulary of %d", i, id, t.limits.VocabSize)
+				}
+			}
 			for _, e := range row.Edits {
 				if !(e.Penalty >= 0 && e.Penalty <= math.MaxFloat32 && e.Bias <= math.MaxFloat32 && math.Abs(float64(e.Subtract)) <= math.MaxFloat32) {
 					return record, fmt.Errorf("executortest: sequence %d has an edit %+v", i, e)
@@ -229,6 +234,9 @@ func (t *Toy) row(hidden uint64, row executor.LogitsRow) executor.RowResult {
 	result := executor.RowResult{RawLogSumExp: logSumExp(raw)}
 	if row.Logits {
 		result.Logits = raw
+	}
+	for _, id := range row.Targets {
+		result.Targets = append(result.Targets, raw[id])
 	}
 	edited := slices.Clone(raw)
 	for _, e := range row.Edits {
