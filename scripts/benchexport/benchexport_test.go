@@ -44,14 +44,6 @@ func TestReport(t *testing.T) {
 	require.ErrorContains(t, r.verdict(), "0.50 of cp's speed")
 }
 
-func TestReplaced(t *testing.T) {
-	one, eight := mark(1), mark(8)
-	text := replaced("", one, "first\n")
-	text = replaced(text, eight, "second\n")
-	text = replaced(text+"\nafter\n", one, "third\n")
-	require.Equal(t, "# Benchmarks\n\n"+one[0]+"\nthird\n\n"+one[1]+"\n"+eight[0]+"\nsecond\n\n"+eight[1]+"\nafter\n", text)
-}
-
 func TestSampled(t *testing.T) {
 	anon, file, err := sampled(exec.Command("sleep", "0.2"))
 	require.NoError(t, err)

@@ -19,7 +19,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,6 +29,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/trtgo/trtgo/internal/benchdoc"
 	"github.com/trtgo/trtgo/internal/bigmodel"
 )
 
@@ -68,13 +68,9 @@ func run(ctx context.Context) error {
 		results = append(results, r)
 		failed = errors.Join(failed, r.verdict())
 	}
-	table := section(s, results, describeMachine(), time.Now())
+	table := section(s, results, benchdoc.Machine(), time.Now())
 	fmt.Print("\n", table)
-	text, err := os.ReadFile(s.output)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	err = os.WriteFile(s.output, []byte(replaced(string(text), mark(s.scale), table)), 0o644)
+	err = benchdoc.Update(s.output, mark(s.scale), table)
 	return errors.Join(failed, err)
 }
 

@@ -4,13 +4,10 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"regexp"
-	"runtime"
-	"slices"
 	"strings"
 	"time"
 
+	"github.com/trtgo/trtgo/internal/benchdoc"
 	"github.com/trtgo/trtgo/internal/bigmodel"
 )
 
@@ -26,28 +23,19 @@ type result struct {
 	pairs []pair
 }
 
-// spread is the least, the median and the greatest of some numbers.
-type spread struct{ least, median, most float64 }
-
-func (r result) spread(value func(p pair) float64) spread {
+func (r result) spread(value func(p pair) float64) benchdoc.Spread {
 	var list []float64
 	for _, p := range r.pairs {
 		list = append(list, value(p))
 	}
-	slices.Sort(list)
-	n := len(list)
-	return spread{list[0], (list[(n-1)/2] + list[n/2]) / 2, list[n-1]}
+	return benchdoc.SpreadOf(list)
 }
 
-func (s spread) text(format string) string {
-	return fmt.Sprintf(format+" / "+format+" / "+format, s.least, s.median, s.most)
-}
-
-func (r result) anon() float64 { return r.spread(func(p pair) float64 { return float64(p.anon) }).most }
+func (r result) anon() float64 { return r.spread(func(p pair) float64 { return float64(p.anon) }).Most }
 
 // verdict is an error when the form missed a goal.
 func (r result) verdict() error {
-	if ratio := r.spread(pair.ratio).median; ratio < leastRatio {
+	if ratio := r.spread(pair.ratio).Median; ratio < leastRatio {
 		return fmt.Errorf("%s: exported at %.2f of cp's speed in the median, less than %.2f", r.form, ratio, leastRatio)
 	}
 	if r.anon() > mostAnon {
@@ -64,9 +52,9 @@ const head = `| form | GB | cp, s | export, s | export, MB/s | export's speed / 
 func (r result) row() string {
 	exporting := r.spread(func(p pair) float64 { return p.exporting.Seconds() })
 	return fmt.Sprintf("| %s | %.2f | %s | %s | %.0f | %s | %.0f | %.0f |", r.form, float64(r.bytes)/1e9,
-		r.spread(func(p pair) float64 { return p.copying.Seconds() }).text("%.1f"), exporting.text("%.1f"),
-		float64(r.bytes)/1e6/exporting.median, r.spread(pair.ratio).text("%.2f"), r.anon()/1e6,
-		r.spread(func(p pair) float64 { return float64(p.file) }).most/1e6)
+		r.spread(func(p pair) float64 { return p.copying.Seconds() }).Text("%.1f"), exporting.Text("%.1f"),
+		float64(r.bytes)/1e6/exporting.Median, r.spread(pair.ratio).Text("%.2f"), r.anon()/1e6,
+		r.spread(func(p pair) float64 { return float64(p.file) }).Most/1e6)
 }
 
 // section is the part of the document that a run writes.
@@ -88,32 +76,5 @@ func section(s settings, results []result, machine string, now time.Time) string
 	return b.String()
 }
 
-// describeMachine names what the numbers depend on.
-func describeMachine() string {
-	text, _ := os.ReadFile("/proc/cpuinfo")
-	model := "unknown processor"
-	if m := regexp.MustCompile(`model name\s*: (.*)`).FindSubmatch(text); m != nil {
-		model = strings.TrimSpace(string(m[1]))
-	}
-	return fmt.Sprintf("%d cores of %s", runtime.NumCPU(), model)
-}
-
-// mark is the pair of comments around a section.
-func mark(scale int64) [2]string {
-	return [2]string{fmt.Sprintf("<!-- bench-export scale %d -->\n", scale), fmt.Sprintf("<!-- end of bench-export scale %d -->\n", scale)}
-}
-
-// replaced gives the document with the section between its marks, at the end
-// where it is new.
-func replaced(text string, mark [2]string, section string) string {
-	block := mark[0] + "\n" + section + "\n" + mark[1]
-	before, rest, found := strings.Cut(text, mark[0])
-	_, after, ended := strings.Cut(rest, mark[1])
-	switch {
-	case found && ended:
-		return before + block + after
-	case text == "":
-		return "# Benchmarks\n\n" + block
-	}
-	return strings.TrimRight(text, "\n") + "\n\n" + block
-}
+// mark is the section's name in the document.
+func mark(scale int64) string { return fmt.Sprintf("bench-export scale %d", scale) }
