@@ -54,7 +54,7 @@ func newEdits(r *executor.Request) *edits {
 		e.bad[before] = append(e.bad[before], bad)
 	}
 	if s.NoRepeatNgramSize > 0 {
-		e.ngrams = newNgrams(s.NoRepeatNgramSize)
+		e.ngrams = newNgrams(s.NoRepeatNgramSize, ngramBase)
 	}
 	for i := range r.InputIDs {
 		e.add(r.InputIDs[:i+1], i >= s.PromptIgnoreLength)

@@ -10,6 +10,7 @@ import (
 // checked, so a hash that two share costs time and nothing else.
 type ngrams struct {
 	n      int
+	base   uint64           // of the hash
 	window uint64           // hash of the last n-1 tokens
 	oldest uint64           // the factor of the first token in window
 	whole  map[uint64]int32 // hash of an n-gram → where its last token stands
@@ -17,12 +18,12 @@ type ngrams struct {
 	before []int32          // for each such place, the one before it with that hash, or -1
 }
 
-// The hash of tokens is the sum of (token+1)·ngramBase^(tokens behind it), modulo 2^64.
+// The hash of tokens is the sum of (token+1)·base^(tokens behind it), modulo 2^64.
 const ngramBase = 0x9E3779B97F4A7C15
 
-func newNgrams(n int) *ngrams {
-	g := &ngrams{n: n, oldest: 1, whole: map[uint64]int32{}, last: map[uint64]int32{}}
-	square := uint64(ngramBase)
+func newNgrams(n int, base uint64) *ngrams {
+	g := &ngrams{n: n, base: base, oldest: 1, whole: map[uint64]int32{}, last: map[uint64]int32{}}
+	square := base
 	for e := n - 2; e > 0; e >>= 1 {
 		if e&1 != 0 {
 			g.oldest *= square
@@ -38,7 +39,7 @@ func (g *ngrams) add(tokens []int32) {
 	id := uint64(tokens[at]) + 1
 	g.before = append(g.before, -1)
 	full := at >= g.n-1
-	if full && !g.known(tokens, g.window*ngramBase+id) {
+	if full && !g.known(tokens, g.window*g.base+id) {
 		if p, ok := g.last[g.window]; ok {
 			g.before[at] = p
 		}
@@ -50,7 +51,7 @@ func (g *ngrams) add(tokens []int32) {
 	if full {
 		g.window -= g.oldest * (uint64(tokens[at-g.n+1]) + 1)
 	}
-	g.window = g.window*ngramBase + id
+	g.window = g.window*g.base + id
 }
 
 // known tells whether the n-gram at the end of tokens stood there before, so that
