@@ -2,11 +2,9 @@ package inflight
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -14,61 +12,16 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// Options bound an executor below its runner's limits. The zero value takes
-// the runner's.
-type Options struct {
-	// MaxInputLen is the longest prompt in tokens. 0: MaxSeqLen - 1.
-	MaxInputLen int
-
-	// MaxSeqLen, MaxBatchSize and MaxNumTokens lower the runner's limits of the
-	// same name. 0, and what is larger than the runner's: the runner's.
-	MaxSeqLen    int
-	MaxBatchSize int
-	MaxNumTokens int
-
-	// ChunkTokens bounds the prompt tokens of one sequence in one step. 0: no
-	// bound but MaxNumTokens.
-	ChunkTokens int
-
-	// ChunkTime bounds the time that the prompt tokens of a step should take, so that
-	// a long prompt does not hold up those that generate. 0: 50 ms.
-	ChunkTime time.Duration
-
-	// Policy says when a request may start. The zero value is guaranteed-no-evict.
-	Policy executor.CapacityPolicy
-
-	// MaxQueueSize is how many requests may wait. 0: no limit.
-	MaxQueueSize int
-
-	// NoBlockReuse computes every prompt anew; NoPartialReuse takes over full blocks only.
-	NoBlockReuse, NoPartialReuse bool
-
-	// MaxSeqIdle is how long a step may take before the executor gives itself up as
-	// dead. 0: 3 minutes, as upstream's maxSeqIdleMicroseconds.
-	MaxSeqIdle time.Duration
-
-	// LogitsProcessor is called for requests with ProcessorData.
-	LogitsProcessor executor.LogitsProcessor
-
-	// IterationStats and RequestStats are how many iterations are kept for the
-	// methods of the same name. 0: 1000, and none; negative: none.
-	IterationStats, RequestStats int
-
-	// Logger gets the executor's log. nil: none.
-	Logger *slog.Logger
-
-	// Now is the clock of time limits and timings. nil: time.Now.
-	Now func() time.Time
-}
-
 // Executor is an in-flight batching executor. Create it with New.
 type Executor struct {
 	runner      executor.Runner
 	limits      executor.Limits // the runner's, lowered by Options
+	options     Options
 	maxInputLen int
 	chunkTokens int
 	processor   executor.LogitsProcessor
 	now         func() time.Time
+	log         *slog.Logger
 
 	ctx   context.Context // ends with Close, and with it a running step
 	abort context.CancelFunc
@@ -78,12 +31,16 @@ type Executor struct {
 
 	mu        sync.Mutex
 	closing   bool
-	dead      error // why the loop ended without Close
+	dead      error // why it gave up, in a message that wraps executor.ErrDead
 	live      map[uint64]*request
-	queue     []*sequence // ordered by before
+	incoming  []*request // not yet in the scheduler's queue
+	ending    []*request // cancelled, or with sequences to stop, since the last iteration
+	deadline  time.Time  // no live request's is earlier; zero: there is none
 	order     uint64
 	responses []executor.Response
 	stats     executor.Stats
+	records   records
+	step      runningStep
 
 	closeOnce sync.Once
 	closeErr  error
@@ -95,44 +52,40 @@ type Executor struct {
 // both. An error means that the runner's limits make no executor; the runner
 // is then still the caller's.
 func New(runner executor.Runner, options Options) (*Executor, error) {
-	limits := runner.Limits()
-	lower := func(limit *int, to int) {
-		if to > 0 {
-			*limit = min(*limit, to)
-		}
+	e, err := newExecutor(runner, options)
+	if err != nil {
+		return nil, err
 	}
-	lower(&limits.MaxSeqLen, options.MaxSeqLen)
-	lower(&limits.MaxBatchSize, options.MaxBatchSize)
-	lower(&limits.MaxNumTokens, options.MaxNumTokens)
-	if limits.StateSlots > 0 {
-		lower(&limits.MaxBatchSize, limits.StateSlots)
-	}
-	for _, l := range []struct {
-		name  string
-		value int
-	}{
-		{"vocab size", limits.VocabSize}, {"max_seq_len", limits.MaxSeqLen}, {"max_batch_size", limits.MaxBatchSize},
-		{"max_num_tokens", limits.MaxNumTokens}, {"block size", limits.BlockSize}, {"number of KV blocks", limits.NumBlocks},
-	} {
-		if l.value < 1 {
-			return nil, fmt.Errorf("inflight: the runner's %s is %d", l.name, l.value)
-		}
+	go e.loop()
+	return e, nil
+}
+
+// newExecutor makes an executor whose loop does not run yet.
+func newExecutor(runner executor.Runner, options Options) (*Executor, error) {
+	options = options.withDefaults()
+	limits, err := options.lowered(runner.Limits())
+	if err != nil {
+		return nil, err
 	}
 	e := &Executor{
-		runner: runner, limits: limits, processor: options.LogitsProcessor, now: options.Now,
+		runner: runner, limits: limits, options: options, processor: options.LogitsProcessor, now: options.Now, log: options.Logger,
 		maxInputLen: limits.MaxSeqLen - 1, chunkTokens: limits.MaxNumTokens,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{}),
 		live: map[uint64]*request{},
 	}
 	lower(&e.maxInputLen, options.MaxInputLen)
 	lower(&e.chunkTokens, options.ChunkTokens)
-	if e.now == nil {
-		e.now = time.Now
-	}
-	e.stats.KVBlocksTotal, e.stats.TokensPerBlock = limits.NumBlocks, limits.BlockSize
+	e.stats.KVBlocksTotal, e.stats.TokensPerBlock, e.stats.Memory = limits.NumBlocks, limits.BlockSize, limits.Memory
+	e.records.init(&options)
 	e.ctx, e.abort = context.WithCancel(context.Background())
+	e.step.init(e)
 	e.scheduler.init(e)
-	go e.loop()
+	e.scheduler.count()
+	e.log.Debug("executor opened", "max_batch_size", limits.MaxBatchSize, "max_num_tokens", limits.MaxNumTokens,
+		"max_seq_len", limits.MaxSeqLen, "max_input_len", e.maxInputLen,
+		"kv_blocks", limits.NumBlocks, "tokens_per_block", limits.BlockSize, "kv_cache_dtype", limits.KVCacheDtype,
+		"block_reuse", e.scheduler.reuse, "memory_available", limits.Memory.Available, "memory_weights", limits.Memory.Weights,
+		"memory_kv_cache", limits.Memory.KVCache, "memory_activations", limits.Memory.Activations)
 	return e, nil
 }
 
@@ -157,18 +110,19 @@ func (e *Executor) Submit(r executor.Request) error {
 	if _, ok := e.live[r.ClientID]; ok {
 		return invalid("client id %d is in use by a live request", r.ClientID)
 	}
+	if most := e.options.MaxQueueSize; most > 0 && e.stats.QueuedRequests >= most {
+		return fmt.Errorf("%w: %d requests wait, as many as may: try again later", executor.ErrQueueFull, most)
+	}
 	q := &request{Request: r, submitted: e.now(), order: e.order, open: max(1, r.Sampling.NumReturnSequences)}
 	if r.AllottedTime > 0 {
 		q.deadline = q.submitted.Add(r.AllottedTime)
+		if e.deadline.IsZero() || q.deadline.Before(e.deadline) {
+			e.deadline = q.deadline
+		}
 	}
 	e.order++
 	e.live[r.ClientID] = q
-	sequences := make([]*sequence, q.open)
-	for i := range sequences {
-		sequences[i] = newSequence(q, i)
-	}
-	at, _ := slices.BinarySearchFunc(e.queue, sequences[0], before)
-	e.queue = slices.Insert(e.queue, at, sequences...)
+	e.incoming = append(e.incoming, q)
 	e.stats.QueuedRequests++
 	signal(e.wake)
 	return nil
@@ -206,20 +160,25 @@ func (e *Executor) stopped() error {
 func (e *Executor) Cancel(clientID uint64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r, ok := e.live[clientID]; ok {
+	if r, ok := e.live[clientID]; ok && !r.cancelled {
 		r.cancelled = true
+		e.ending = append(e.ending, r)
+		e.step.reconsider()
 		signal(e.wake)
 	}
 }
 
-// Stop implements [executor.Executor].
-func (e *Executor) Stop(clientID uint64, sequence int) {}
-
-// IterationStats implements [executor.Executor].
-func (e *Executor) IterationStats() []executor.IterationStats { return nil }
-
-// RequestStats implements [executor.Executor].
-func (e *Executor) RequestStats() []executor.RequestStatsPerIteration { return nil }
+// Stop implements [executor.Executor]. Beams are not stopped: which of them are
+// returned is known at the end only.
+func (e *Executor) Stop(clientID uint64, sequence int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r, ok := e.live[clientID]; ok {
+		r.stops = append(r.stops, sequence)
+		e.ending = append(e.ending, r)
+		signal(e.wake)
+	}
+}
 
 // Await implements [executor.Executor].
 func (e *Executor) Await(ctx context.Context) ([]executor.Response, error) {
@@ -234,6 +193,7 @@ func (e *Executor) Await(ctx context.Context) ([]executor.Response, error) {
 		responses := e.responses
 		e.responses = nil
 		err := e.stopped()
+		ended = ended || e.dead != nil
 		e.mu.Unlock()
 		if len(responses) > 0 {
 			return responses, nil
@@ -257,107 +217,51 @@ func (e *Executor) Stats() executor.Stats {
 	return e.stats
 }
 
-// Close implements [executor.Executor]. It aborts the running step, so it
-// returns as soon as the runner does.
+// IterationStats implements [executor.Executor].
+func (e *Executor) IterationStats() []executor.IterationStats {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.records.takeIterations()
+}
+
+// RequestStats implements [executor.Executor].
+func (e *Executor) RequestStats() []executor.RequestStatsPerIteration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.records.requests.takeAll()
+}
+
+// closeGrace is how long Close waits for a step that it aborted, where MaxSeqIdle is
+// not shorter.
+const closeGrace = 10 * time.Second
+
+// Close implements [executor.Executor]. It aborts the running step, so it returns as
+// soon as the runner does. When the runner does not, Close returns an error after a
+// while, and the runner is closed once its step has ended.
 func (e *Executor) Close() error {
 	e.mu.Lock()
 	e.closing = true
 	e.mu.Unlock()
 	e.abort()
-	<-e.done
+	grace := min(closeGrace, e.options.MaxSeqIdle)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case <-e.done:
+		return e.closeRunner()
+	case <-timer.C:
+	}
+	e.die(fmt.Errorf("%w: it was closed, and the runner's step did not end within %v", executor.ErrDead, grace))
+	go func() {
+		<-e.done
+		_ = e.closeRunner()
+	}()
+	return fmt.Errorf("inflight: the runner's step did not end within %v after it was aborted: the runner is closed when it does", grace)
+}
+
+func (e *Executor) closeRunner() error {
 	e.closeOnce.Do(func() { e.closeErr = e.runner.Close() })
 	return e.closeErr
-}
-
-// loop runs iterations until Close, and sleeps while there is nothing to do.
-func (e *Executor) loop() {
-	defer close(e.done)
-	defer func() {
-		if p := recover(); p != nil {
-			// Whatever is broken here, nobody may wait for it for ever.
-			e.die(fmt.Errorf("inflight: the executor stopped: %v\n%s", p, debug.Stack()))
-		}
-	}()
-	for e.work() {
-		e.iterate()
-	}
-	e.scheduler.finishAll(executor.FinishCancelled)
-	e.publish()
-}
-
-// work blocks until there is something to do; false means Close.
-func (e *Executor) work() bool {
-	for {
-		e.mu.Lock()
-		busy := len(e.queue) > 0 || len(e.scheduler.active) > 0
-		e.mu.Unlock()
-		if e.ctx.Err() != nil {
-			return false
-		}
-		if busy {
-			return true
-		}
-		select {
-		case <-e.wake:
-		case <-e.ctx.Done():
-		}
-	}
-}
-
-// iterate does one iteration: who leaves, who enters, one step, its tokens.
-func (e *Executor) iterate() {
-	s := &e.scheduler
-	s.reap()
-	s.admit()
-	if s.plan() {
-		err := e.runner.Step(e.ctx, s.batch, &s.result)
-		switch {
-		case err == nil && len(s.result.Rows) != s.rows:
-			s.failPlanned(fmt.Errorf("inflight: the runner returned %d rows, %d were asked for", len(s.result.Rows), s.rows))
-		case err == nil:
-			s.commit()
-		case errors.Is(err, executor.ErrAborted) && e.ctx.Err() != nil:
-			// Close: the loop ends and answers all.
-		default:
-			s.failPlanned(err)
-		}
-	}
-	e.publish()
-}
-
-// publish makes the iteration's responses and statistics visible, at once.
-func (e *Executor) publish() {
-	s := &e.scheduler
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for i := range s.outgoing {
-		if s.outgoing[i].Final {
-			delete(e.live, s.outgoing[i].ClientID)
-			e.stats.FinishedRequests++
-		}
-	}
-	s.count()
-	e.stats.Iterations, e.stats.ContextTokens, e.stats.GeneratedTokens = s.iterations, s.contextTokens, s.generatedTokens
-	if len(s.outgoing) > 0 {
-		e.responses = append(e.responses, s.outgoing...)
-		clear(s.outgoing)
-		s.outgoing = s.outgoing[:0]
-		signal(e.ready)
-	}
-}
-
-// die fails every live request with err, for good.
-func (e *Executor) die(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.dead = err
-	for _, id := range slices.Sorted(maps.Keys(e.live)) {
-		e.responses = append(e.responses, executor.Response{ClientID: id, Err: err, Final: true})
-		e.stats.FinishedRequests++
-	}
-	clear(e.live)
-	e.queue = nil
-	e.stats.ActiveRequests, e.stats.QueuedRequests = 0, 0
 }
 
 func signal(c chan struct{}) {

@@ -7,8 +7,8 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// request is a live request. cancelled belongs to Executor.mu, the rest to the
-// loop once it is queued.
+// request is a live request. cancelled and stops belong to Executor.mu, the rest
+// to the loop once it is queued.
 type request struct {
 	executor.Request
 	submitted time.Time
@@ -16,35 +16,45 @@ type request struct {
 	order     uint64    // of arrival
 	open      int       // sequences without their final response
 	cancelled bool
+	stops     []int // sequences that the caller ends
+
+	active    bool   // it has left the queue
+	scheduled uint64 // the last iteration that it had a part in
+	past      tally  // of its sequences that ended; asked is of all
+	counted   tally  // scratch of requestStats
+
+	beams []*sequence // that run together; nil without beam search and before fork
 }
 
-// sequence is one sequence of a request. Its tokens are the prompt and the
-// output so far, of which the first computed have their keys and values in the
-// blocks of table.
+// sequence is one sequence of a request. Its tokens are the prompt and the output so
+// far; they are nil until it was first in the queue.
 type sequence struct {
 	*request
-	index    int
-	tokens   []int32
-	computed int
-	table    []int32
-	reserved int       // blocks promised and not yet taken
-	slot     int       // recurrent state slot
-	donor    *sequence // whose prompt this one takes over once it is computed
-	timing   executor.Timing
+	index  int
+	tokens []int32
+	timing executor.Timing
+	cache  executor.RequestCache
+	blocks blockCounts
+	alone  [1]*sequence // itself
 
+	placement
 	generation
 }
 
 func newSequence(r *request, index int) *sequence {
-	return &sequence{request: r, index: index}
+	q := &sequence{request: r, index: index}
+	q.alone[0] = q
+	return q
 }
 
-// start prepares a sequence that leaves the queue.
-func (s *sequence) start(now time.Time) {
+// prepare makes what a sequence needs to run; what it has stays.
+func (s *sequence) prepare() {
+	if s.tokens != nil {
+		return
+	}
 	s.tokens = make([]int32, len(s.InputIDs), len(s.InputIDs)+s.MaxTokens)
 	copy(s.tokens, s.InputIDs)
 	s.generation = newGeneration(&s.Request)
-	s.timing.Scheduled = now.Sub(s.submitted)
 }
 
 // output is what was generated so far.

@@ -10,14 +10,16 @@ import (
 // wants the logits of each: a row of logits can be a megabyte.
 const contextLogitsChunk = 64
 
-// scheduler holds what runs and decides what a step does. It belongs to the
-// loop; nothing here is locked but e.queue.
+// scheduler holds what waits and what runs, and decides what a step does. It belongs
+// to the loop; nothing here is locked.
 type scheduler struct {
 	e *Executor
 	sampler
-	blocks *blockPool
-	slots  []int // free recurrent state slots
-	active []*sequence
+	cache   *kvCache
+	reuse   bool        // whether blocks can be taken over
+	slots   []int       // free recurrent state slots
+	waiting []*sequence // ordered by before; beams wait as their first
+	active  []*sequence // ordered by before
 
 	// The step being built and its result; the slices are used again.
 	planned   []planned
@@ -25,11 +27,29 @@ type scheduler struct {
 	positions []int32
 	rows      int
 	result    executor.StepResult
+	found     []int32         // of lookUp
+	sharers   map[int32]int32 // of wanted
 
-	outgoing        []executor.Response
+	outgoing  []executor.Response
+	failures  int // failing steps in a row
+	pace      pace
+	iteration iteration
+	completed []*request // in this iteration
+	counters
+}
+
+// counters are what a scheduler has done so far.
+type counters struct {
 	iterations      uint64
 	contextTokens   uint64
 	generatedTokens uint64
+	reusedTokens    uint64
+	pausedRequests  uint64
+
+	takenBlocks  uint64 // by requests, reused ones and new ones
+	newBlocks    uint64
+	reusedBlocks uint64
+	missedBlocks uint64
 }
 
 // planned is the part of a step that belongs to a sequence: its next n tokens.
@@ -40,169 +60,91 @@ type planned struct {
 }
 
 func (s *scheduler) init(e *Executor) {
-	s.e, s.blocks = e, newBlockPool(e.limits.NumBlocks)
+	s.e, s.cache = e, newKVCache(e.limits.NumBlocks, e.limits.BlockSize)
+	s.sharers = map[int32]int32{}
+	s.pace.bound = e.options.ChunkTime
+	s.reuse = !e.options.NoBlockReuse && e.limits.SharedBlocks && e.limits.StateSlots == 0
 	for i := range e.limits.StateSlots {
 		s.slots = append(s.slots, e.limits.StateSlots-1-i)
 	}
 }
 
-// reap ends cancelled requests and those whose time is over, running or waiting.
-func (s *scheduler) reap() {
-	now := s.e.now()
-	over := map[*request]executor.FinishReason{}
-	s.e.mu.Lock()
-	for _, r := range s.e.live {
-		if r.cancelled {
-			over[r] = executor.FinishCancelled
-		} else if !r.deadline.IsZero() && !now.Before(r.deadline) {
-			over[r] = executor.FinishTimeout
-		}
+// submit puts a request into the queue.
+func (s *scheduler) submit(r *request) {
+	n := r.open
+	if r.Sampling.BeamWidth > 1 {
+		n = 1 // they fork
 	}
-	s.e.mu.Unlock()
-	if len(over) > 0 {
-		s.finishRequests(func(r *request) executor.FinishReason { return over[r] })
+	first, _ := slices.BinarySearchFunc(s.waiting, newSequence(r, 0), before)
+	sequences := make([]*sequence, n)
+	for i := range sequences {
+		sequences[i] = newSequence(r, i)
 	}
+	s.waiting = slices.Insert(s.waiting, first, sequences...)
 }
 
-// finishAll ends every live request.
-func (s *scheduler) finishAll(reason executor.FinishReason) {
-	s.finishRequests(func(*request) executor.FinishReason { return reason })
-}
-
-// finishRequests ends all sequences of the requests for which reason is not
-// FinishNone, in the order of arrival.
-func (s *scheduler) finishRequests(reason func(*request) executor.FinishReason) {
-	sequences := s.remove(func(r *request) bool { return reason(r) != executor.FinishNone })
-	for _, q := range sequences {
-		s.finish(q, reason(q.request))
-	}
-}
-
-// failRequests gives each of the requests one final response with err.
-func (s *scheduler) failRequests(fails func(*request) bool, err error) {
-	failed := map[*request]bool{}
-	for _, q := range s.remove(fails) {
-		s.free(q)
-		if !failed[q.request] {
-			failed[q.request] = true
-			s.outgoing = append(s.outgoing, executor.Response{ClientID: q.ClientID, Err: err, Final: true})
-		}
-	}
-}
-
-// failPlanned fails every request of the step.
-func (s *scheduler) failPlanned(err error) {
-	in := map[*request]bool{}
-	for _, p := range s.planned {
-		in[p.request] = true
-	}
-	s.failRequests(func(r *request) bool { return in[r] }, err)
-}
-
-// remove takes the sequences of some requests out of queue and batch.
-func (s *scheduler) remove(of func(*request) bool) []*sequence {
-	var removed []*sequence
-	take := func(q *sequence) bool {
-		if of(q.request) {
-			removed = append(removed, q)
-			return true
-		}
-		return false
-	}
-	s.active = slices.DeleteFunc(s.active, take)
-	s.e.mu.Lock()
-	s.e.queue = slices.DeleteFunc(s.e.queue, take)
-	s.e.mu.Unlock()
-	slices.SortFunc(removed, before)
-	return removed
-}
-
-// admit moves waiting sequences into the batch while places and blocks last.
+// admit moves waiting sequences into the batch while places and blocks last. None
+// overtakes the first.
 func (s *scheduler) admit() {
-	s.e.mu.Lock()
-	defer s.e.mu.Unlock()
-	now := s.e.now()
-	n := 0
-	for n < len(s.e.queue) && len(s.active) < s.e.limits.MaxBatchSize && s.enter(s.e.queue[n]) {
-		s.e.queue[n].start(now)
-		n++
+	for len(s.waiting) > 0 {
+		q := s.waiting[0]
+		if s.seats()+q.seats() > s.e.limits.MaxBatchSize {
+			return
+		}
+		q.prepare()
+		placed, err := s.place(q)
+		if err != nil {
+			s.failRequest(q.request, err)
+			continue
+		}
+		if !placed {
+			return
+		}
+		s.waiting[0] = nil
+		s.waiting = s.waiting[1:]
+		s.begin(q)
 	}
-	clear(s.e.queue[:n])
-	s.e.queue = s.e.queue[n:]
-	s.count()
 }
 
-// count brings the statistics of who runs and who waits up to date. The caller
-// holds e.mu. A live request of which nothing runs waits.
-func (s *scheduler) count() {
-	active := map[*request]bool{}
-	for _, q := range s.active {
-		active[q.request] = true
-	}
-	s.e.stats.ActiveRequests, s.e.stats.QueuedRequests = len(active), len(s.e.live)-len(active)
-	s.e.stats.KVBlocksUsed = s.blocks.used()
-}
-
-// enter reserves what a sequence needs and makes it active, if all of that is free.
-func (s *scheduler) enter(q *sequence) bool {
-	need := blocksFor(q.kvTokens(), s.e.limits.BlockSize)
-	donor := s.donorOf(q)
-	if donor != nil && s.e.limits.SharedBlocks {
-		need -= (len(q.InputIDs) - 1) / s.e.limits.BlockSize
-	}
-	if !s.blocks.reserve(need) {
-		return false
-	}
-	q.reserved, q.donor = need, donor
-	if last := len(s.slots) - 1; last >= 0 {
-		q.slot, s.slots = s.slots[last], s.slots[:last]
-	}
-	s.active = append(s.active, q)
-	return true
-}
-
-// donorOf finds a running sequence of the same request, whose prompt q can take
-// over. There is no way to copy recurrent state.
-func (s *scheduler) donorOf(q *sequence) *sequence {
-	if s.e.limits.StateSlots > 0 || len(q.InputIDs) < 2 {
-		return nil
-	}
-	for _, a := range s.active {
-		if a.request == q.request && a.donor == nil {
-			return a
+// begin makes a placed sequence active, with the beams that run with it.
+func (s *scheduler) begin(q *sequence) {
+	for _, q := range q.together() {
+		s.active = insert(s.active, q)
+		if q.timing.Scheduled == 0 {
+			q.timing.Scheduled = s.e.now().Sub(q.submitted)
+			s.iteration.enter(q)
 		}
 	}
-	return nil
+}
+
+// seats is how many places in the batch are taken or promised.
+func (s *scheduler) seats() int {
+	n := 0
+	for _, q := range s.active {
+		if q.beams == nil || q.beams[0] == q {
+			n += q.seats()
+		}
+	}
+	return n
 }
 
 // plan builds the next step: the last token of each sequence that has only that
 // to compute, then chunks of the others' prompts. It tells whether there is any.
 func (s *scheduler) plan() bool {
 	s.planned, s.rows = s.planned[:0], 0
-	budget := s.e.limits.MaxNumTokens
-	for _, q := range s.active {
-		if q.donor == nil && q.missing() == 1 && budget > 0 {
-			s.planned = append(s.planned, planned{sequence: q, n: 1})
-			budget--
-		}
-	}
-	for _, q := range s.active {
-		if q.donor != nil || q.missing() == 1 {
-			continue
-		}
-		n := min(q.missing(), budget, s.e.chunkTokens)
-		if q.wantsPromptRows() {
-			n = min(n, contextLogitsChunk)
-		}
-		if n > 0 {
-			s.planned = append(s.planned, planned{sequence: q, n: n})
-			budget -= n
-		}
-	}
+	s.handOver()
+	s.makeRoom()
+	left := s.planGeneration(s.e.limits.MaxNumTokens)
+	s.planContext(left, s.pace.tokens(len(s.planned) > 0))
 	s.batch, s.positions = s.batch[:0], s.positions[:0]
 	for i := range s.planned {
-		for range s.planned[i].n {
-			s.positions = append(s.positions, 0)
+		p := &s.planned[i]
+		if err := s.grow(p.sequence, p.n); err != nil {
+			s.failRequest(p.request, err)
+			return s.plan()
+		}
+		for j := range p.n {
+			s.positions = append(s.positions, int32(p.computed+j))
 		}
 	}
 	at := 0
@@ -214,20 +156,58 @@ func (s *scheduler) plan() bool {
 	return len(s.planned) > 0
 }
 
+// ready tells whether q has nothing to compute but its last token.
+func (q *sequence) ready() bool { return q.donor == nil && q.missing() == 1 }
+
+// planGeneration gives their next token to all that are ready, all beams of a request
+// in one step, and returns what is left of the budget.
+func (s *scheduler) planGeneration(budget int) int {
+	for _, q := range s.active {
+		group := q.together()
+		if group[0] != q || len(group) > budget || slices.ContainsFunc(group, func(q *sequence) bool { return !q.ready() }) {
+			continue
+		}
+		for _, q := range group {
+			s.planned = append(s.planned, planned{sequence: q, n: 1})
+		}
+		budget -= len(group)
+	}
+	return budget
+}
+
+// planContext gives chunks of what they miss to the others, in order, of budget tokens
+// and of most that the step has time for.
+func (s *scheduler) planContext(budget, most int) {
+	budget = min(budget, most)
+	for _, q := range s.active {
+		if budget == 0 {
+			return
+		}
+		if q.donor != nil || q.missing() == 1 {
+			continue
+		}
+		s.extend(q)
+		n := min(q.missing(), budget, s.e.chunkTokens)
+		if q.needsPrompt() {
+			n = min(n, contextLogitsChunk)
+		}
+		if len(q.beams) > 1 { // their last tokens go together
+			n = min(n, q.missing()-1)
+		}
+		if n > 0 {
+			s.planned = append(s.planned, planned{sequence: q, n: n})
+			budget -= n
+		}
+	}
+}
+
 // part is the planned part of a step in the runner's terms.
 func (s *scheduler) part(p *planned, positions []int32) executor.Sequence {
 	end := p.computed + p.n
-	for len(p.table)*s.e.limits.BlockSize < end {
-		p.table = append(p.table, s.blocks.take())
-		p.reserved--
-	}
-	for i := range positions {
-		positions[i] = int32(p.computed + i)
-	}
 	part := executor.Sequence{
 		Tokens: p.tokens[p.computed:end], Positions: positions, BlockTable: p.table, SeqLen: end, StateSlot: p.slot,
+		Rows: s.ask(p),
 	}
-	part.Rows = s.ask(p)
 	s.rows += len(part.Rows)
 	return part
 }

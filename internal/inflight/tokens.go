@@ -197,7 +197,7 @@ func (q *sequence) response() executor.Response {
 	response := executor.Response{
 		ClientID: q.ClientID, Sequence: q.index, OutputIDs: slices.Clone(output[q.sent:]),
 		LogProbs: q.logProbs, TopLogProbs: q.topLogProbs, CumLogProb: float32(q.cumLogProb), Logits: q.logits,
-		Timing: q.timing,
+		Timing: q.timing, KVCache: q.cache,
 	}
 	q.sent = len(output)
 	q.logProbs, q.topLogProbs, q.logits = nil, nil, nil

@@ -1,0 +1,106 @@
+package inflight
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/trtgo/trtgo/internal/executor"
+)
+
+// runningStep is the step that the runner does, as the callers' goroutines and timers
+// see it. Executor.mu guards it.
+type runningStep struct {
+	e        *Executor
+	ctx      context.Context // used for steps until one is aborted
+	abort    context.CancelFunc
+	requests []*request // whose sequences are in the step; none between steps
+
+	started  time.Time   // by the machine's clock
+	overdue  *time.Timer // fires when all of them may be overdue
+	watchdog *time.Timer // fires when the step takes longer than MaxSeqIdle
+}
+
+func (r *runningStep) init(e *Executor) {
+	r.e = e
+	timer := func(f func()) *time.Timer {
+		t := time.AfterFunc(time.Hour, func() {
+			e.mu.Lock()
+			defer e.mu.Unlock()
+			f()
+		})
+		t.Stop()
+		return t
+	}
+	r.overdue, r.watchdog = timer(r.reconsider), timer(r.bark)
+}
+
+// begin notes whose step it is and returns its context.
+func (r *runningStep) begin(parts []planned) context.Context {
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	if r.ctx == nil || r.ctx.Err() != nil {
+		r.ctx, r.abort = context.WithCancel(r.e.ctx)
+	}
+	for i := range parts {
+		if n := len(r.requests); n == 0 || r.requests[n-1] != parts[i].request {
+			r.requests = append(r.requests, parts[i].request)
+		}
+	}
+	r.started = time.Now()
+	r.watchdog.Reset(r.e.options.MaxSeqIdle)
+	r.reconsider()
+	return r.ctx
+}
+
+// bark gives the executor up when the step has taken too long.
+func (r *runningStep) bark() {
+	limit := r.e.options.MaxSeqIdle
+	if len(r.requests) == 0 || time.Since(r.started) < limit { // a late one, of a step before
+		return
+	}
+	r.e.dieLocked(fmt.Errorf("%w: the runner hangs: a step has not ended within %v", executor.ErrDead, limit))
+	r.abort()
+}
+
+// stop ends the timers for good.
+func (r *runningStep) stop() {
+	r.end()
+	if r.abort != nil {
+		r.abort()
+	}
+}
+
+// end notes that the step ended.
+func (r *runningStep) end() {
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	clear(r.requests)
+	r.requests = r.requests[:0]
+	r.overdue.Stop()
+	r.watchdog.Stop()
+}
+
+// reconsider aborts the step when nobody wants it any more: each of its requests is
+// cancelled or overdue. While one may become so, the timer runs.
+func (r *runningStep) reconsider() {
+	if len(r.requests) == 0 {
+		return
+	}
+	now := r.e.now()
+	var last time.Time // of the deadlines to come
+	for _, q := range r.requests {
+		switch {
+		case q.cancelled:
+		case q.deadline.IsZero():
+			return
+		case q.deadline.After(last):
+			last = q.deadline
+		}
+	}
+	if left := last.Sub(now); !last.IsZero() && left > 0 {
+		r.overdue.Reset(left)
+		return
+	}
+	r.abort()
+}
