@@ -17,6 +17,8 @@ type call struct {
 	mu    sync.Mutex
 	queue []executor.Response
 	ready chan struct{} // holds a token while the queue may have something
+
+	taken []executor.Response // from the queue, not given by next yet
 }
 
 func (c *call) push(r executor.Response) {
@@ -38,13 +40,19 @@ func (c *call) pop() []executor.Response {
 	return queue
 }
 
-// next waits for responses. When ctx ends it cancels the request and goes on
-// waiting: the executor answers after the running step, with what there is.
-func (c *call) next(ctx context.Context) ([]executor.Response, error) {
+// next waits for a response, which belongs to the caller until the next call. When
+// ctx ends it cancels the request and goes on waiting: the executor answers after the
+// running step, with what there is.
+func (c *call) next(ctx context.Context) (*executor.Response, error) {
 	ended, done := c.engine.ended, ctx.Done()
 	for {
-		if responses := c.pop(); len(responses) > 0 {
-			return responses, nil
+		if len(c.taken) == 0 {
+			c.taken = c.pop()
+		}
+		if len(c.taken) > 0 {
+			r := &c.taken[0]
+			c.taken = c.taken[1:]
+			return r, nil
 		}
 		if ended == nil {
 			return nil, closedError(c.engine.endedErr)

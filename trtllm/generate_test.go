@@ -277,6 +277,23 @@ func TestEmojiComesWhole(t *testing.T) {
 	require.Equal(t, []string{"a", "", "", "", "😀", "b", "", "\uFFFD"}, texts)
 }
 
+// A loop may be left while all of the answer has come, its end too.
+func TestLeaveBeforeWhatHasCome(t *testing.T) {
+	e, _ := toyEngine(t)
+	n := 0
+	for _, err := range e.Stream(t.Context(), Request{Prompt: "a", MaxTokens: 6, EndIDs: []int32{}}) {
+		require.NoError(t, err)
+		if n++; n == 2 {
+			break
+		}
+		for e.Stats().ActiveRequests > 0 {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(time.Millisecond) // the pump most likely has passed it on
+	}
+	require.Equal(t, 2, n)
+}
+
 func TestReturnSequences(t *testing.T) {
 	e, _ := toyEngine(t)
 	r := Request{InputIDs: []int32{4, 5, 6}, MaxTokens: 10, EndIDs: []int32{}, Sampling: Sampling{Temperature: 1, Seed: 100}}

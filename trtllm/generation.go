@@ -72,22 +72,19 @@ func (g *generation) run(ctx context.Context, yield func(Chunk) bool) (err error
 	}()
 	var ended error // of cancelled sequences: the others are told first
 	for g.open > 0 {
-		responses, err := g.next(ctx)
+		r, err := g.next(ctx)
 		if err != nil {
 			return g.fail(newError(g.op, err, CodeDead), yield)
 		}
-		for i := range responses {
-			r := &responses[i]
-			g.final = g.final || r.Final
-			if r.Err != nil {
-				return g.fail(newError(g.op, r.Err, CodeFailed), yield)
-			}
-			if r.FinishReason == executor.FinishCancelled && !g.sequences[r.Sequence].ended {
-				ended = newError(g.op, cancelled(ctx), CodeOther)
-			}
-			if chunk, ok := g.chunk(r); ok && !yield(chunk) {
-				return nil
-			}
+		g.final = r.Final
+		if r.Err != nil {
+			return g.fail(newError(g.op, r.Err, CodeFailed), yield)
+		}
+		if r.FinishReason == executor.FinishCancelled && !g.sequences[r.Sequence].ended {
+			ended = newError(g.op, cancelled(ctx), CodeOther)
+		}
+		if chunk, ok := g.chunk(r); ok && !yield(chunk) {
+			return nil
 		}
 	}
 	return ended
@@ -119,19 +116,14 @@ func (g *generation) finish(ctx context.Context) {
 	if g.open > 0 {
 		g.engine.executor.Cancel(g.id)
 	}
-	for {
-		responses, err := g.next(ctx)
+	for !g.final {
+		r, err := g.next(ctx)
 		if err != nil {
 			return
 		}
-		for i := range responses {
-			r := &responses[i]
-			if s := &g.sequences[r.Sequence]; !s.ended && r.Err == nil {
-				s.note(r, finishReason(r.FinishReason, r.SequenceFinal), len(r.OutputIDs))
-			}
-			if r.Final {
-				return
-			}
+		g.final = r.Final
+		if s := &g.sequences[r.Sequence]; !s.ended && r.Err == nil {
+			s.note(r, finishReason(r.FinishReason, r.SequenceFinal), len(r.OutputIDs))
 		}
 	}
 }
