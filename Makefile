@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module format model bench bench-export clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak format model bench bench-export clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -13,6 +13,7 @@ export GOTOOLCHAIN := local
 MODEL_GGUF := models/SmolLM2-135M-Instruct.Q4_1.gguf
 GOLANGCI_LINT_VERSION := v2.12.2
 FUZZ_TIME := 5s
+SOAK_TIME := 10m
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +39,10 @@ unit: $(MODEL_GGUF)
 
 race:
 	go test -race ./...
+	$(MAKE) soak SOAK_TIME=60s
+
+soak: ## random load on the executors for SOAK_TIME, with the race detector
+	TRTGO_SOAK_TIME=$(SOAK_TIME) go test -race -count=1 -timeout 2h -run Soak -v ./internal/inflight ./trtllm
 
 # Go's -asan instruments Go alone: the C++ needs its own flag. The canary reads
 # beyond a C++ buffer and must be caught, otherwise the run proves nothing.
