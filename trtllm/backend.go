@@ -24,9 +24,6 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	if backend := c.Backend(); backend != engineconfig.BackendCPU {
 		return nil, Config{}, fmt.Errorf("%s: built for %s: %w; build it again with --backend cpu", dir, backend, ErrNoBackend)
 	}
-	if o.kvCacheFraction != nil {
-		return nil, Config{}, fmt.Errorf("KV cache fraction: %w", ErrUnsupported)
-	}
 	path := filepath.Join(dir, engineconfig.EngineName(0))
 	file, err := cpuengine.Open(path)
 	if err != nil {
@@ -38,7 +35,7 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	runner, err := cpu.Open(ctx, path, cpu.Options{
 		Threads: o.threads, Precision: o.precision, Load: o.load, KVCacheTokens: int64(o.kvCacheTokens),
 		MaxBatchSize: stepSize(c.Build.MaxBatchSize, o.maxBatchSize), MaxNumTokens: stepSize(c.Build.MaxNumTokens, o.maxNumTokens),
-		MaxSeqLen: c.Build.MaxSeqLen,
+		MaxSeqLen: c.Build.MaxSeqLen, KVCacheFraction: o.kvShare(),
 	})
 	if err != nil {
 		return nil, Config{}, notAnEngine(err)
@@ -67,6 +64,14 @@ func stepSize(engine, option int) int {
 		engine = min(engine, option)
 	}
 	return min(engine, cpuengine.MaxStepSize)
+}
+
+// kvShare is the KV cache's fraction of the memory, 0 for none given.
+func (o *options) kvShare() float64 {
+	if o.kvCacheFraction == nil {
+		return 0
+	}
+	return *o.kvCacheFraction
 }
 
 // inflight are the in-flight executor's options.

@@ -482,6 +482,17 @@ func TestSmallKVCache(t *testing.T) {
 	require.Len(t, response.OutputIDs, 24)
 }
 
+// A share of the memory may be more than the limits need, and less than one block.
+func TestKVCacheFraction(t *testing.T) {
+	dir := engineDir(t, "llama-gqa", "bfloat16")
+	needed := open(t, dir, trtllm.WithMaxBatchSize(2)).Config().KVCacheTokens
+	require.Greater(t, open(t, dir, trtllm.WithMaxBatchSize(2), trtllm.WithKVCacheFraction(0.01)).Config().KVCacheTokens, needed)
+	require.Equal(t, 64, open(t, dir, trtllm.WithKVCacheFraction(0.01), trtllm.WithKVCacheTokens(64)).Config().KVCacheTokens)
+	_, err := trtllm.Open(t.Context(), dir, trtllm.WithKVCacheFraction(1e-9))
+	require.ErrorIs(t, err, trtllm.ErrOutOfMemory)
+	require.ErrorContains(t, err, "raise kv_cache_free_gpu_memory_fraction")
+}
+
 func TestOpenOptions(t *testing.T) {
 	dir := engineDir(t, "llama-gqa", "bfloat16")
 	e := open(t, dir, trtllm.WithThreads(2), trtllm.WithPrecision("exact"), trtllm.WithLoad("copy"), trtllm.WithMaxBatchSize(3), trtllm.WithKVCacheTokens(100))

@@ -62,14 +62,17 @@ func WithMaxNumTokens(n int) Option { return func(o *options) { o.maxNumTokens =
 // ErrQueueFull. Zero, the default, is no bound.
 func WithMaxQueueSize(n int) Option { return func(o *options) { o.maxQueueSize = n } }
 
-// WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences. The
-// default is what the limits need, as far as WithKVCacheFraction lets it.
+// WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences; fewer
+// when WithKVCacheFraction, by default 0.9 then, has no room for them.
+// Config.KVCacheTokens tells. Without both, the cache has what the limits need, at most
+// half of the memory that weights and activations leave.
 func WithKVCacheTokens(n int) Option { return func(o *options) { o.kvCacheTokens = n } }
 
-// WithKVCacheFraction sets how much of the memory that is free beside the weights the
-// KV cache may take, above 0 and below 1. With WithKVCacheTokens the smaller of both
+// WithKVCacheFraction sets how much of the memory that weights and activations leave
+// the KV cache takes, above 0 and below 1. With WithKVCacheTokens the smaller of both
 // counts. It is TensorRT-LLM's kv_cache_free_gpu_memory_fraction, here of the memory
-// that the backend computes in.
+// that the backend computes in. A share without room for one block of the cache is
+// ErrOutOfMemory.
 func WithKVCacheFraction(f float64) Option { return func(o *options) { o.kvCacheFraction = &f } }
 
 // WithBlockReuse says whether a prompt takes over the KV cache of an earlier one that

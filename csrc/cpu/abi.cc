@@ -12,6 +12,7 @@
 #include "failure.h"
 #include "memory.h"
 #include "runner.h"
+#include "sizes.h"
 #include "trtgo_cpu.h"
 
 struct trtgo_cpu_runner {
@@ -43,6 +44,17 @@ int guard(char* message, size_t size, Body&& body) {
 }
 
 }  // namespace
+
+int trtgo_cpu_activation_bytes(const trtgo_cpu_program* program, const trtgo_cpu_options* options, int64_t* bytes,
+                               char* message, size_t message_size) {
+  return guard(message, message_size, [&] {
+    if (options->threads < 1 || options->max_num_tokens < 1) {
+      throw trtgo::cpu::Failure(TRTGO_CPU_INVALID, "threads and max_num_tokens must be at least 1");
+    }
+    *bytes = trtgo::cpu::activation_bytes(*program, *trtgo::cpu::find_kernels(options->isa), *options);
+    return TRTGO_CPU_OK;
+  });
+}
 
 int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options, trtgo_cpu_runner** runner,
                    char* message, size_t message_size) {

@@ -18,10 +18,13 @@ import (
 func TestRefusedSteps(t *testing.T) {
 	m := smallModel(bf16)
 	r := openEngine(t, m.write(t), Options{MaxBatchSize: 3, MaxNumTokens: 50, MaxSeqLen: 80, KVCacheTokens: 192, Threads: 2})
+	limits := r.Limits()
+	require.EqualValues(t, 192/32*kvBytesPerBlock(m.program, "fast"), limits.Memory.KVCache)
+	limits.Memory = executor.Memory{}
 	require.Equal(t, executor.Limits{
 		VocabSize: 61, MaxSeqLen: 80, MaxBatchSize: 3, MaxNumTokens: 50, BlockSize: 32, NumBlocks: 6, SharedBlocks: true,
 		MaxCandidates: 61, KVCacheDtype: "bfloat16",
-	}, r.Limits())
+	}, limits)
 	tokens := randomTokens(1, 40, m.vocab)
 	want := rowLogits(step(t, r, wanting(piece(tokens, 0, 4, 5), 0)))[39:]
 

@@ -28,14 +28,26 @@ func availableCPUs() int {
 }
 
 // availableMemory is how many bytes this process may still take: the machine's
-// MemAvailable, cut by the control groups' limits. 0 is unknown.
+// MemAvailable, cut by the control groups' limits and the process's own. 0 is unknown.
+// Cached pages of files count as available, the engine's too.
 func availableMemory() int64 {
 	root := os.DirFS("/")
 	available := memAvailable(root)
-	if left := memoryLeft(root); left < math.MaxInt64 && (available == 0 || left < available) {
+	if left := min(memoryLeft(root), addressSpaceLeft(root)); left < math.MaxInt64 && (available == 0 || left < available) {
 		available = max(left, 1)
 	}
 	return available
+}
+
+// addressSpaceLeft is what RLIMIT_AS (ulimit -v) still allows; MaxInt64 without it.
+func addressSpaceLeft(root fs.FS) int64 {
+	var limit unix.Rlimit
+	pages, _, _ := strings.Cut(line(root, "proc/self", "statm"), " ")
+	used, err := strconv.ParseInt(pages, 10, 64)
+	if err != nil || unix.Getrlimit(unix.RLIMIT_AS, &limit) != nil || limit.Cur > math.MaxInt64 {
+		return math.MaxInt64
+	}
+	return int64(limit.Cur) - used*int64(os.Getpagesize())
 }
 
 // memAvailable reads MemAvailable of /proc/meminfo; 0 when there is none.
@@ -72,7 +84,8 @@ func cpuQuota(root fs.FS) float64 {
 }
 
 // memoryLeft is the smallest difference between limit and use of the control
-// groups of this process; MaxInt64 without a limit.
+// groups of this process, MaxInt64 without a limit. As in MemAvailable, file cache
+// does not count as used: the system takes it back.
 func memoryLeft(root fs.FS) int64 {
 	least := int64(math.MaxInt64)
 	for _, dir := range controlGroups(root, "memory") {
@@ -80,11 +93,31 @@ func memoryLeft(root fs.FS) int64 {
 			limit, err1 := strconv.ParseInt(line(root, dir, names[0]), 10, 64)
 			used, err2 := strconv.ParseInt(line(root, dir, names[1]), 10, 64)
 			if err1 == nil && err2 == nil && limit < 1<<60 { // version 1 says "no limit" by a huge one
-				least = min(least, limit-used)
+				least = min(least, limit-used+fileCache(root, dir))
 			}
 		}
 	}
 	return least
+}
+
+// fileCache is how much of a control group's use is cached pages of files. Version 1
+// calls it total_… where it counts the groups below too, as the use does.
+func fileCache(root fs.FS, dir string) int64 {
+	b, err := fs.ReadFile(root, path.Join(dir, "memory.stat"))
+	if err != nil {
+		return 0
+	}
+	values := map[string]int64{}
+	for line := range strings.Lines(string(b)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), " "); ok {
+			n, _ := strconv.ParseInt(value, 10, 64) // no number is 0
+			values[name] = n
+		}
+	}
+	if _, ok := values["total_active_file"]; ok {
+		return values["total_active_file"] + values["total_inactive_file"]
+	}
+	return values["active_file"] + values["inactive_file"]
 }
 
 // controlGroups lists the directories of this process's control groups that may

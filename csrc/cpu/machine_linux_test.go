@@ -34,6 +34,14 @@ func TestQuotaAndMemoryOfControlGroups(t *testing.T) {
 			"proc/self/cgroup": "0::/a/b\n", "sys/fs/cgroup/a/b/cpu.max": "max 100000\n", "sys/fs/cgroup/a/cpu.max": "400000 100000\n",
 			"sys/fs/cgroup/a/b/memory.max": "max\n", "sys/fs/cgroup/a/memory.max": "50\n", "sys/fs/cgroup/a/memory.current": "60\n",
 		}, 4, -10},
+		{"version 2, file cache is given back", map[string]string{
+			"proc/self/cgroup": "0::/a\n", "sys/fs/cgroup/a/memory.max": "1000\n", "sys/fs/cgroup/a/memory.current": "900\n",
+			"sys/fs/cgroup/a/memory.stat": "anon 200\nfile 700\nactive_file 400\ninactive_file 250\nshmem x\n",
+		}, math.Inf(1), 750},
+		{"version 1, file cache is given back", map[string]string{
+			"proc/self/cgroup": "3:memory:/x\n", "sys/fs/cgroup/memory/x/memory.limit_in_bytes": "1000\n", "sys/fs/cgroup/memory/x/memory.usage_in_bytes": "900\n",
+			"sys/fs/cgroup/memory/x/memory.stat": "active_file 1\ninactive_file 2\ntotal_active_file 30\ntotal_inactive_file 20\n",
+		}, math.Inf(1), 150},
 		{"container that sees its group as the root", map[string]string{
 			"proc/self/cgroup": "0::/../hidden\n", "sys/fs/cgroup/cpu.max": "50000 100000\n",
 		}, 0.5, math.MaxInt64},
@@ -65,6 +73,11 @@ func TestMemAvailable(t *testing.T) {
 	require.Zero(t, memAvailable(files(map[string]string{"proc/meminfo": "MemFree: 12 kB\n"})))
 	require.Zero(t, memAvailable(files(map[string]string{"proc/meminfo": "MemAvailable: -3 kB\n"})))
 	require.EqualValues(t, 12<<10, memAvailable(files(map[string]string{"proc/meminfo": "MemTotal: 99 kB\nMemAvailable:   12 kB\n"})))
+}
+
+func TestAddressSpaceLeft(t *testing.T) {
+	require.EqualValues(t, math.MaxInt64, addressSpaceLeft(files(nil)))
+	require.EqualValues(t, math.MaxInt64, addressSpaceLeft(files(map[string]string{"proc/self/statm": "many 2 3\n"})))
 }
 
 func TestThisMachineHasCPUsAndMemory(t *testing.T) {

@@ -22,14 +22,18 @@ type Options struct {
 	ISA string
 	// MaxBatchSize, MaxNumTokens and MaxSeqLen bound a step and a sequence; 0 is
 	// 8 sequences, 2048 tokens, and the engine's max_position_embeddings, which
-	// MaxSeqLen cannot exceed. Limits tells a smaller MaxSeqLen when the KV cache
-	// cannot hold one sequence of that length.
+	// MaxSeqLen cannot exceed. They are ceilings. Limits tells a smaller MaxSeqLen when
+	// the KV cache cannot hold one sequence of that length, and a smaller MaxNumTokens
+	// when activations would take more than half of the memory beside the weights.
 	MaxBatchSize, MaxNumTokens, MaxSeqLen int
-	// KVCacheTokens is how many tokens the KV cache holds, KVCacheBytes how large
-	// it is; of both the smaller counts. 0 is what the limits need, at most half of
-	// the memory that is available beside the weights. The memory is used as the
-	// cache fills.
+	// KVCacheTokens is how many tokens the KV cache holds, KVCacheBytes how large it
+	// is, and KVCacheFraction, between 0 and 1, its share of the memory that weights
+	// and activations leave. The smallest of those given counts; tokens and bytes
+	// without a fraction get at most 0.9 of that memory. With none of them the cache
+	// has what the limits need, at most half of that memory. It is used as the cache
+	// fills. See Limits.Memory for what was found and taken.
 	KVCacheTokens, KVCacheBytes int64
+	KVCacheFraction             float64
 	// Load is "mmap" (default) or "copy", which also checks the weights' checksums.
 	Load string
 }
@@ -39,8 +43,7 @@ const (
 	defaultMaxNumTokens = 2048
 	blockSize           = 32 // TRTGO_CPU_BLOCK_SIZE
 
-	maxThreads  = 1024
-	maxKVBlocks = 1 << 24
+	maxThreads = 1024
 )
 
 // complete checks the options and fills what is 0.
@@ -75,6 +78,9 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 			return o, fmt.Errorf("%s is %d, want 0 (the default) to %d", limit.name, limit.value, limit.to)
 		}
 	}
+	if !(o.KVCacheFraction >= 0 && o.KVCacheFraction < 1) {
+		return o, fmt.Errorf("the KV cache's fraction of the memory is %v, want a number above 0 and below 1", o.KVCacheFraction)
+	}
 	if o.Precision == "" {
 		o.Precision = "fast"
 	}
@@ -95,32 +101,6 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 		o.Threads = min(availableCPUs(), maxThreads)
 	}
 	return o, nil
-}
-
-// cacheBlocks gives the number of KV blocks: what was asked for, or what the
-// limits can use and half of the available memory (0 is unknown) allows.
-func (o Options) cacheBlocks(bytesPerBlock, available int64) (int, error) {
-	perSequence := int64(o.MaxSeqLen+blockSize-1) / blockSize
-	blocks := perSequence * int64(o.MaxBatchSize) // under 2^19 times 2^24
-	if available > 0 {
-		blocks = min(blocks, max(available/2/bytesPerBlock, 1))
-	}
-	if o.KVCacheTokens > 0 || o.KVCacheBytes > 0 {
-		blocks = math.MaxInt64
-	}
-	if o.KVCacheTokens > 0 {
-		blocks = (o.KVCacheTokens-1)/blockSize + 1
-	}
-	if o.KVCacheBytes > 0 {
-		blocks = min(blocks, o.KVCacheBytes/bytesPerBlock)
-	}
-	switch {
-	case blocks < 1:
-		return 0, fmt.Errorf("a KV cache of %d bytes holds no block: one of %d tokens has %d bytes", o.KVCacheBytes, blockSize, bytesPerBlock)
-	case blocks > math.MaxInt64/4/bytesPerBlock:
-		return 0, fmt.Errorf("a KV cache of %d tokens is too large: %d bytes for each %d of them; ask for fewer", o.KVCacheTokens, bytesPerBlock, blockSize)
-	}
-	return int(min(blocks, maxKVBlocks)), nil
 }
 
 // kvBytesPerBlock is the size of a KV block of the program in all layers.

@@ -83,7 +83,9 @@ func TestRefusedOptions(t *testing.T) {
 		"negative KV tokens":  {Options{KVCacheTokens: -5}, "KV cache tokens is -5, want 0"},
 		"negative KV bytes":   {Options{KVCacheBytes: math.MinInt64}, "KV cache bytes is -9223372036854775808, want 0"},
 		"KV cache too small":  {Options{KVCacheBytes: 1535}, "a KV cache of 1535 bytes holds no block: one of 32 tokens has 1536 bytes"},
-		"KV cache too large":  {Options{KVCacheTokens: math.MaxInt64}, "a KV cache of 9223372036854775807 tokens is too large: 1536 bytes for each 32 of them; ask for fewer"},
+		"negative fraction":   {Options{KVCacheFraction: -0.1}, "the KV cache's fraction of the memory is -0.1, want a number above 0 and below 1"},
+		"all the memory":      {Options{KVCacheFraction: 1}, "the KV cache's fraction of the memory is 1, want a number above 0 and below 1"},
+		"fraction NaN":        {Options{KVCacheFraction: math.NaN()}, "the KV cache's fraction of the memory is NaN"},
 		"the smaller of both": {Options{KVCacheTokens: 1000, KVCacheBytes: 10}, "a KV cache of 10 bytes holds no block"},
 	}
 	m := smallModel(bf16)
@@ -129,44 +131,11 @@ func TestKernelSetsAreChosen(t *testing.T) {
 	require.NoError(t, err)
 	defer w.free()
 	o.ISA = "avx1024"
-	_, err = newRunner(file.Program, file.Sections, w, o)
-	require.EqualError(t, err, "CPU runner: this machine cannot run the kernel set avx1024; leave it unset to get "+bestKernels())
-}
-
-func TestCacheBlocks(t *testing.T) {
-	const block = 1000 // bytes
-	tests := map[string]struct {
-		options   Options
-		available int64
-		want      int
-	}{
-		"what the limits need":             {Options{MaxSeqLen: 320, MaxBatchSize: 8}, 0, 80},
-		"rounded up":                       {Options{MaxSeqLen: 321, MaxBatchSize: 8}, 0, 88},
-		"one token":                        {Options{MaxSeqLen: 1, MaxBatchSize: 1}, 0, 1},
-		"enough memory":                    {Options{MaxSeqLen: 320, MaxBatchSize: 8}, 160 * block, 80},
-		"half of the memory":               {Options{MaxSeqLen: 320, MaxBatchSize: 8}, 159 * block, 79},
-		"at least one block":               {Options{MaxSeqLen: 320, MaxBatchSize: 8}, 1, 1},
-		"tokens":                           {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 64}, 0, 2},
-		"tokens, rounded up":               {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 65}, 0, 3},
-		"one token asked for":              {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 1}, 0, 1},
-		"tokens beyond memory are granted": {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 3200}, 10 * block, 100},
-		"bytes":                            {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheBytes: 3*block + 999}, 10 * block, 3},
-		"fewer tokens than bytes":          {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 64, KVCacheBytes: 9 * block}, 0, 2},
-		"fewer bytes than tokens":          {Options{MaxSeqLen: 320, MaxBatchSize: 8, KVCacheTokens: 6400, KVCacheBytes: 9 * block}, 0, 9},
-		"more than the limits need":        {Options{MaxSeqLen: 32, MaxBatchSize: 1, KVCacheTokens: 3200}, 0, 100},
-		"at most 2^24":                     {Options{MaxSeqLen: 1 << 24, MaxBatchSize: 1 << 24}, 0, 1 << 24},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := test.options.cacheBlocks(block, test.available)
-			require.NoError(t, err)
-			require.Equal(t, test.want, got)
-		})
-	}
-	for bytes, want := range map[int64]string{999: "a KV cache of 999 bytes holds no block: one of 32 tokens has 1000 bytes", 1: "a KV cache of 1 bytes"} {
-		_, err := Options{MaxSeqLen: 32, MaxBatchSize: 1, KVCacheBytes: bytes}.cacheBlocks(block, 0)
-		require.ErrorContains(t, err, want)
-	}
+	refusal := "CPU runner: this machine cannot run the kernel set avx1024; leave it unset to get " + bestKernels()
+	_, err = newRunner(file, w, o, 1, executor.Memory{})
+	require.EqualError(t, err, refusal)
+	_, err = activationBytes(file, o, 1)
+	require.EqualError(t, err, refusal)
 }
 
 // A cache that cannot hold one sequence of the wanted length says so in the limits,

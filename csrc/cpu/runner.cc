@@ -18,18 +18,6 @@ namespace cpu {
 
 namespace {
 
-int64_t round_up(int64_t value, int64_t unit) { return (value + unit - 1) / unit * unit; }
-
-const Kernels* find_kernels(const char* isa) {
-  if (isa == nullptr || *isa == 0) return kernels_best();
-  const Kernels* kernels = kernels_by_name(isa);
-  if (kernels == nullptr || !kernels_supported(kernels)) {
-    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("this machine cannot run the kernel set ") + isa +
-                                             "; leave it unset to get " + kernels_best()->name);
-  }
-  return kernels;
-}
-
 int64_t now() {
   timespec t;
   clock_gettime(CLOCK_MONOTONIC, &t);
@@ -53,21 +41,29 @@ float amax_bf16(const uint16_t* x, int n) {
 
 }  // namespace
 
+const Kernels* find_kernels(const char* isa) {
+  if (isa == nullptr || *isa == 0) return kernels_best();
+  const Kernels* kernels = kernels_by_name(isa);
+  if (kernels == nullptr || !kernels_supported(kernels)) {
+    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("this machine cannot run the kernel set ") + isa +
+                                             "; leave it unset to get " + kernels_best()->name);
+  }
+  return kernels;
+}
+
 Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& options)
     : kernels_(find_kernels(options.isa)),
-      fast_(options.fast != 0),
-      max_num_tokens_(options.max_num_tokens),
-      max_batch_size_(options.max_batch_size),
-      activations_("activations of " + std::to_string(max_num_tokens_) + " tokens; lower max_num_tokens"),
+      options_(options),
+      activations_("activations of " + std::to_string(options.max_num_tokens) + " tokens; lower max_num_tokens"),
       team_(std::max(options.threads, 1)) {
-  if (options.threads < 1 || max_num_tokens_ < 1 || max_batch_size_ < 1 || options.num_blocks < 1) {
+  if (options.threads < 1 || options.max_num_tokens < 1 || options.max_batch_size < 1 || options.num_blocks < 1) {
     throw Failure(TRTGO_CPU_INVALID, "threads, max_num_tokens, max_batch_size and num_blocks must be at least 1");
   }
   copy_program(program);
   map_buffers();
   map_cache(options.num_blocks);
   map_scratch();
-  sequence_of_.resize(static_cast<size_t>(max_num_tokens_));
+  sequence_of_.resize(static_cast<size_t>(options.max_num_tokens));
 }
 
 void Runner::copy_program(const trtgo_cpu_program& program) {
@@ -111,18 +107,18 @@ int Runner::rotary_of(int section, int half) {
   Rotary rotary;
   rotary.section = section;
   rotary.half = half;
-  rotary.memory = Mapping(int64_t{max_num_tokens_} * 2 * half * 4, activations_);
+  rotary.memory = Mapping(rotary_bytes(half, options_), activations_);
   rotaries_.push_back(std::move(rotary));
   return static_cast<int>(rotaries_.size()) - 1;
 }
 
 void Runner::map_buffers() {
   for (const trtgo_cpu_buffer& shape : buffer_shapes_) {
+    const BufferSize size = buffer_size(shape, options_);
     Activation a;
-    a.ld = round_up(shape.width, kPanelRows);
-    a.bf16 = fast_ && shape.linear_input != 0;
-    const int64_t rows = shape.selected != 0 ? kRowGroup : max_num_tokens_;
-    a.memory = Mapping(rows * a.ld * (a.bf16 ? 2 : 4), activations_);
+    a.ld = size.ld;
+    a.bf16 = size.bf16;
+    a.memory = Mapping(size.bytes(), activations_);
     buffers_.push_back(std::move(a));
   }
 }
@@ -135,22 +131,12 @@ void Runner::map_cache(int num_blocks) {
     layers[static_cast<size_t>(op.layer)].kv_heads = op.kv_heads;
     layers[static_cast<size_t>(op.layer)].head_size = op.head_size;
   }
-  cache_ = KVCache(std::move(layers), num_blocks, fast_);
+  cache_ = KVCache(std::move(layers), num_blocks, options_.fast != 0);
 }
 
-// Each worker has scratch for the largest linear and attention, and keys for candidates.
 void Runner::map_scratch() {
-  int64_t bytes = 0;
-  for (const trtgo_cpu_op& op : ops_) {
-    if (op.kind == TRTGO_CPU_LINEAR) {
-      bytes = std::max(bytes, kernels_->linear_scratch_bytes(std::min(max_num_tokens_, kLinearRows), op.k));
-    } else if (op.kind == TRTGO_CPU_ATTENTION) {
-      bytes = std::max(bytes, kernels_->attention_scratch_bytes(op.heads / op.kv_heads, op.head_size, kBlockSize));
-    }
-  }
-  keys_offset_ = round_up(bytes, 64);
-  scratch_bytes_ = round_up(keys_offset_ + kCandidateKeys * int64_t{8}, 4096);
-  scratch_ = Mapping(scratch_bytes_ * team_.size(),
+  scratch_size_ = scratch_size(ops_.data(), static_cast<int>(ops_.size()), *kernels_, options_);
+  scratch_ = Mapping(scratch_size_.bytes * team_.size(),
                      "scratch of " + std::to_string(team_.size()) + " threads; ask for fewer");
 }
 
@@ -174,13 +160,16 @@ void Runner::describe(trtgo_cpu_description* d) const {
   d->kv_bytes = cache_.block_bytes() * cache_.num_blocks();
   d->activation_bytes = scratch_.size();
   for (const Activation& a : buffers_) d->activation_bytes += a.memory.size();
+  for (const Rotary& r : rotaries_) d->activation_bytes += r.memory.size();
 }
 
 bool Runner::step(const trtgo_cpu_step& step) {
-  if (step.num_tokens < 1 || step.num_tokens > max_num_tokens_ || step.num_sequences > max_batch_size_) {
+  if (step.num_tokens < 1 || step.num_tokens > options_.max_num_tokens ||
+      step.num_sequences > options_.max_batch_size) {
     throw Failure(TRTGO_CPU_INVALID, std::to_string(step.num_tokens) + " tokens of " +
                                          std::to_string(step.num_sequences) + " sequences in a step; the limits are " +
-                                         std::to_string(max_num_tokens_) + " and " + std::to_string(max_batch_size_));
+                                         std::to_string(options_.max_num_tokens) + " and " +
+                                         std::to_string(options_.max_batch_size));
   }
   plan(step);
   return team_.run([](void* runner, int worker) { return static_cast<Runner*>(runner)->walk(worker); }, this);
@@ -272,7 +261,7 @@ bool Runner::observe_time(size_t index) {
 
 bool Runner::answer(int worker, int first_row, int rows) {
   const Activation& logits = buffers_[static_cast<size_t>(ops_.back().out)];
-  auto* keys = reinterpret_cast<uint64_t*>(scratch(worker) + keys_offset_);
+  auto* keys = reinterpret_cast<uint64_t*>(scratch(worker) + scratch_size_.keys_offset);
   return team_.for_each(rows, [&](int64_t r) {
     trtgo_cpu_row* row = step_->rows + first_row + r;
     answer_row(*kernels_, logits.floats(r), vocab_size_, row, step_->edits + row->first_edit,

@@ -44,8 +44,14 @@ type Description struct {
 var _ executor.Runner = (*Runner)(nil)
 
 // Open opens the engine file. Errors are those of cpuengine.Open and of the file
-// system, or say which option cannot be had. ctx bounds the opening only.
+// system, executor.ErrOutOfMemory, or say which option cannot be had. ctx bounds the
+// opening only.
 func Open(ctx context.Context, path string, o Options) (*Runner, error) {
+	return open(ctx, path, o, availableMemory())
+}
+
+// open opens the engine file on a machine with so many bytes of memory available.
+func open(ctx context.Context, path string, o Options, available int64) (*Runner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -56,11 +62,17 @@ func Open(ctx context.Context, path string, o Options) (*Runner, error) {
 	if o, err = o.complete(file.Program); err != nil {
 		return nil, err
 	}
+	plan, err := planMemory(o, available, file.Size, kvBytesPerBlock(file.Program, o.Precision),
+		func(numTokens int) (int64, error) { return activationBytes(file, o, numTokens) })
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	o.MaxNumTokens = plan.maxNumTokens
 	w, err := loadWeights(ctx, file, o.Load)
 	if err != nil {
 		return nil, err
 	}
-	runner, err := newRunner(file.Program, file.Sections, w, o)
+	runner, err := newRunner(file, w, o, plan.blocks, plan.Memory)
 	if err != nil {
 		w.free()
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -68,19 +80,27 @@ func Open(ctx context.Context, path string, o Options) (*Runner, error) {
 	return runner, nil
 }
 
+// activationBytes is what the activations of a runner take whose steps have at most
+// so many tokens.
+func activationBytes(file *cpuengine.File, o Options, numTokens int) (int64, error) {
+	var program C.trtgo_cpu_program
+	free := fillProgram(&program, file.Program, file.Sections, &weights{size: file.Size})
+	defer free()
+	isa := C.CString(o.ISA)
+	defer C.free(unsafe.Pointer(isa))
+	o.MaxNumTokens = numTokens
+	options := cOptions(o, isa, 0)
+	var bytes C.int64_t
+	var message [256]C.char
+	err := failure(C.trtgo_cpu_activation_bytes(&program, &options, &bytes, &message[0], C.size_t(len(message))), &message)
+	return int64(bytes), err
+}
+
 // newRunner starts a runner over weights, which become its own when it succeeds.
-// The program must have been validated.
-func newRunner(p *cpuengine.Program, sections []cpuengine.Section, w *weights, o Options) (*Runner, error) {
-	available := availableMemory()
-	if available > 0 && w.mapped != nil { // pages of the file count as available until they are read
-		available = max(available-w.size, available/8, 1)
-	}
-	blocks, err := o.cacheBlocks(kvBytesPerBlock(p, o.Precision), available)
-	if err != nil {
-		return nil, err
-	}
+func newRunner(file *cpuengine.File, w *weights, o Options, blocks int, memory executor.Memory) (*Runner, error) {
+	p := file.Program
 	r := &Runner{weights: w, program: p, options: o, written: make([]uint32, blocks)}
-	if err := r.open(p, sections, blocks); err != nil {
+	if err := r.open(p, file.Sections, blocks); err != nil {
 		return nil, err
 	}
 	var d C.trtgo_cpu_description
@@ -93,7 +113,7 @@ func newRunner(p *cpuengine.Program, sections []cpuengine.Section, w *weights, o
 	r.limits = executor.Limits{
 		VocabSize: p.VocabSize, MaxSeqLen: min(o.MaxSeqLen, blocks*blockSize), MaxBatchSize: o.MaxBatchSize, MaxNumTokens: o.MaxNumTokens,
 		BlockSize: blockSize, NumBlocks: blocks, SharedBlocks: true,
-		MaxCandidates: min(executor.MaxCandidates, p.VocabSize), KVCacheDtype: dtype,
+		MaxCandidates: min(executor.MaxCandidates, p.VocabSize), KVCacheDtype: dtype, Memory: memory,
 	}
 	return r, nil
 }
@@ -104,13 +124,17 @@ func (r *Runner) open(p *cpuengine.Program, sections []cpuengine.Section, blocks
 	defer free()
 	isa := C.CString(r.options.ISA)
 	defer C.free(unsafe.Pointer(isa))
-	options := C.trtgo_cpu_options{
-		isa: isa, threads: C.int32_t(r.options.Threads), fast: flag(r.options.Precision == "fast"),
-		max_num_tokens: C.int32_t(r.options.MaxNumTokens), max_batch_size: C.int32_t(r.options.MaxBatchSize),
-		num_blocks: C.int32_t(blocks),
-	}
+	options := cOptions(r.options, isa, blocks)
 	var message [256]C.char
 	return failure(C.trtgo_cpu_open(&program, &options, &r.c, &message[0], C.size_t(len(message))), &message)
+}
+
+func cOptions(o Options, isa *C.char, blocks int) C.trtgo_cpu_options {
+	return C.trtgo_cpu_options{
+		isa: isa, threads: C.int32_t(o.Threads), fast: flag(o.Precision == "fast"),
+		max_num_tokens: C.int32_t(o.MaxNumTokens), max_batch_size: C.int32_t(o.MaxBatchSize),
+		num_blocks: C.int32_t(blocks),
+	}
 }
 
 // failure turns a code and its sentence into an error.
@@ -120,6 +144,8 @@ func failure(code C.int, message *[256]C.char) error {
 		return nil
 	case C.TRTGO_CPU_ABORTED:
 		return executor.ErrAborted
+	case C.TRTGO_CPU_NO_MEMORY:
+		return fmt.Errorf("%w: CPU runner: %s", executor.ErrOutOfMemory, C.GoString(&message[0]))
 	default:
 		return errors.New("CPU runner: " + C.GoString(&message[0]))
 	}

@@ -9,21 +9,19 @@
 #include "kernels.h"
 #include "kvcache.h"
 #include "memory.h"
+#include "sizes.h"
 #include "threads.h"
 #include "trtgo_cpu.h"
 
 namespace trtgo {
 namespace cpu {
 
-// Rows of logits that are computed together after the select operation, so that
-// logits of a whole prompt need no [tokens, vocab_size] memory.
-constexpr int kRowGroup = 32;
-
-// Rows of activations that one call of a linear kernel takes.
-constexpr int kLinearRows = 128;
-
 // Queries of one attention work item. Any number gives the same bits.
 constexpr int kQueryTile = 16;
+
+// The named kernel set, or the best one for no name. Throws Failure when this machine
+// cannot run it.
+const Kernels* find_kernels(const char* isa);
 
 class Runner {
  public:
@@ -93,13 +91,11 @@ class Runner {
 
   const uint8_t* section_data(int section) const;
   const float* section_floats(int section) const { return reinterpret_cast<const float*>(section_data(section)); }
-  uint8_t* scratch(int worker) const { return scratch_.data() + worker * scratch_bytes_; }
+  uint8_t* scratch(int worker) const { return scratch_.data() + worker * scratch_size_.bytes; }
 
   const Kernels* kernels_;
-  const bool fast_;
   int vocab_size_ = 0;
-  int max_num_tokens_;
-  int max_batch_size_;
+  const trtgo_cpu_options options_;  // the caller's isa is gone
   const std::string activations_;  // what their memory is for, should it be refused
   const uint8_t* weights_ = nullptr;
   int64_t weights_size_ = 0;
@@ -114,8 +110,7 @@ class Runner {
   std::vector<Rotary> rotaries_;
   KVCache cache_;
   Mapping scratch_;
-  int64_t scratch_bytes_ = 0;  // of each worker
-  int64_t keys_offset_ = 0;    // of the candidates' keys in it
+  ScratchSize scratch_size_ = {};  // of each worker
 
   // Of the running step.
   const trtgo_cpu_step* step_ = nullptr;

@@ -93,7 +93,7 @@ Team::Team(int threads) : size_(threads) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     const size_t refused = workers_.size() + 1;
     stop_workers();
-    throw Failure(TRTGO_CPU_NO_MEMORY, "the system refused thread " + std::to_string(refused) + " of " +
+    throw Failure(TRTGO_CPU_NO_THREADS, "the system refused thread " + std::to_string(refused) + " of " +
                                            std::to_string(size_) + "; ask for fewer threads (" + e.what() + ")");
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

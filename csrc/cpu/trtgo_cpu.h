@@ -27,8 +27,9 @@ enum {
   TRTGO_CPU_OK = 0,
   TRTGO_CPU_ABORTED = 1,      /* trtgo_cpu_abort was called */
   TRTGO_CPU_INVALID = 2,      /* an argument is out of range */
-  TRTGO_CPU_NO_MEMORY = 3,    /* the system refused memory or threads */
+  TRTGO_CPU_NO_MEMORY = 3,    /* the system refused memory */
   TRTGO_CPU_UNSUPPORTED = 4,  /* this machine lacks the instruction set */
+  TRTGO_CPU_NO_THREADS = 5,   /* the system refused threads */
 };
 
 /* Tokens in a KV block. */
@@ -194,6 +195,15 @@ typedef struct {
 
 typedef struct trtgo_cpu_runner trtgo_cpu_runner;
 
+/* Gives the bytes that the activations of a runner would take, its
+ * trtgo_cpu_description.activation_bytes. Weights and num_blocks are not looked at.
+ *
+ * Owner   Nothing is kept.
+ * Thread  Any.
+ * Fails   INVALID for a count below its minimum, UNSUPPORTED. */
+int trtgo_cpu_activation_bytes(const trtgo_cpu_program* program, const trtgo_cpu_options* options, int64_t* bytes,
+                               char* message, size_t message_size);
+
 /* Makes a runner and starts its threads (threads - 1 of them).
  *
  * Owner   program and options are copied. The weights they point to are not, and
@@ -201,7 +211,7 @@ typedef struct trtgo_cpu_runner trtgo_cpu_runner;
  *         gives it to trtgo_cpu_close.
  * Thread  Any.
  * Fails   INVALID for a count below its minimum or a section outside the weights,
- *         NO_MEMORY, UNSUPPORTED. *runner is null then. */
+ *         NO_MEMORY, NO_THREADS, UNSUPPORTED. *runner is null then. */
 int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options,
                    trtgo_cpu_runner** runner, char* message, size_t message_size);
 

@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"unsafe"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/internal/regularfile"
 )
 
@@ -41,6 +43,9 @@ func loadWeights(ctx context.Context, file *cpuengine.File, load string) (*weigh
 		return copyWeights(ctx, f, file.Size)
 	}
 	mapped, err := unix.Mmap(int(f.Fd()), 0, int(file.Size), unix.PROT_READ, unix.MAP_PRIVATE)
+	if errors.Is(err, unix.ENOMEM) {
+		return nil, fmt.Errorf("%s: %w: the system refused to map the file's %d bytes", file.Path, executor.ErrOutOfMemory, file.Size)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: mapping %d bytes: %w", file.Path, file.Size, err)
 	}
@@ -51,7 +56,7 @@ func loadWeights(ctx context.Context, file *cpuengine.File, load string) (*weigh
 func copyWeights(ctx context.Context, r io.ReaderAt, size int64) (*weights, error) {
 	w := &weights{data: C.trtgo_cpu_alloc(C.int64_t(size)), size: size}
 	if w.data == nil {
-		return nil, fmt.Errorf("the system refused %d bytes for the weights", size)
+		return nil, fmt.Errorf("%w: the system refused %d bytes for a copy of the weights; map them with load mmap", executor.ErrOutOfMemory, size)
 	}
 	into := unsafe.Slice((*byte)(w.data), size)
 	const piece = 64 << 20

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/executor"
 )
 
 // altered writes a changed copy of an engine file.
@@ -188,19 +189,24 @@ func wideModel(t *testing.T) string {
 	}, []*testWeight{section("embedding.weight", rows, 4), section("qkv.weight", panel, 3*heads*size), section("lm_head.weight", panel, 4)})
 }
 
-// TestRefusedMemory asks for more than an address space: the error tells how many
-// bytes and what for, and nothing is left of the attempt.
+// TestRefusedMemory asks for more than an address space, on a machine that does not
+// tell its memory: the error tells how many bytes and what for, and nothing is left of
+// the attempt.
 func TestRefusedMemory(t *testing.T) {
 	path := wideModel(t)
 	before := addressSpace(t)
 	for range 3 {
-		_, err := Open(t.Context(), path, Options{Threads: 3, MaxNumTokens: 8, KVCacheTokens: 1 << 34})
-		require.EqualError(t, err, path+": CPU runner: the system refused 9007199254740992 bytes for the KV cache; ask for a smaller one")
-		_, err = Open(t.Context(), path, Options{Threads: 3, MaxNumTokens: 1 << 24, KVCacheTokens: 1})
-		require.EqualError(t, err, path+": CPU runner: the system refused 422212465065984 bytes for activations of 16777216 tokens; lower max_num_tokens")
+		_, err := open(t.Context(), path, Options{Threads: 3, MaxNumTokens: 8, KVCacheTokens: 1 << 34}, 0)
+		require.ErrorIs(t, err, executor.ErrOutOfMemory)
+		require.EqualError(t, err, path+": too little memory: CPU runner: the system refused 9007199254740992 bytes for the KV cache; ask for a smaller one")
+		_, err = open(t.Context(), path, Options{Threads: 3, MaxNumTokens: 1 << 24, KVCacheTokens: 1}, 0)
+		require.ErrorIs(t, err, executor.ErrOutOfMemory)
+		require.EqualError(t, err, path+": too little memory: CPU runner: the system refused 422212465065984 bytes for activations of 16777216 tokens; lower max_num_tokens")
 	}
 	require.Less(t, addressSpace(t), before+1<<30)
-	openEngine(t, path, Options{Threads: 3, MaxNumTokens: 8, KVCacheTokens: 64})
+	r, err := open(t.Context(), path, Options{Threads: 3, MaxNumTokens: 8, KVCacheTokens: 64}, 0)
+	require.NoError(t, err)
+	require.NoError(t, r.Close())
 }
 
 // TestRefusedThreads starts a process of its own that may not have much memory: the
@@ -212,6 +218,7 @@ func TestRefusedThreads(t *testing.T) {
 		_, err := Open(t.Context(), path, Options{Threads: 1000, KVCacheTokens: 32, MaxNumTokens: 8})
 		require.ErrorContains(t, err, "the system refused thread ")
 		require.ErrorContains(t, err, " of 1000; ask for fewer threads")
+		require.NotErrorIs(t, err, executor.ErrOutOfMemory)
 		step(t, openEngine(t, path, Options{Threads: 2, KVCacheTokens: 32, MaxNumTokens: 8}), piece([]int32{1}, 0, 0))
 		return
 	}

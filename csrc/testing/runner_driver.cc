@@ -383,6 +383,14 @@ void check_refusals(const Model& model, Tally& tally) {
   o = good;
   o.isa = "avx1024";
   refused(program, o, TRTGO_CPU_UNSUPPORTED);
+  int64_t bytes = 7;
+  tally.require(trtgo_cpu_activation_bytes(&program, &o, &bytes, message, sizeof message) == TRTGO_CPU_UNSUPPORTED,
+                "activations of a kernel set that is none");
+  o = good;
+  o.threads = 0;
+  tally.require(trtgo_cpu_activation_bytes(&program, &o, &bytes, message, sizeof message) == TRTGO_CPU_INVALID,
+                "activations of no threads");
+  tally.require(bytes == 7, "a refusal that changes its result");
   for (int64_t offset : {int64_t{-64}, int64_t{1} << 40, INT64_MAX, INT64_MIN}) {
     std::vector<trtgo_cpu_section> sections(program.sections, program.sections + program.num_sections);
     sections[3].offset = offset;
@@ -395,6 +403,12 @@ void check_refusals(const Model& model, Tally& tally) {
   }
 
   Opened opened(model, "", 1);
+  trtgo_cpu_description description;
+  trtgo_cpu_describe(opened.runner, &description);
+  const trtgo_cpu_options as_opened = {"", 1, 0, 256, 4, 12};
+  tally.require(trtgo_cpu_activation_bytes(&program, &as_opened, &bytes, nullptr, 0) == TRTGO_CPU_OK &&
+                    bytes == description.activation_bytes,
+                "activations as planned");
   Step step(random_tokens(5), 0, {0}, model.num_ops());
   for (int32_t n : {0, -1, 257, INT32_MAX}) {
     step.step.num_tokens = n;
