@@ -134,6 +134,10 @@ func clone(r executor.Request) executor.Request {
 	r.EndIDs = slices.Clone(r.EndIDs)
 	r.Sampling.Bias = maps.Clone(r.Sampling.Bias)
 	r.Sampling.TopPResetIDs = slices.Clone(r.Sampling.TopPResetIDs)
+	if early := r.Sampling.EarlyStopping; early != nil {
+		value := *early
+		r.Sampling.EarlyStopping = &value
+	}
 	lists := func(list [][]int32) [][]int32 {
 		list = slices.Clone(list)
 		for i := range list {
