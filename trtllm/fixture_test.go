@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -84,11 +85,22 @@ func TestMain(m *testing.M) {
 	}))
 }
 
+// openByteTokenizer gives the tests' tokenizer, which is opened once.
 func openByteTokenizer(t *testing.T) *tokenizer.Tokenizer {
 	t.Helper()
-	tok, err := tokenizer.Open(byteTokenizerDir(t))
-	require.NoError(t, err)
-	return tok
+	byteTokenizer.Lock()
+	defer byteTokenizer.Unlock()
+	if byteTokenizer.Tokenizer == nil {
+		var err error
+		byteTokenizer.Tokenizer, err = tokenizer.Open(byteTokenizerDir(t))
+		require.NoError(t, err)
+	}
+	return byteTokenizer.Tokenizer
+}
+
+var byteTokenizer struct {
+	sync.Mutex
+	*tokenizer.Tokenizer
 }
 
 // toyEngine opens an engine over the toy model and the byte tokenizer.

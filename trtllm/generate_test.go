@@ -327,14 +327,6 @@ func TestSamplingZeroValueIsGreedy(t *testing.T) {
 	} {
 		require.Equal(t, test.topK, test.sampling.leaf().TopK, "%+v", test.sampling)
 	}
-	all := Sampling{
-		Temperature: 1, TopK: 2, TopP: 3, MinP: 4, Seed: 5, NumReturnSequences: 6, BeamWidth: 7, MinTokens: 8,
-		RepetitionPenalty: 9, PresencePenalty: 10, FrequencyPenalty: 11, NoRepeatNgramSize: 12, Bias: map[int32]float32{1: 2},
-	}
-	require.Equal(t, executor.Sampling{
-		Temperature: 1, TopK: 2, TopP: 3, MinP: 4, Seed: 5, NumReturnSequences: 6, BeamWidth: 7, MinTokens: 8,
-		RepetitionPenalty: 9, PresencePenalty: 10, FrequencyPenalty: 11, NoRepeatNgramSize: 12, Bias: map[int32]float32{1: 2},
-	}, all.leaf())
 }
 
 func TestTimeoutIsNoError(t *testing.T) {
