@@ -113,7 +113,8 @@ func (s *scheduler) finishRequests(reason func(*request) executor.FinishReason) 
 // failRequests gives each of the requests one final response with err. Unless it is
 // their own fault, what they have computed is not to be relied on.
 func (s *scheduler) failRequests(fails func(*request) bool, err error) {
-	doubtful := errors.Is(err, executor.ErrFailed) && !errors.Is(err, errBanned) && !errors.Is(err, errEdited)
+	ownFault := func(cause error) bool { return errors.Is(err, cause) }
+	doubtful := errors.Is(err, executor.ErrFailed) && !slices.ContainsFunc([]error{errBanned, errEdited, errProcessor}, ownFault)
 	failed := map[*request]bool{}
 	for _, q := range s.remove(fails) {
 		if doubtful {

@@ -36,13 +36,38 @@
 // probability that lies inside, as in TensorRT-LLM's sampling kernels. When the
 // candidates do not decide, the same row is asked for in full in the next step.
 //
-// The penalties are TensorRT-LLM's: for every token of prompt and output, once,
-// a logit above zero is divided by RepetitionPenalty and another multiplied by
-// it; after the temperature PresencePenalty is subtracted, and FrequencyPenalty as
-// often as the token stands there. A bias is added first, before the repetition
-// penalty looks at the sign, and is divided by the temperature too.
+// Top-p decays as TensorRT-LLM's computeToppDecay has it: after each token it is as at
+// first if that was one of TopPResetIDs, and otherwise max(top-p·TopPDecay, TopPMin).
+// Upstream does so only without top-k; here it holds with top-k too.
+//
+// What is done to a token's logit comes in the order of TensorRT-LLM's
+// batchApplyPenalty:
+//
+//  1. its bias is added,
+//  2. it is divided by the temperature (by 1e-6 more, upstream),
+//  3. if the token stands in prompt or output, what is above zero is divided by
+//     RepetitionPenalty and another multiplied by it,
+//  4. if it stands there n times, not counting the first PromptIgnoreLength tokens of
+//     the prompt, PresencePenalty + n·FrequencyPenalty is subtracted.
+//
+// Banned are tokens with a bias of -Inf, end ids until MinTokens, the last token of a bad
+// sequence when the others have just come, and what would repeat NoRepeatNgramSize
+// tokens of prompt and output. All this is a list of edits that goes to the runner with the row; it grows
+// by what each token adds.
 //
 // The random number of the n-th output token of a sequence is a function of
 // Seed + sequence index and n alone (SplitMix64), so a request's tokens depend on
 // nothing else.
+//
+// Log-probs are the model's: of its own logits, before all of the above. The best
+// tokens beside one come from the same row, or from a second row of the same token
+// where edits or a temperature may have changed the order. Prompt log-probs, like
+// context logits, make the prompt's first sequence compute every position: nothing of
+// it is taken over from the KV cache.
+//
+// A logits processor gets copies of the model's rows, of all sequences of a step whose
+// requests have ProcessorData, in one call. Edits, temperature and choice follow it,
+// here instead of in the runner, which costs some time for each row (about 20 ns for
+// each token of the vocabulary). An error or a panic fails the requests of the call;
+// logits that are not numbers, or none that is possible, only the request of the row.
 package inflight

@@ -19,7 +19,6 @@ type Executor struct {
 	options     Options
 	maxInputLen int
 	chunkTokens int
-	processor   executor.LogitsProcessor
 	now         func() time.Time
 	log         *slog.Logger
 
@@ -68,7 +67,7 @@ func newExecutor(runner executor.Runner, options Options) (*Executor, error) {
 		return nil, err
 	}
 	e := &Executor{
-		runner: runner, limits: limits, options: options, processor: options.LogitsProcessor, now: options.Now, log: options.Logger,
+		runner: runner, limits: limits, options: options, now: options.Now, log: options.Logger,
 		maxInputLen: limits.MaxSeqLen - 1, chunkTokens: limits.MaxNumTokens,
 		wake: make(chan struct{}, 1), ready: make(chan struct{}, 1), done: make(chan struct{}),
 		live: map[uint64]*request{},

@@ -19,8 +19,9 @@ const maxFailures = 16
 func (e *Executor) loop() {
 	defer close(e.done)
 	defer e.step.stop()
+	ended := false
 	defer func() {
-		if p := recover(); p != nil {
+		if p := recover(); p != nil || !ended { // a logits processor may end its goroutine
 			// Whatever is broken here, nobody may wait for it for ever.
 			e.log.Warn("executor panicked", "panic", p, "stack", string(debug.Stack()))
 			e.die(fmt.Errorf("%w: it panicked: %v", executor.ErrDead, p))
@@ -32,6 +33,7 @@ func (e *Executor) loop() {
 	e.receive()
 	e.scheduler.finishAll(executor.FinishCancelled)
 	e.publish()
+	ended = true
 }
 
 // work blocks until there is something to do; false means the end.

@@ -9,7 +9,8 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-var errProcessedBanned = errors.New("the logits processor, bias and bans leave no token: let one be possible")
+// errProcessor marks what a logits processor is to blame for, not the model.
+var errProcessor = errors.New("the logits processor")
 
 // processorRows is the call of the logits processor for a step; the slices are used
 // again.
@@ -30,7 +31,7 @@ func (s *scheduler) process() {
 		p := &s.planned[i]
 		first := at + p.context
 		at += p.count()
-		if !p.sampled || p.ProcessorData == nil || !slices.Contains(s.active, p.sequence) {
+		if !p.sampled || p.ProcessorData == nil || p.promise == nil { // its request may have failed just now
 			continue
 		}
 		if row := &s.result.Rows[first]; checkRow(row) == nil { // another is failed where it is used
@@ -40,14 +41,14 @@ func (s *scheduler) process() {
 	if len(r.rows) == 0 {
 		return
 	}
-	err := call(s.e.processor, r.rows)
+	err := call(s.e.options.LogitsProcessor, r.rows)
 	clear(r.rows) // it may hold what requests gave
 	if err != nil {
 		in := map[*request]bool{}
 		for _, p := range r.parts {
 			in[p.request] = true
 		}
-		s.failRequests(func(q *request) bool { return in[q] }, fmt.Errorf("%w: the logits processor: %w", executor.ErrFailed, err))
+		s.failRequests(func(q *request) bool { return in[q] }, fmt.Errorf("%w: %w: %w", executor.ErrFailed, errProcessor, err))
 	}
 }
 
@@ -86,12 +87,12 @@ func call(processor executor.LogitsProcessor, rows []executor.ProcessorRow) (err
 func (s *scheduler) pickProcessed(p *planned, row *executor.RowResult, u float64) (c executor.Candidate, err error) {
 	for id, l := range p.processed {
 		if !isNumber(l) {
-			return c, fmt.Errorf("the logits processor made the logit of token id %d %v: a number or -Inf is needed", id, l)
+			return c, fmt.Errorf("%w made the logit of token id %d %v: a number or -Inf is needed", errProcessor, id, l)
 		}
 	}
 	s.candidates = editedRow(s.candidates, p.processed, &p.row)
 	if len(s.candidates) == 0 {
-		return c, errProcessedBanned
+		return c, fmt.Errorf("%w, bias and bans leave no token: let one be possible", errProcessor)
 	}
 	sum := logSumExp(s.candidates)
 	if !isNumber(sum) {

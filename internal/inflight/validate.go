@@ -133,7 +133,7 @@ func (e *Executor) validateOutputs(r *executor.Request) error {
 			return invalid("%s is %d, 0 to %d is allowed, the candidates that the engine returns", v.name, v.value, most)
 		}
 	}
-	if r.ProcessorData != nil && e.processor == nil {
+	if r.ProcessorData != nil && e.options.LogitsProcessor == nil {
 		return invalid("processor data is given, but the executor was opened without a logits processor: set one in its options, or leave the data out")
 	}
 	return nil
