@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak format model bench bench-export clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak format model bench bench-export bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -80,6 +80,9 @@ bench: build ## decode speed against this machine's stream bandwidth
 
 bench-export: build ## export against cp, 16.5 GB in each form (BENCH_SCALE=8 for less)
 	go run ./scripts/benchexport
+
+bench-executor: setup $(MODEL_GGUF) ## what the executor costs beside the steps (BENCH_LAYERS=32 for all of the 4B shape)
+	TRTGO_REQUIRE_MODELS=1 BENCH_OUTPUT=$(CURDIR)/docs/benchmarks.md go test -run '^$$' -bench BenchmarkExecutor -benchtime 1x -timeout 60m ./trtllm
 
 clean:
 	rm -rf out
