@@ -34,7 +34,8 @@ func TestContract(t *testing.T) {
 				x, err := inflight.New(gate, inflight.Options{MaxQueueSize: c.MaxQueueSize, MaxSeqIdle: c.MaxSeqIdle})
 				require.NoError(t, err)
 				return x, gate
-			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen})
+			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
+				Features: executortest.Features{Beams: limits.MaxBatchSize > 1}})
 		})
 	}
 }

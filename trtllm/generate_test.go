@@ -74,7 +74,7 @@ func TestRequestErrors(t *testing.T) {
 		{"negative top_k", Request{Prompt: "a", Sampling: Sampling{TopK: -1}}, ErrInvalidRequest, "top_k is -1"},
 		{"top_p above 1", Request{Prompt: "a", Sampling: Sampling{TopP: 1.01}}, ErrInvalidRequest, "top_p is 1.01"},
 		{"negative sequences", Request{Prompt: "a", Sampling: Sampling{NumReturnSequences: -1}}, ErrInvalidRequest, "-1"},
-		{"beams", Request{Prompt: "a", Sampling: Sampling{BeamWidth: 4}}, ErrUnsupported, "beam width 4"},
+		{"more beams than places", Request{Prompt: "a", Sampling: Sampling{BeamWidth: 9}}, ErrUnsupported, "beam width is 9"},
 		{"priority", Request{Prompt: "a", Priority: 3}, ErrInvalidRequest, "priority is 3"},
 		{"timeout", Request{Prompt: "a", Timeout: -1}, ErrInvalidRequest, "-1ns"},
 		{"long prompt", Request{InputIDs: make([]int32, 151), MaxTokens: 1}, ErrTooLong, "max_input_len is 150"},
@@ -567,6 +567,19 @@ func TestStopWordsInPieces(t *testing.T) {
 				continue
 			}
 			require.Equal(t, text[:want], got, fmt.Sprintf("%q in pieces of %d", word, size))
+		}
+	}
+}
+
+// Without a bound, beams are as long as all of them have room for in the KV cache.
+func TestBeamsFillTheCache(t *testing.T) {
+	e, _ := toyEngine(t) // 64 blocks of 8 tokens
+	for prompt, want := range map[int]int{2: 128 - 1, 9: 8 + 120 - 8} {
+		response, err := e.Generate(t.Context(), Request{InputIDs: make([]int32, prompt), EndIDs: []int32{}, Sampling: Sampling{BeamWidth: 4}})
+		require.NoError(t, err)
+		require.Len(t, response.Sequences, 4)
+		for _, s := range response.Sequences {
+			require.Len(t, s.OutputIDs, want)
 		}
 	}
 }

@@ -136,8 +136,8 @@ type Sampling struct {
 	// beams are finished; with 0 when by their present length no other can become
 	// better; with any other number when none can by the length that is best for it.
 	EarlyStopping *int
-	// BeamSearchDiversityRate makes beams differ: the n-th best continuation of one
-	// beam, from 0, gets n times this added to its score.
+	// BeamSearchDiversityRate makes beams differ: when the next tokens of all beams are
+	// ranked, those of the n-th best beam, from 0, get n times this added.
 	BeamSearchDiversityRate float32
 
 	// The penalties are for tokens that stand in prompt or output. A logit above
@@ -206,7 +206,7 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 	if maxTokens == 0 {
 		// The last token's keys and values are never needed. At least 1, so that
 		// the executor says what is too long.
-		maxTokens = max(1, min(e.config.MaxSeqLen, e.config.KVCacheTokens+1)-len(ids))
+		maxTokens = max(1, min(e.config.MaxSeqLen, e.cacheTokens(r.Sampling.BeamWidth, len(ids))+1)-len(ids))
 	}
 	end := r.EndIDs
 	if end == nil && e.tokenizer != nil {
@@ -225,6 +225,18 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 		ContextLogits: r.ContextLogits, GenerationLogits: r.GenerationLogits,
 		ProcessorData: r.ProcessorData, CacheSalt: r.CacheSalt, Priority: priority, AllottedTime: r.Timeout,
 	}, nil
+}
+
+// cacheTokens is how many tokens each beam may have for all of a request's to fit into
+// the KV cache; they share the full blocks of the prompt.
+func (e *Engine) cacheTokens(beams, prompt int) int {
+	all := e.config.KVCacheTokens
+	size := e.executor.Stats().TokensPerBlock
+	if beams < 2 || size == 0 || prompt == 0 {
+		return all
+	}
+	shared := min(prompt-1, all) / size
+	return (shared + (all/size-shared)/beams) * size
 }
 
 // checkStopWords refuses stop words that can stand in no text.

@@ -150,7 +150,7 @@ type Sampling struct {
 	BeamWidth               int     // 0 and 1: no beam search
 	LengthPenalty           float32 // a finished beam's score is cumulative log-prob / length^LengthPenalty
 	EarlyStopping           *int    // nil is 1: end with BeamWidth finished beams; 0: when none can become better, by the present length; else: by the length that is best for it
-	BeamSearchDiversityRate float32
+	BeamSearchDiversityRate float32 // times the rank of a beam, from 0, it is added to what ranks the beam's next tokens; scores are without it
 }
 
 // Greedy tells whether s always takes the token with the largest logit.
@@ -188,7 +188,7 @@ type Response struct {
 
 	LogProbs       []float32   // of OutputIDs, when asked for; under the model, before sampling
 	TopLogProbs    [][]LogProb // the best tokens at each of OutputIDs, when asked for; descending
-	CumLogProb     float32     // of all tokens so far
+	CumLogProb     float32     // of all tokens so far; a beam's is that of its score: after edits and temperature, with its end id
 	Logits         [][]float32 // of OutputIDs, when asked for
 	ContextLogits  [][]float32 // of every prompt position, when asked for
 	PromptLogProbs []float32   // of every prompt token, when asked for; the first one's is 0

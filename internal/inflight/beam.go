@@ -26,6 +26,8 @@ type beamSearch struct {
 	live  []beam // by rank, at most width
 	ended []beam // at most width, in no order
 	done  bool   // nothing that lives can become one of ended
+
+	rows []beamRow // of the step, until those of all beams are there
 }
 
 // beam is one hypothesis. Its score is cumLogProb / length^lengthPenalty.

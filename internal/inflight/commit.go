@@ -57,6 +57,12 @@ func (s *scheduler) end(q *sequence, reason executor.FinishReason) {
 func (s *scheduler) finish(q *sequence, reason executor.FinishReason) {
 	s.release(q)
 	s.leave(q)
+	if q.search != nil {
+		if q.index == 0 { // for all
+			s.answerBeams(q, reason)
+		}
+		return
+	}
 	q.open--
 	if q.open == 0 {
 		s.completed = append(s.completed, q.request)

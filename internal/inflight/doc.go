@@ -70,4 +70,14 @@
 // here instead of in the runner, which costs some time for each row (about 20 ns for
 // each token of the vocabulary). An error or a panic fails the requests of the call;
 // logits that are not numbers, or none that is possible, only the request of the row.
+//
+// # Beam search
+//
+// With BeamWidth above 1 a request's beams live in one step and share the KV blocks of
+// what they have in common. After each step the best extensions of all beams by
+// cumulative log-prob go on, wherever they come from, and those with an end id or a stop
+// sequence end; see beamSearch for the rules, which are TensorRT-LLM's. Of what has
+// ended, and of what lives when MaxTokens are generated, the beams with the best
+// cumulative log-prob / length^LengthPenalty come back, all at the end. A search cut
+// short gives what it has, every beam with the reason.
 package inflight

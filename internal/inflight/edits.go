@@ -62,6 +62,20 @@ func newEdits(r *executor.Request) *edits {
 	return e
 }
 
+// clone returns edits that grow apart from e.
+func (e *edits) clone() *edits {
+	if e == nil {
+		return nil
+	}
+	e.restore()
+	c := *e
+	c.list, c.place, c.counts, c.changed = slices.Clone(e.list), maps.Clone(e.place), slices.Clone(e.counts), nil
+	if e.ngrams != nil {
+		c.ngrams = e.ngrams.clone()
+	}
+	return &c
+}
+
 func penalises(s *executor.Sampling) bool {
 	return repeats(s) || s.PresencePenalty != 0 || s.FrequencyPenalty != 0
 }

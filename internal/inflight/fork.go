@@ -19,11 +19,13 @@ func (q *sequence) together() []*sequence {
 // seats is how many places of the batch are kept for q and those that run with it.
 func (q *sequence) seats() int { return max(1, q.Sampling.BeamWidth) }
 
-// fork makes q, whose prompt is computed, n beams of its request with the same tokens,
-// q the first. Blocks are shared; who writes to a shared block gets a copy.
+// fork makes n beams of the request of q, its first: those that there are, and others
+// with the tokens of q. Blocks are shared; who writes to a shared block gets a copy.
 func (s *scheduler) fork(q *sequence, n int) {
-	q.beams = []*sequence{q}
-	for i := 1; i < n; i++ {
+	if q.beams == nil {
+		q.beams = []*sequence{q}
+	}
+	for i := len(q.beams); i < n; i++ {
 		beam := newSequence(q.request, i)
 		beam.tokens = append(make([]int32, 0, cap(q.tokens)), q.tokens...)
 		beam.timing, beam.cache = q.timing, q.cache

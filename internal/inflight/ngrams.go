@@ -2,6 +2,7 @@ package inflight
 
 import (
 	"iter"
+	"maps"
 	"slices"
 )
 
@@ -31,6 +32,13 @@ func newNgrams(n int, base uint64) *ngrams {
 		square *= square
 	}
 	return g
+}
+
+// clone returns ngrams that grow apart from g.
+func (g *ngrams) clone() *ngrams {
+	c := *g
+	c.whole, c.last, c.before = maps.Clone(g.whole), maps.Clone(g.last), slices.Clone(g.before)
+	return &c
 }
 
 // add takes the last of tokens into account; all others were, one by one.

@@ -9,8 +9,11 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// errProcessor marks what a logits processor is to blame for, not the model.
-var errProcessor = errors.New("the logits processor")
+var (
+	// errProcessor marks what a logits processor is to blame for, not the model.
+	errProcessor       = errors.New("the logits processor")
+	errProcessedBanned = fmt.Errorf("%w, bias and bans leave no token: let one be possible", errProcessor)
+)
 
 // processorRows is the call of the logits processor for a step; the slices are used
 // again.
@@ -82,25 +85,34 @@ func call(processor executor.LogitsProcessor, rows []executor.ProcessorRow) (err
 }
 
 // pickProcessed chooses the next token of p from what the logits processor made of
-// its row. Edits and temperature come after it, and here: the runner knows only the
-// model's logits.
+// its row.
 func (s *scheduler) pickProcessed(p *planned, row *executor.RowResult, u float64) (c executor.Candidate, err error) {
-	for id, l := range p.processed {
-		if !isNumber(l) {
-			return c, fmt.Errorf("%w made the logit of token id %d %v: a number or -Inf is needed", errProcessor, id, l)
-		}
-	}
-	s.candidates = editedRow(s.candidates, p.processed, &p.row)
-	if len(s.candidates) == 0 {
-		return c, fmt.Errorf("%w, bias and bans leave no token: let one be possible", errProcessor)
-	}
-	sum := logSumExp(s.candidates)
-	if !isNumber(sum) {
-		return c, errEdited
+	sum, err := s.editProcessed(p)
+	if err != nil {
+		return c, err
 	}
 	c = chooseFull(s.candidates, sum, &p.Sampling, p.topP, u)
 	c.Raw = row.Logits[c.Token]
 	return c, nil
+}
+
+// editProcessed makes s.candidates of what the logits processor made of p's row, and
+// returns their log-sum-exp. Edits and temperature come after the processor, and
+// here: the runner knows only the model's logits.
+func (s *scheduler) editProcessed(p *planned) (sum float32, err error) {
+	for id, l := range p.processed {
+		if !isNumber(l) {
+			return 0, fmt.Errorf("%w made the logit of token id %d %v: a number or -Inf is needed", errProcessor, id, l)
+		}
+	}
+	s.candidates = editedRow(s.candidates, p.processed, &p.row)
+	if len(s.candidates) == 0 {
+		return 0, errProcessedBanned
+	}
+	if sum = logSumExp(s.candidates); !isNumber(sum) {
+		return 0, errEdited
+	}
+	return sum, nil
 }
 
 // logSumExp is the log of the sum of all probabilities before they are normalised.

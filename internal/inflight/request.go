@@ -23,7 +23,8 @@ type request struct {
 	past      tally  // of its sequences that ended; asked is of all
 	counted   tally  // scratch of requestStats
 
-	beams []*sequence // that run together; nil without beam search and before fork
+	search *beamSearch // nil: no beam search
+	beams  []*sequence // that run together; nil without beam search and before fork
 }
 
 // sequence is one sequence of a request. Its tokens are the prompt and the output so

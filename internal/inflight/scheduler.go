@@ -74,6 +74,7 @@ func (s *scheduler) submit(r *request) {
 	n := r.open
 	if r.Sampling.BeamWidth > 1 {
 		n = 1 // they fork
+		r.search = newBeamSearch(&r.Request)
 	}
 	first, _ := slices.BinarySearchFunc(s.waiting, newSequence(r, 0), before)
 	sequences := make([]*sequence, n)

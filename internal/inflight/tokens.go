@@ -88,6 +88,9 @@ func changes(row *executor.LogitsRow) bool {
 func (s *scheduler) nextRow(q *sequence, index int) executor.LogitsRow {
 	row := executor.LogitsRow{Index: index, Temperature: q.Sampling.Temperature, Edits: q.edits.of(q.tokens, len(q.output()))}
 	candidates, full := candidatesFor(&q.Sampling, &s.e.limits)
+	if q.search != nil {
+		candidates, full = beamCandidatesFor(&q.Request, &s.e.limits)
+	}
 	row.Candidates = candidates
 	if !changes(&row) {
 		row.Candidates = max(candidates, q.TopLogProbs)
@@ -109,7 +112,14 @@ func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
 	if !p.sampled {
 		return
 	}
-	row := &rows[p.context]
+	row, model := &rows[p.context], &rows[p.count()-1]
+	if q.search != nil {
+		q.completePrompt(row)
+		if err := s.takeBeamRow(p, row, model); err != nil {
+			s.failSequence(q, fmt.Errorf("token %d of beam %d: %w", len(q.output()), q.index, err))
+		}
+		return
+	}
 	c, decided, err := s.pick(p, row)
 	if err != nil {
 		s.failSequence(q, fmt.Errorf("token %d of sequence %d: %w", len(q.output()), q.index, err))
@@ -122,7 +132,7 @@ func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
 		q.computed--
 		return
 	}
-	s.accept(q, c, row, &rows[p.count()-1])
+	s.accept(q, c, row, model)
 }
 
 // failSequence fails the request of q, whose step or logits are to blame.
@@ -158,19 +168,36 @@ func (s *scheduler) accept(q *sequence, c executor.Candidate, row, model *execut
 		q.timing.FirstToken = now
 	}
 	q.timing.LastToken = now
-	if slices.Contains(q.EndIDs, c.Token) {
-		s.end(q, executor.FinishEnd)
+	reason := q.ending(q.output(), c.Token)
+	if reason == executor.FinishEnd {
+		s.end(q, reason)
 		return
 	}
 	q.take(c, row, model)
-	switch output := q.output(); {
-	case len(output) >= q.Sampling.MinTokens && slices.ContainsFunc(q.StopSequences, func(stop []int32) bool { return endsWith(output, stop) }):
-		s.end(q, executor.FinishStop)
-	case len(output) == q.MaxTokens:
+	switch {
+	case reason != executor.FinishNone:
+		s.end(q, reason)
+	case len(q.output()) == q.MaxTokens:
 		s.end(q, executor.FinishLength)
 	case q.Streaming:
 		s.outgoing = append(s.outgoing, q.response())
 	}
+}
+
+// ending tells how a token would end an output.
+func (r *request) ending(output []int32, token int32) executor.FinishReason {
+	if slices.Contains(r.EndIDs, token) {
+		return executor.FinishEnd
+	}
+	if len(output)+1 < r.Sampling.MinTokens {
+		return executor.FinishNone
+	}
+	for _, stop := range r.StopSequences {
+		if last := len(stop) - 1; stop[last] == token && endsWith(output, stop[:last]) {
+			return executor.FinishStop
+		}
+	}
+	return executor.FinishNone
 }
 
 // take makes c the next token of q.

@@ -57,9 +57,13 @@ func (e *Executor) validateLength(r *executor.Request) error {
 		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate, max_seq_len is %d%s: shorten the prompt or ask for at most %d tokens%s",
 			executor.ErrTooLong, n, r.MaxTokens, e.limits.MaxSeqLen, why, max(0, e.limits.MaxSeqLen-n), remedy)
 	}
-	if need := blocksFor(n+r.MaxTokens-1, e.limits.BlockSize); need > e.limits.NumBlocks {
-		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate need %d KV blocks of %d tokens, the KV cache has %d: open the engine with a larger KV cache",
-			executor.ErrTooLong, n, r.MaxTokens, need, e.limits.BlockSize, e.limits.NumBlocks)
+	if need := kvBlocks(r, n+r.MaxTokens-1, e.limits.BlockSize); need > e.limits.NumBlocks {
+		beams := ""
+		if r.Sampling.BeamWidth > 1 {
+			beams = fmt.Sprintf(" by each of %d beams", r.Sampling.BeamWidth)
+		}
+		return fmt.Errorf("%w: a prompt of %d tokens and %d to generate%s need %d KV blocks of %d tokens, the KV cache has %d: open the engine with a larger KV cache",
+			executor.ErrTooLong, n, r.MaxTokens, beams, need, e.limits.BlockSize, e.limits.NumBlocks)
 	}
 	return nil
 }
@@ -108,16 +112,26 @@ func validateSampling(s *executor.Sampling) error {
 
 // validateBeams refuses beams that no step could hold.
 func (e *Executor) validateBeams(s *executor.Sampling) error {
-	switch {
-	case s.BeamWidth < 0:
+	if s.BeamWidth < 0 {
 		return invalid("beam width is %d, at least 1 is needed, 0 is the default", s.BeamWidth)
-	case s.BeamWidth > e.limits.MaxBatchSize:
-		return fmt.Errorf("%w: beam width is %d, 1 to %d is allowed, the engine's max_batch_size, for each beam is a sequence of a step",
-			executor.ErrUnsupported, s.BeamWidth, e.limits.MaxBatchSize)
-	case s.BeamWidth > 1 && s.NumReturnSequences > s.BeamWidth:
+	}
+	if s.BeamWidth < 2 {
+		return nil
+	}
+	unsupported := func(format string, args ...any) error {
+		return fmt.Errorf("%w: beam width is %d, %s", executor.ErrUnsupported, s.BeamWidth, fmt.Sprintf(format, args...))
+	}
+	switch l := &e.limits; {
+	case s.BeamWidth > l.MaxBatchSize:
+		return unsupported("1 to %d is allowed, the engine's max_batch_size, for each beam is a sequence of a step", l.MaxBatchSize)
+	case s.BeamWidth > l.MaxNumTokens:
+		return unsupported("1 to %d is allowed, the engine's max_num_tokens, for each beam has a token in a step", l.MaxNumTokens)
+	case !l.SharedBlocks:
+		return unsupported("this runner's KV blocks cannot be shared, so it has no beams: ask for 1")
+	case l.StateSlots > 0:
+		return unsupported("the model's recurrent state cannot be copied, so it has no beams: ask for 1")
+	case s.NumReturnSequences > s.BeamWidth:
 		return invalid("number of return sequences is %d, beam width is %d: at most that many beams come back", s.NumReturnSequences, s.BeamWidth)
-	case s.BeamWidth > 1:
-		return fmt.Errorf("%w: beam width %d (beam search)", executor.ErrUnsupported, s.BeamWidth)
 	}
 	return nil
 }

@@ -72,24 +72,6 @@ func tooLongBehaviour(f *fixture) {
 	contains(f.Submit(executor.Request{ClientID: 1, InputIDs: f.prompt(9), MaxTokens: math.MaxInt}), 9, f.model.MaxSeqLen)
 }
 
-func beamBehaviour(f *fixture) {
-	r := executor.Request{ClientID: 1, InputIDs: f.prompt(4), MaxTokens: 4, Sampling: executor.Sampling{BeamWidth: 2}}
-	if !f.model.Features.Beams {
-		err := f.Submit(r)
-		require.ErrorIs(f, err, executor.ErrUnsupported)
-		require.ErrorContains(f, err, "beam")
-		return
-	}
-	outputs := f.wait(f.submit(r))
-	require.Len(f, outputs, 2)
-	for _, o := range outputs {
-		require.Len(f, o.ids, 4)
-		require.Equal(f, executor.FinishLength, o.reason)
-	}
-	require.NotEqual(f, outputs[0].ids, outputs[1].ids)
-	require.GreaterOrEqual(f, outputs[0].cumLogProb, outputs[1].cumLogProb)
-}
-
 func idBehaviour(f *fixture) {
 	r := executor.Request{ClientID: 77, InputIDs: f.prompt(4), MaxTokens: 3, Sampling: greedy}
 	if f.hold() {

@@ -60,7 +60,11 @@ type behaviour struct {
 
 // Run runs the contract suite, one sub-test for each behaviour.
 func Run(t *testing.T, open Open, m Model) {
-	for _, b := range slices.Concat(ordinary, peers) {
+	behaviours := slices.Concat(ordinary, peers)
+	if m.Features.Beams {
+		behaviours = append(behaviours, beams...)
+	}
+	for _, b := range behaviours {
 		t.Run(b.name, func(t *testing.T) {
 			// Goroutines of other tests, or of the process, are not this one's.
 			ignore := goleak.IgnoreCurrent()
