@@ -68,7 +68,7 @@ func completeCommand(c *cli.Command) {
 	c.Before = checkLogLevel
 	for _, f := range c.Flags {
 		if f, isSwitch := f.(*cli.BoolFlag); isSwitch {
-			f.DisableDefaultText = true // all are off
+			f.DisableDefaultText = !f.Value // nearly all are off
 		}
 	}
 }

@@ -20,6 +20,7 @@ const listSeparator = "\x00"
 //   - flags may follow operands;
 //   - a list flag takes several values: --input_text "a" "b";
 //   - a value is kept whole, commas included; a number is decimal;
+//   - --no-name of a pair --name and --no-name is --name=false, the last of them counts;
 //   - a shortened flag, which argparse would take, is refused with its full name.
 //
 // As in argparse, a token is a flag when it begins with a dash, is more than a
@@ -113,7 +114,18 @@ func readFlag(flags map[string]cli.Flag, token string, args []string) (string, [
 		value = strings.Join(args[:n], listSeparator)
 	}
 	value, err := plainValue(flag, name, value)
+	name, value = positive(flags, name, value)
 	return "--" + name + "=" + value, args[n:], err
+}
+
+// positive turns the second flag of a pair of switches, --name and --no-name, into the first.
+func positive(flags map[string]cli.Flag, name, value string) (string, string) {
+	on, isNo := strings.CutPrefix(name, "no-")
+	if _, isPair := flags[on].(*cli.BoolFlag); !isNo || !isPair {
+		return name, value
+	}
+	off, _ := strconv.ParseBool(value) // plainValue has told
+	return on, strconv.FormatBool(!off)
 }
 
 // plainValue checks a value by its flag's kind. Integers are decimal, as in

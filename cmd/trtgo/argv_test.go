@@ -24,6 +24,7 @@ func argvApp() *cli.App {
 					&cli.IntFlag{Name: "max-batch-size"}, &cli.IntFlag{Name: "max-beam-width"},
 					&cli.StringFlag{Name: "output-dir", Aliases: []string{"o"}}, &cli.IntFlag{Name: "end-id"},
 					&cli.Float64Flag{Name: "temperature"}, &cli.DurationFlag{Name: "timeout"},
+					&cli.BoolFlag{Name: "reuse", Value: true}, &cli.BoolFlag{Name: "no-reuse"}, &cli.BoolFlag{Name: "no-end-id"},
 				},
 			},
 			{
@@ -59,6 +60,8 @@ func TestNormalizeArgs(t *testing.T) {
 		{"double dash", []string{"run", "--", "--streaming"}, []string{"trtgo", "run", "--", "--streaming"}},
 		{"double dash ends a list", []string{"run", "--input_text", "a", "--", "b"}, []string{"trtgo", "run", "--input-text=a", "--", "b"}},
 		{"switch with value", []string{"run", "--streaming=false"}, []string{"trtgo", "run", "--streaming=false"}},
+		{"pair of switches", []string{"run", "--reuse", "--no_reuse", "--no-reuse=false"}, []string{"trtgo", "run", "--reuse=true", "--reuse=false", "--reuse=true"}},
+		{"no pair", []string{"run", "--no_end_id"}, []string{"trtgo", "run", "--no-end-id=true"}},
 		{"flag of the program", []string{"--top", "x", "run", "--streaming"}, []string{"trtgo", "--top=x", "run", "--streaming=true"}},
 		{"sub-command", []string{"eval", "rouge", "--input", "f"}, []string{"trtgo", "eval", "rouge", "--input=f"}},
 		{"help", []string{"run", "-h"}, []string{"trtgo", "run", "--help=true"}},

@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"math"
 
 	"github.com/urfave/cli/v2"
 
@@ -11,42 +10,36 @@ import (
 
 // engineFlags open an engine: the same for run and summarize.
 func engineFlags() []cli.Flag {
+	flags := []cli.Flag{
+		&cli.StringFlag{Name: "engine-dir", Value: "engine_outputs", Usage: "directory that build wrote"},
+		&cli.StringFlag{Name: "tokenizer-dir", DefaultText: "--hf-model-dir, else the engine's", Usage: "directory of the tokenizer"},
+		&cli.StringFlag{Name: "hf-model-dir", Aliases: []string{"model-dir"}, Usage: "where the tokenizer is when --tokenizer-dir is not given"},
+		&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file, tokenizer.model or tokenizer.json"},
+		&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "do not add begin and end tokens to prompts"},
+		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads"},
+		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact"},
+		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums"},
+		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: articles if the model has a template, run's texts do not"},
+	}
+	return inCategory("engine", append(flags, schedulingFlags()...))
+}
+
+// schedulingFlags say what the engine has for requests, and how it divides that.
+func schedulingFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "engine-dir", Value: "engine_outputs", Usage: "directory that build wrote", Category: "engine"},
-		&cli.StringFlag{Name: "tokenizer-dir", DefaultText: "--hf-model-dir, else the engine's", Usage: "directory of the tokenizer", Category: "engine"},
-		&cli.StringFlag{Name: "hf-model-dir", Aliases: []string{"model-dir"}, Usage: "where the tokenizer is when --tokenizer-dir is not given", Category: "engine"},
-		&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file, tokenizer.model or tokenizer.json", Category: "engine"},
-		&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "do not add begin and end tokens to prompts", Category: "engine"},
-		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads", Category: "engine"},
-		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact", Category: "engine"},
-		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums", Category: "engine"},
-		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: articles do if the model has a template, run's texts do not", Category: "engine"},
-		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", DefaultText: "by memory", Usage: "tokens that the KV cache holds", Category: "engine"},
+		&cli.IntFlag{Name: "max-batch-size", DefaultText: "the engine's", Usage: "sequences in a step, at most the engine's own limit"},
+		&cli.IntFlag{Name: "max-num-tokens", DefaultText: "the engine's", Usage: "tokens in a step, at most the engine's own limit"},
+		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", DefaultText: "by memory", Usage: "tokens that the KV cache holds"},
+		&cli.Float64Flag{Name: "kv-cache-free-gpu-memory-fraction", DefaultText: "0.9", Usage: "share of the memory left that the KV cache may take; on the CPU the machine's memory"},
+		&cli.BoolFlag{Name: reuseFlag, Value: true, Usage: "keep KV blocks of what was computed, for prompts that begin alike"},
+		// Never set: the command line's form of it sets the one above to false.
+		&cli.BoolFlag{Name: "no-" + reuseFlag, Usage: "do not"},
+		&cli.StringFlag{Name: "scheduler-policy", Value: "guaranteed_no_evict", Usage: "guaranteed_no_evict: start a request when there is room for all its output; max_utilization: for its prompt, and pause it when room runs out"},
+		&cli.IntFlag{Name: "max-queue-size", DefaultText: "no limit", Usage: "requests that may wait; one more fails"},
 	}
 }
 
-// samplingFlags choose tokens; names, defaults and meaning are upstream's.
-func samplingFlags() []cli.Flag {
-	const category = "sampling"
-	return []cli.Flag{
-		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divides the logits; has no effect with --top-k 1", Category: category},
-		&cli.IntFlag{Name: "top-k", Value: 1, Usage: "draw from the k best tokens; 1 is greedy, 0 is all", Category: category},
-		&cli.Float64Flag{Name: "top-p", Usage: "draw from the best tokens that together have this probability; 0 is all; has no effect with --top-k 1", Category: category},
-		&cli.Float64Flag{Name: "min-p", Usage: "leave out tokens below this share of the best one's probability; has no effect with --top-k 1", Category: category},
-		&cli.IntFlag{Name: "random-seed", Usage: "seed of drawing (and of summarize's order)", Category: category},
-		&cli.IntFlag{Name: "num-beams", Value: 1, Usage: "only 1: there is no beam search yet", Category: category},
-		&cli.IntFlag{Name: "num-return-sequences", DefaultText: "1", Usage: "sequences for each prompt", Category: category},
-		&cli.Float64Flag{Name: "repetition-penalty", Value: 1, Usage: "divides positive and multiplies negative logits of tokens already there", Category: category},
-		&cli.Float64Flag{Name: "presence-penalty", Usage: "taken once from logits of generated tokens", Category: category},
-		&cli.Float64Flag{Name: "frequency-penalty", Usage: "taken from logits of generated tokens for each occurrence", Category: category},
-		&cli.IntFlag{Name: "no-repeat-ngram-size", DefaultText: "none", Usage: "no n-gram of this size twice", Category: category},
-		&cli.IntFlag{Name: "end-id", DefaultText: "the tokenizer's", Usage: "token that ends a sequence; 0 counts as not given, -1 ends none", Category: category},
-		&cli.StringSliceFlag{Name: "stop-words", Usage: "words that end a sequence; run's n-th occurrence of the flag is for the n-th prompt, one alone for all", Category: category},
-		&cli.StringSliceFlag{Name: "bad-words", Usage: "words never generated; occurrences as with --stop-words", Category: category},
-		&cli.BoolFlag{Name: "streaming", Usage: "print text as it comes", Category: category},
-		&cli.IntFlag{Name: "streaming-interval", Value: 5, Usage: "taken; text is printed as soon as it is there", Category: upstreamCategory},
-	}
-}
+const reuseFlag = "kv-cache-enable-block-reuse"
 
 // checkEngineFlags refuses values that no engine could take, before one is opened.
 func checkEngineFlags(c *cli.Context) error {
@@ -58,43 +51,53 @@ func checkEngineFlags(c *cli.Context) error {
 			return err
 		}
 	}
-	if c.Int("num-beams") > 1 {
-		return usagef("--num_beams %d: there is no beam search yet, use 1", c.Int("num-beams"))
-	}
 	return firstError(
 		oneOf(c, "chat-template", "auto", "on", "off"),
-		atLeast(c, "num-beams", 1),
+		oneOf(c, "scheduler-policy", "guaranteed_no_evict", "max_utilization"),
 		atLeast(c, "threads", 0),
+		atLeast(c, "max-batch-size", 0),
+		atLeast(c, "max-num-tokens", 0),
 		atLeast(c, "max-tokens-in-paged-kv-cache", 0),
-		atLeast(c, "top-k", 0),
-		atLeast(c, "num-return-sequences", 0),
-		atLeast(c, "no-repeat-ngram-size", 0),
-		between(c, "temperature", 0, math.MaxFloat32),
-		between(c, "top-p", 0, 1),
-		between(c, "min-p", 0, 1),
-		checkEndID(c),
+		atLeast(c, "max-queue-size", 0),
+		checkKVCacheFraction(c),
+		checkSamplingFlags(c),
 	)
 }
 
-// checkEndID refuses what is no token of any model.
-func checkEndID(c *cli.Context) error {
-	if id := c.Int("end-id"); id < -1 || id > math.MaxInt32 {
-		return usagef("--end_id is %d, must be a token, or -1 for none", id)
+func checkKVCacheFraction(c *cli.Context) error {
+	f := c.Float64("kv-cache-free-gpu-memory-fraction")
+	if c.IsSet("kv-cache-free-gpu-memory-fraction") && !(f > 0 && f < 1) {
+		return usagef("--kv-cache-free-gpu-memory-fraction is %v, must be above 0 and below 1", f)
 	}
 	return nil
 }
 
 // openEngine opens the engine of --engine-dir as the flags say.
-func openEngine(c *cli.Context) (*trtllm.Engine, error) {
-	options := []trtllm.Option{trtllm.WithLoad(c.String("load"))}
+func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtllm.Engine, error) {
+	options := append(more, trtllm.WithLoad(c.String("load")), trtllm.WithLogger(log), trtllm.WithBlockReuse(c.Bool(reuseFlag)))
 	if n := c.Int("threads"); n > 0 {
 		options = append(options, trtllm.WithThreads(n))
 	}
 	if p := c.String("precision"); p != "" {
 		options = append(options, trtllm.WithPrecision(p))
 	}
+	if n := c.Int("max-batch-size"); n > 0 {
+		options = append(options, trtllm.WithMaxBatchSize(n))
+	}
+	if n := c.Int("max-num-tokens"); n > 0 {
+		options = append(options, trtllm.WithMaxNumTokens(n))
+	}
 	if n := c.Int("max-tokens-in-paged-kv-cache"); n > 0 {
 		options = append(options, trtllm.WithKVCacheTokens(n))
+	}
+	if f := c.Float64("kv-cache-free-gpu-memory-fraction"); f > 0 {
+		options = append(options, trtllm.WithKVCacheFraction(f))
+	}
+	if n := c.Int("max-queue-size"); n > 0 {
+		options = append(options, trtllm.WithMaxQueueSize(n))
+	}
+	if c.String("scheduler-policy") == "max_utilization" {
+		options = append(options, trtllm.WithCapacityPolicy(trtllm.MaxUtilization))
 	}
 	switch {
 	case c.String("vocab-file") != "":
@@ -109,30 +112,4 @@ func openEngine(c *cli.Context) (*trtllm.Engine, error) {
 		return nil, notEngine(c, err)
 	}
 	return engine, nil
-}
-
-// samplingOf gives the flags' sampling. As upstream, top_k is 1 unless given, so
-// temperature or top_p alone stays greedy; that is warned about.
-func samplingOf(c *cli.Context, log *slog.Logger) trtllm.Sampling {
-	s := trtllm.Sampling{
-		TopK:               c.Int("top-k"),
-		NumReturnSequences: c.Int("num-return-sequences"),
-		Seed:               uint64(c.Int("random-seed")),
-		RepetitionPenalty:  float32(c.Float64("repetition-penalty")),
-		PresencePenalty:    float32(c.Float64("presence-penalty")),
-		FrequencyPenalty:   float32(c.Float64("frequency-penalty")),
-		NoRepeatNgramSize:  c.Int("no-repeat-ngram-size"),
-	}
-	if s.TopK == 1 {
-		for _, name := range []string{"temperature", "top-p", "min-p"} {
-			if c.IsSet(name) {
-				log.Warn("--" + name + " has no effect while --top_k is 1 (greedy); add --top_k 0 to draw from all tokens")
-			}
-		}
-		return s
-	}
-	s.Temperature = float32(c.Float64("temperature"))
-	s.TopP = float32(c.Float64("top-p"))
-	s.MinP = float32(c.Float64("min-p"))
-	return s
 }

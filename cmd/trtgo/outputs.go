@@ -24,6 +24,16 @@ type jsonSequence struct {
 	FinishReason string    `json:"finish_reason"`
 	CumLogProb   *float32  `json:"cum_log_prob,omitempty"`
 	LogProbs     []float32 `json:"log_probs,omitempty"`
+
+	TopLogProbs [][]jsonLogProb `json:"top_log_probs,omitempty"`
+	// Of the prompt: in the line of its first sequence.
+	PromptLogProbs    []float32       `json:"prompt_log_probs,omitempty"`
+	PromptTopLogProbs [][]jsonLogProb `json:"prompt_top_log_probs,omitempty"`
+}
+
+type jsonLogProb struct {
+	Token   int32   `json:"token"`
+	LogProb float32 `json:"log_prob"`
 }
 
 // jsonFailure is the line of a request that failed.
@@ -70,6 +80,7 @@ func writeFiles(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, sequen
 		{"output-log-probs-npy", func(path string) error { return writeLogProbs(npyPath(path), c.Int("max-output-len"), sequences) }},
 		{"output-cum-log-probs-npy", func(path string) error { return writeCumLogProbs(npyPath(path), sequences) }},
 		{"output-logits-npy", func(path string) error { return writeLogits(c, engine, path, prompts, sequences) }},
+		{"iteration-stats", func(path string) error { return writeStats(path, engine) }},
 	}
 	for _, o := range outputs {
 		if path := c.String(o.flag); path != "" {
@@ -118,7 +129,22 @@ func jsonOf(c *cli.Context, s sequence) any {
 			line.LogProbs = []float32{}
 		}
 	}
+	line.TopLogProbs = jsonLogProbs(s.TopLogProbs)
+	line.PromptLogProbs, line.PromptTopLogProbs = s.promptLogProbs, jsonLogProbs(s.promptTopLogProbs)
 	return line
+}
+
+// jsonLogProbs is nil, and so is left out, for nothing.
+func jsonLogProbs(all [][]trtllm.LogProb) [][]jsonLogProb {
+	var lists [][]jsonLogProb
+	for _, best := range all {
+		list := make([]jsonLogProb, len(best)) // the first prompt token has none
+		for i, p := range best {
+			list[i] = jsonLogProb(p)
+		}
+		lists = append(lists, list)
+	}
+	return lists
 }
 
 // paddedRows are prompt and output ids, padded with the end id to the longest

@@ -25,7 +25,7 @@ type prompt struct {
 func readPrompts(c *cli.Context, engine *trtllm.Engine) ([]*prompt, error) {
 	var prompts []*prompt
 	for _, list := range listValues(c, "input-ids") {
-		ids, err := parseIDs(list)
+		ids, err := parseIDs("input-ids", list)
 		if err != nil {
 			return nil, err
 		}
@@ -77,18 +77,18 @@ func encodePrompt(c *cli.Context, engine *trtllm.Engine, p *prompt) error {
 	return err
 }
 
-func parseIDs(list string) ([]int32, error) {
+func parseIDs(flag, list string) ([]int32, error) {
 	fields := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '[' || r == ']' })
 	ids := make([]int32, 0, len(fields))
 	for _, field := range fields {
 		id, err := strconv.ParseInt(field, 10, 32)
 		if err != nil {
-			return nil, usagef("--input_ids %q: %q is no token id", list, field)
+			return nil, usagef("--%s %q: %q is no token id", flag, list, field)
 		}
 		ids = append(ids, int32(id))
 	}
 	if len(ids) == 0 {
-		return nil, usagef("--input_ids %q holds no token id", list)
+		return nil, usagef("--%s %q holds no token id", flag, list)
 	}
 	return ids, nil
 }

@@ -39,7 +39,14 @@ func runCommand() *cli.Command {
 		&cli.StringFlag{Name: "output-log-probs-npy", Usage: "write log-probs of generated tokens, float32, one row for each sequence"},
 		&cli.StringFlag{Name: "output-cum-log-probs-npy", Usage: "write their sums, float32"},
 		&cli.DurationFlag{Name: "timeout", DefaultText: "none", Usage: "end each request after this time, e.g. 90s, with what there is by then"},
+		&cli.BoolFlag{Name: "trim-stop-words", Usage: "leave the stop word that ends a sequence out of its text"},
 		&cli.BoolFlag{Name: "return-log-probs", Usage: "add log-probs to --json"},
+		&cli.IntFlag{Name: "top-log-probs", Usage: "add the log-probs of this many best tokens at each generated one to --json"},
+		&cli.BoolFlag{Name: "prompt-log-probs", Usage: "add the prompt tokens' log-probs to --json"},
+		&cli.IntFlag{Name: "prompt-top-log-probs", Usage: "add the log-probs of this many best tokens at each prompt token to --json"},
+		&cli.StringSliceFlag{Name: "priority", DefaultText: "0.5", Usage: "from 0 to 1: which of waiting prompts starts first; one for all, or one for each prompt"},
+		&cli.StringSliceFlag{Name: "cache-salt", DefaultText: "none", Usage: "whole number: only prompts with the same one share KV blocks; one for all, or one for each prompt"},
+		&cli.StringFlag{Name: "iteration-stats", Usage: fmt.Sprintf("file for a line of JSON about each step, with TensorRT-LLM's names; the last %d", statsKept)},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object for each sequence"},
 	}
 	flags := append(own, engineFlags()...)
@@ -62,14 +69,18 @@ type sequence struct {
 	hasText       bool // the engine has a tokenizer
 	contextLogits [][]float32
 	err           error
+
+	// Of the prompt, in its first sequence.
+	promptLogProbs    []float32
+	promptTopLogProbs [][]trtllm.LogProb
 }
 
 func generate(c *cli.Context) error {
 	log := newLogger(c)
-	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c)); err != nil {
+	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c, log)); err != nil {
 		return err
 	}
-	engine, err := openEngine(c)
+	engine, err := openEngine(c, log, statsOption(c)...)
 	if err != nil {
 		return err
 	}
@@ -102,20 +113,31 @@ func generate(c *cli.Context) error {
 	return failedRequests(c, sequences, log)
 }
 
-func checkRunFlags(c *cli.Context) error {
+func checkRunFlags(c *cli.Context, log *slog.Logger) error {
 	if !c.IsSet("max-output-len") {
 		return usagef("--max_output_len is required")
 	}
 	if c.IsSet("output-logits-npy") && c.Bool("streaming") {
 		return usagef("--output_logits_npy and --streaming exclude each other")
 	}
-	if c.IsSet("output-logits-npy") && c.Int("num-return-sequences") > 1 {
-		return usagef("--output_logits_npy writes one sequence a prompt; --num_return_sequences is %d", c.Int("num-return-sequences"))
+	if n := sequencesOf(c); c.IsSet("output-logits-npy") && n > 1 {
+		return usagef("--output_logits_npy writes one sequence a prompt, not %d; use --num_return_sequences 1", n)
 	}
 	if c.Duration("timeout") < 0 {
 		return usagef("--timeout is %v, must not be negative", c.Duration("timeout"))
 	}
-	return firstError(checkEngineFlags(c), atLeast(c, "max-output-len", 1), atLeast(c, "max-input-length", 1))
+	warnWithoutJSON(c, log)
+	return firstError(checkEngineFlags(c), atLeast(c, "max-output-len", 1), atLeast(c, "max-input-length", 1),
+		atLeast(c, "top-log-probs", 0), atLeast(c, "prompt-top-log-probs", 0))
+}
+
+// warnWithoutJSON names the flags that only add fields to --json.
+func warnWithoutJSON(c *cli.Context, log *slog.Logger) {
+	for _, name := range []string{"return-log-probs", "top-log-probs", "prompt-log-probs", "prompt-top-log-probs"} {
+		if c.IsSet(name) && !c.Bool("json") {
+			log.Warn("--" + name + " has no effect without --json")
+		}
+	}
 }
 
 // wantedLogits are the parts of --output_logits_npy.
@@ -139,64 +161,6 @@ func logitsOf(c *cli.Context) (wantedLogits, error) {
 		return w, usagef("--output_logits_npy needs --gather_context_logits, --output_generation_logits or both")
 	}
 	return w, nil
-}
-
-// runRequests makes the request of each prompt.
-func runRequests(c *cli.Context, prompts []*prompt, logits wantedLogits, log *slog.Logger) ([]trtllm.Request, error) {
-	stop, err := groupsFor(c, "stop-words", len(prompts))
-	if err != nil {
-		return nil, err
-	}
-	bad, err := groupsFor(c, "bad-words", len(prompts))
-	if err != nil {
-		return nil, err
-	}
-	sampling := samplingOf(c, log)
-	requests := make([]trtllm.Request, len(prompts))
-	for i, p := range prompts {
-		requests[i] = trtllm.Request{
-			InputIDs: p.ids, MaxTokens: c.Int("max-output-len"), Sampling: sampling,
-			StopWords: stop[i], BadWords: bad[i],
-			LogProbs:         c.Bool("return-log-probs") || c.IsSet("output-log-probs-npy") || c.IsSet("output-cum-log-probs-npy"),
-			ContextLogits:    logits.context,
-			GenerationLogits: logits.generation,
-			// Upstream decodes with special tokens.
-			KeepSpecialTokens: true,
-			Timeout:           c.Duration("timeout"),
-		}
-		if id := c.Int("end-id"); id != 0 { // as upstream, 0 counts as not given
-			requests[i].EndIDs = endIDs(id)
-		}
-	}
-	return requests, nil
-}
-
-// endIDs is upstream's end_id: a negative one never ends a sequence.
-func endIDs(id int) []int32 {
-	if id < 0 {
-		return []int32{}
-	}
-	return []int32{int32(id)}
-}
-
-// groupsFor hands the n-th occurrence of a list flag to the n-th request; one
-// alone serves all. Upstream drops the prompts that have no list.
-func groupsFor(c *cli.Context, name string, n int) ([][]string, error) {
-	groups := listGroups(c, name)
-	switch len(groups) {
-	case n:
-		return groups, nil
-	case 0:
-		return make([][]string, n), nil
-	case 1:
-		all := make([][]string, n)
-		for i := range all {
-			all[i] = groups[0]
-		}
-		return all, nil
-	default:
-		return nil, usagef("--%s is given %d times for %d prompts; give it once for all, or once for each", name, len(groups), n)
-	}
 }
 
 // runAll runs the requests at once and returns their sequences in order. With
@@ -230,10 +194,10 @@ func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Requ
 	case err != nil && ctx.Err() == nil:
 		return []sequence{{prompt: p, err: err}}
 	case response == nil: // interrupted before it began
-		response = &trtllm.Response{Sequences: make([]trtllm.Sequence, max(r.Sampling.NumReturnSequences, 1))}
+		response = &trtllm.Response{Sequences: make([]trtllm.Sequence, r.Sampling.NumReturnSequences)}
 	}
 	_, noText := engine.Tokenizer()
-	var sequences []sequence
+	sequences := make([]sequence, 0, len(response.Sequences))
 	for n, s := range response.Sequences {
 		if s.FinishReason == trtllm.FinishNone {
 			s.FinishReason = trtllm.FinishCancelled
@@ -242,6 +206,7 @@ func runOne(ctx context.Context, engine *trtllm.Engine, p *prompt, r trtllm.Requ
 			prompt: p, sequence: n, Sequence: s, hasText: noText == nil, contextLogits: response.ContextLogits,
 		})
 	}
+	sequences[0].promptLogProbs, sequences[0].promptTopLogProbs = response.PromptLogProbs, response.PromptTopLogProbs
 	return sequences
 }
 

@@ -66,7 +66,7 @@ func summarize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c)
+	engine, err := openEngine(c, log)
 	if err != nil {
 		return err
 	}
@@ -131,8 +131,12 @@ func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Token
 	if err := checkLengths(c, engine.Config()); err != nil {
 		return evaluation.Result{}, err
 	}
+	generate, err := generatorOf(c, engine, log)
+	if err != nil {
+		return evaluation.Result{}, err
+	}
 	s := &summaryPrinter{c: c, tokenizer: t, log: log}
-	return evaluation.Summarize(c.Context, articles, generatorOf(c, engine, log), evaluation.SummarizeOptions{
+	return evaluation.Summarize(c.Context, articles, generate, evaluation.SummarizeOptions{
 		Prompter: evaluation.Prompter{
 			Tokenizer: t, MaxInputLength: c.Int("max-input-length"), AddSpecialTokens: !c.Bool("no-add-special-tokens"), ChatTemplate: chat,
 		},
@@ -169,8 +173,12 @@ func tokenizerPlace(c *cli.Context) string {
 }
 
 // generatorOf continues a batch of prompts, all at once.
-func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) evaluation.Generator {
-	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: samplingOf(c, log)}
+func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) (evaluation.Generator, error) {
+	sampling, err := samplingOf(c, log)
+	if err != nil {
+		return nil, err
+	}
+	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: sampling}
 	if id := c.Int("end-id"); id != 0 {
 		request.EndIDs = endIDs(id)
 	}
@@ -191,7 +199,7 @@ func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) evalua
 		}
 		wait.Wait()
 		return outputs, batchFailure(failures)
-	}
+	}, nil
 }
 
 // batchFailure is the first failure that is not only the cancelling by another.
@@ -210,7 +218,7 @@ func batchFailure(failures []error) error {
 }
 
 func generateIDs(ctx context.Context, engine *trtllm.Engine, r trtllm.Request, first func([]int32)) ([][]int32, error) {
-	sequences := make([][]int32, max(r.Sampling.NumReturnSequences, 1))
+	sequences := make([][]int32, r.Sampling.NumReturnSequences)
 	for chunk, err := range engine.Stream(ctx, r) {
 		if err != nil {
 			return nil, err

@@ -58,9 +58,6 @@ func streamsText(c *cli.Context, engine *trtllm.Engine) bool {
 	return c.Bool("streaming") && noText == nil && !c.Bool("json") && !writesFiles(c)
 }
 
-// sequencesOf is how many sequences a prompt gets.
-func sequencesOf(c *cli.Context) int { return max(c.Int("num-return-sequences"), 1) }
-
 // of returns the streams of a prompt's sequences, nil when none are printed.
 func (s *textStreams) of(prompt int) []*textStream {
 	if s == nil {

@@ -30,10 +30,7 @@ const upstreamCategory = "unused here: TensorRT-LLM's own" // the last in help
 
 // sharedUpstreamFlags are upstream's add_common_args that this backend has no use for.
 var sharedUpstreamFlags = []upstreamFlag{
-	{name: "beam-search-diversity-rate", kind: valueFlag, why: "there is no beam search yet"},
-	{name: "length-penalty", kind: valueFlag, why: "there is no beam search yet"},
-	{name: "early-stopping", kind: valueFlag, why: "there is no beam search yet"},
-	{name: "beam-width-array", kind: valueFlag, refuse: true, why: "there is no beam search yet"},
+	{name: "beam-width-array", kind: valueFlag, refuse: true, why: "beam search keeps one width; use --num_beams"},
 	{name: "sink-token-length", kind: valueFlag, refuse: true, why: "attention sinks left TensorRT-LLM in 1.2"},
 	{name: "max-attention-window-size", kind: listFlag, refuse: true, why: "the window is the engine's own"},
 	{name: "multi-block-mode", kind: valueFlag, why: "it belongs to GPU kernels"},
@@ -58,9 +55,6 @@ var sharedUpstreamFlags = []upstreamFlag{
 	{name: "eagle-use-dynamic-tree", kind: switchFlag, why: "speculative decoding is not supported"},
 	{name: "eagle-dynamic-tree-max-top-k", kind: valueFlag, why: "speculative decoding is not supported"},
 	{name: "tokenizer-type", kind: valueFlag, why: "the files say which tokenizer it is"},
-	{name: "kv-cache-enable-block-reuse", kind: switchFlag, why: "blocks are not reused between requests yet; results are the same"},
-	{name: "no-kv-cache-enable-block-reuse", kind: switchFlag, why: "blocks are not reused between requests yet"},
-	{name: "kv-cache-free-gpu-memory-fraction", kind: valueFlag, why: "there is no GPU memory; see --max-tokens-in-paged-kv-cache"},
 	{name: "cross-kv-cache-fraction", kind: valueFlag, why: "there are no encoder-decoder models"},
 	{name: "gpu-weights-percent", kind: valueFlag, why: "there is no GPU memory"},
 	{name: "enable-chunked-context", kind: switchFlag, why: "prompts are always computed in chunks; results are the same"},
