@@ -35,7 +35,8 @@ type beamResult struct {
 	Cum float64 `json:"cum"`
 }
 
-// Beams are those of transformers' generate, with all searches of a model at once.
+// Beams are those of transformers' generate, to the same bits whatever else runs and
+// however it is scheduled.
 func TestBeamsAreThoseOfTransformers(t *testing.T) {
 	data, err := os.ReadFile("testdata/beams.json")
 	require.NoError(t, err)
@@ -51,28 +52,13 @@ func TestBeamsAreThoseOfTransformers(t *testing.T) {
 	for name, searches := range models {
 		t.Run(name, func(t *testing.T) {
 			engine := filepath.Join(engineDir(t, name, "float32"), engineconfig.EngineName(0))
-			x, err := inflight.New(openRunner(t, engine, cpu.Options{MaxBatchSize: 11, Threads: 1}), inflight.Options{ChunkTokens: 4})
-			require.NoError(t, err)
-			defer func() { require.NoError(t, x.Close()) }()
-			for i, g := range searches {
-				require.NoError(t, x.Submit(executor.Request{
-					ClientID: uint64(i), InputIDs: g.Prompt, MaxTokens: g.MaxTokens, EndIDs: g.EndIDs, LogProbs: true,
-					Sampling: executor.Sampling{BeamWidth: g.Width, LengthPenalty: g.LengthPenalty, EarlyStopping: &g.EarlyStopping},
-				}))
-			}
-			got := make([][]executor.Response, len(searches))
-			for final := 0; final < len(searches); {
-				responses, err := x.Await(t.Context())
+			open := func(o inflight.Options, tokens int64) *inflight.Executor {
+				x, err := inflight.New(openRunner(t, engine, cpu.Options{MaxBatchSize: 11, Threads: 1, KVCacheTokens: tokens}), o)
 				require.NoError(t, err)
-				for _, r := range responses {
-					require.NoError(t, r.Err)
-					require.Equal(t, len(got[r.ClientID]), r.Sequence, "in order")
-					got[r.ClientID] = append(got[r.ClientID], r)
-					if r.Final {
-						final++
-					}
-				}
+				t.Cleanup(func() { require.NoError(t, x.Close()) })
+				return x
 			}
+			got := runBeams(t, open(inflight.Options{ChunkTokens: 4}, 0), searches, len(searches))
 			for i, g := range searches {
 				want := g.Beams
 				if g.Upstream != nil {
@@ -80,9 +66,39 @@ func TestBeamsAreThoseOfTransformers(t *testing.T) {
 				}
 				requireBeams(t, want, got[i], g)
 			}
-			require.Zero(t, x.Stats().KVBlocksUsed)
+			require.Equal(t, got, runBeams(t, open(inflight.Options{NoBlockReuse: true}, 0), searches, 1), "each alone")
+			small := open(inflight.Options{Policy: executor.MaxUtilization, ChunkTokens: 1}, 128)
+			require.Equal(t, got, runBeams(t, small, searches, len(searches)), "few at once")
 		})
 	}
+}
+
+// runBeams runs searches, so many at once, and returns what each gave.
+func runBeams(t *testing.T, x *inflight.Executor, searches []beamGolden, atOnce int) [][]executor.Response {
+	t.Helper()
+	got := make([][]executor.Response, len(searches))
+	for i, live := 0, 0; i < len(searches) || live > 0; {
+		for ; i < len(searches) && live < atOnce; i++ {
+			g := searches[i]
+			require.NoError(t, x.Submit(executor.Request{
+				ClientID: uint64(i), InputIDs: g.Prompt, MaxTokens: g.MaxTokens, EndIDs: g.EndIDs, LogProbs: true,
+				Sampling: executor.Sampling{BeamWidth: g.Width, LengthPenalty: g.LengthPenalty, EarlyStopping: &g.EarlyStopping},
+			}))
+			live++
+		}
+		responses, err := x.Await(t.Context())
+		require.NoError(t, err)
+		for _, r := range responses {
+			require.NoError(t, r.Err)
+			require.Equal(t, len(got[r.ClientID]), r.Sequence, "in order")
+			r.Timing, r.KVCache = executor.Timing{}, executor.RequestCache{}
+			if got[r.ClientID] = append(got[r.ClientID], r); r.Final {
+				live--
+			}
+		}
+	}
+	require.Zero(t, x.Stats().KVBlocksUsed)
+	return got
 }
 
 func requireBeams(t *testing.T, want []beamResult, got []executor.Response, g beamGolden) {
