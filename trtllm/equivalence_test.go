@@ -26,7 +26,7 @@ func TestEquivalence(t *testing.T) {
 		return x
 	}
 	limits := openRunner(t, engine, cpu.Options{Threads: 1}).Limits()
-	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen}
+	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen, Features: executortest.Features{LogProbs: true}}
 	alone := openWith(t, cpu.Options{MaxBatchSize: 8}, inflight.Options{NoBlockReuse: true})
 	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 16, 1), 64)
 	for name, c := range map[string]struct {

@@ -147,7 +147,8 @@ type Sampling struct {
 	RepetitionPenalty float32
 	PresencePenalty   float32
 	FrequencyPenalty  float32
-	// PromptIgnoreLength is how many tokens at the prompt's beginning no penalty counts.
+	// PromptIgnoreLength is how many tokens at the prompt's beginning the presence and
+	// the frequency penalty do not count; the repetition penalty counts them.
 	PromptIgnoreLength int
 	// NoRepeatNgramSize forbids that an n-gram of this size occurs twice in prompt
 	// and output. Zero forbids nothing.

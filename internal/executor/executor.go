@@ -141,7 +141,7 @@ type Sampling struct {
 	RepetitionPenalty  float32 // 0 and 1: off
 	PresencePenalty    float32
 	FrequencyPenalty   float32
-	PromptIgnoreLength int // tokens at the prompt's beginning that no penalty counts
+	PromptIgnoreLength int // tokens at the prompt's beginning that presence and frequency penalty do not count
 	NoRepeatNgramSize  int
 	Bias               map[int32]float32 // added to the logit of a token
 

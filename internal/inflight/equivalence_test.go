@@ -24,7 +24,7 @@ func schedules() map[string]inflight.Options {
 
 // 64 requests of all kinds give together what each gives alone.
 func TestEquivalence(t *testing.T) {
-	model := executortest.Model{VocabSize: 97, MaxInputLen: 191, MaxSeqLen: 192}
+	model := executortest.Model{VocabSize: 97, MaxInputLen: 191, MaxSeqLen: 192, Features: executortest.Features{LogProbs: true}}
 	openWith := func(t *testing.T, change func(*executor.Limits), o inflight.Options) *inflight.Executor {
 		limits := executortest.ToyLimits()
 		change(&limits)

@@ -33,7 +33,10 @@ func openSoaked(t *testing.T, random *rand.Rand) (executor.Executor, executortes
 		limits.StateSlots = 1 + random.IntN(8)
 	}
 	o := inflight.Options{ChunkTokens: random.IntN(20), RequestStats: random.IntN(2) * 100}
-	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen}
+	model := executortest.Model{
+		VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
+		Features: executortest.Features{LogProbs: limits.MaxCandidates >= 5}, // as many as are asked for
+	}
 	var runner executor.Runner = executortest.NewToy(limits)
 	x, err := inflight.New(runner, o)
 	require.NoError(t, err)
