@@ -124,9 +124,10 @@ func WithIterationStats(n int) Option { return func(o *options) { o.iterationSta
 // by default, as in TensorRT-LLM, for each iteration lists all live requests.
 func WithRequestStats(n int) Option { return func(o *options) { o.requestStats = n } }
 
-// WithLogger makes the engine log. By default it says nothing. At level debug there is
-// one line when it is opened, with its memory plan, and one when it is closed; errors
-// of requests are returned and not logged.
+// WithLogger makes the engine log. By default it says nothing. At level debug it says
+// what it opened, with its memory plan, what it had done when it is closed, and when a
+// request is paused; at level warn, that it has given itself up. Errors of requests are
+// returned and not logged.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
 // WithTokenizerDir takes the tokenizer from another directory than the engine's.
