@@ -35,7 +35,7 @@ func TestContract(t *testing.T) {
 				require.NoError(t, err)
 				return x, gate
 			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
-				Features: executortest.Features{Beams: limits.MaxBatchSize > 1}})
+				Features: executortest.Features{Beams: limits.MaxBatchSize > 1, LogProbs: true}})
 		})
 	}
 }

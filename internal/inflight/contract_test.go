@@ -34,7 +34,10 @@ func TestContract(t *testing.T) {
 		"recurrent state":     with(func(l *executor.Limits) { l.StateSlots = 3 }),
 	} {
 		// Two beams need two places and two tokens in a step, and blocks that can be shared.
-		features := executortest.Features{Beams: limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1}
+		features := executortest.Features{
+			Beams:    limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
+			LogProbs: limits.MaxCandidates >= 5,
+		}
 		t.Run(name, func(t *testing.T) {
 			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(executortest.NewToy(limits))
@@ -55,7 +58,7 @@ func TestContractWithChunks(t *testing.T) {
 				x, err := inflight.New(gate, options(c, inflight.Options{ChunkTokens: chunk, MaxInputLen: 190}))
 				require.NoError(t, err)
 				return x, gate
-			}, executortest.Model{VocabSize: 97, MaxInputLen: 190, MaxSeqLen: 192, Features: executortest.Features{Beams: true}})
+			}, executortest.Model{VocabSize: 97, MaxInputLen: 190, MaxSeqLen: 192, Features: executortest.Features{Beams: true, LogProbs: true}})
 		})
 	}
 }

@@ -38,7 +38,7 @@ type Model struct {
 // with executor.ErrUnsupported.
 type Features struct {
 	Beams    bool
-	LogProbs bool // of the best tokens beside each, and of the prompt
+	LogProbs bool // of the best 5 tokens beside each, and of the prompt
 }
 
 // Config is what a behaviour wants an executor to be opened with.
@@ -89,6 +89,8 @@ var ordinary = []behaviour{
 	{"never generates bad sequences", badBehaviour},
 	{"keeps no slice of a request", ownershipBehaviour},
 	{"gives log-probs", logProbsBehaviour},
+	{"gives the best tokens beside each", topLogProbsBehaviour},
+	{"gives log-probs of the prompt", promptLogProbsBehaviour},
 	{"gives logits", logitsBehaviour},
 	{"draws by seed", seedBehaviour},
 	{"draws alike in any batch", batchBehaviour},
