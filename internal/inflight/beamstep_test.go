@@ -133,6 +133,9 @@ func beamRequest(random *rand.Rand) executor.Request {
 		r.TopLogProbs = 1 + random.IntN(4)
 	}
 	if rarely() {
+		r.PromptLogProbs, r.PromptTopLogProbs = true, 1
+	}
+	if rarely() {
 		r.ProcessorData = 1
 	}
 	if rarely() { // few tokens are possible
@@ -206,7 +209,6 @@ func TestBeamsOnTheToy(t *testing.T) {
 	for name, c := range map[string]struct {
 		limits  func(*executor.Limits)
 		options Options
-		pauses  bool
 	}{
 		"as it is":            {},
 		"one at a time":       {limits: func(l *executor.Limits) { l.MaxBatchSize = 5 }},
@@ -216,12 +218,7 @@ func TestBeamsOnTheToy(t *testing.T) {
 		"computed anew":       {options: Options{NoBlockReuse: true}},
 		"blocks of one token": {limits: func(l *executor.Limits) { l.BlockSize, l.NumBlocks = 1, 300 }},
 		"few candidates":      {limits: func(l *executor.Limits) { l.MaxCandidates = 4 }},
-		"small KV cache":      {limits: func(l *executor.Limits) { l.NumBlocks = 20 }},
-		"pauses":              {limits: func(l *executor.Limits) { l.NumBlocks = 20 }, options: Options{Policy: executor.MaxUtilization}, pauses: true},
-		"pauses, computed anew, blocks of 5": {
-			limits:  func(l *executor.Limits) { l.BlockSize, l.NumBlocks = 5, 28 },
-			options: Options{Policy: executor.MaxUtilization, NoBlockReuse: true, ChunkTokens: 5}, pauses: true,
-		},
+		"small KV cache":      {limits: func(l *executor.Limits) { l.NumBlocks = 23 }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c.limits == nil {
@@ -234,10 +231,30 @@ func TestBeamsOnTheToy(t *testing.T) {
 				}
 				require.Zero(t, e.Stats().KVBlocksUsed)
 			}
-			if c.pauses {
-				require.Positive(t, e.Stats().PausedRequests)
-			}
 		})
+	}
+}
+
+// Beams that give their blocks away and are computed again are the same.
+func TestPausedBeams(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 1))
+	var requests []executor.Request
+	var want [][]found
+	for range 10 {
+		r := beamRequest(random)
+		r.MaxTokens, r.EndIDs, r.StopSequences = 30+random.IntN(10), nil, nil
+		p := toySearch(r)
+		requests, want = append(requests, r), append(want, p.run())
+	}
+	for _, again := range []bool{false, true} {
+		e, _ := openBeams(t, func(l *executor.Limits) { l.BlockSize, l.NumBlocks, l.MaxBatchSize = 4, 64, 40 }, Options{Policy: executor.MaxUtilization, NoBlockReuse: again})
+		paused := 0
+		for i, responses := range answers(t, e, requests) {
+			requireBeams(t, &requests[i], want[i], responses)
+			paused += responses[0].KVCache.Paused
+		}
+		require.Positive(t, paused)
+		require.Zero(t, e.Stats().KVBlocksUsed)
 	}
 }
 
@@ -267,7 +284,16 @@ func requireBeams(t *testing.T, r *executor.Request, want []found, got []executo
 			require.InDelta(t, want[i].cum, g.CumLogProb, 1e-4, about)
 			requireTokens(t, r, &g)
 		}
-		require.Equal(t, r.ContextLogits && i == 0, len(g.ContextLogits) == len(r.InputIDs))
+		for _, p := range []struct {
+			asked bool
+			n     int
+		}{{r.ContextLogits, len(g.ContextLogits)}, {r.PromptLogProbs, len(g.PromptLogProbs)}, {r.PromptTopLogProbs > 0, len(g.PromptTopLogProbs)}} {
+			if p.asked && i == 0 {
+				require.Equal(t, len(r.InputIDs), p.n)
+			} else {
+				require.Zero(t, p.n)
+			}
+		}
 	}
 }
 
