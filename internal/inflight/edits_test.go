@@ -1,6 +1,7 @@
 package inflight
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -191,13 +192,14 @@ func BenchmarkToken(b *testing.B) {
 			}
 		})
 	}
-	b.Run("whole row", func(b *testing.B) {
-		s := &executor.Sampling{TopP: 0.95}
-		var scratch []executor.Candidate
-		b.ReportAllocs()
-		for i := 0; b.Loop(); i++ {
-			scratch = editedRow(scratch, logits, &executor.LogitsRow{})
-			chooseFull(scratch, whole.LogSumExp, s, topPOf(s), uniform(3, i))
-		}
-	})
+	for _, s := range []executor.Sampling{{TopK: 1}, {TopK: 50}, {TopP: 0.95}, {MinP: 0.05}} {
+		b.Run(fmt.Sprintf("whole row, top-k %d, top-p %v, min-p %v", s.TopK, s.TopP, s.MinP), func(b *testing.B) {
+			var scratch []executor.Candidate
+			b.ReportAllocs()
+			for i := 0; b.Loop(); i++ {
+				scratch = editedRow(scratch, logits, &executor.LogitsRow{})
+				chooseFull(scratch, whole.LogSumExp, &s, topPOf(&s), uniform(3, i))
+			}
+		})
+	}
 }

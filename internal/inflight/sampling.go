@@ -75,11 +75,48 @@ func chooseFull(list []executor.Candidate, logSumExp float32, s *executor.Sampli
 		return slices.MinFunc(list, descending)
 	}
 	if s.TopK > 0 && s.TopK < len(list) {
-		slices.SortFunc(list, descending)
+		selectTop(list, s.TopK)
 		list = list[:s.TopK]
 		mass = massOf(list, logSumExp)
 	}
 	return at(list, logSumExp, u*float64(topP)*mass)
+}
+
+// selectTop moves the first k of list, in descending order, to its front, in any
+// order. k is less than the length.
+func selectTop(list []executor.Candidate, k int) {
+	for len(list) > 64 {
+		n := precede(list, median(list[0], list[len(list)/2], list[len(list)-1]))
+		switch {
+		case k <= n:
+			list = list[:n]
+		case k == n+1:
+			return
+		default:
+			list, k = list[n+1:], k-n-1
+		}
+	}
+	slices.SortFunc(list, descending)
+}
+
+// precede moves what comes before pivot, one of list, to the front, pivot behind it,
+// and returns the number of those before it.
+func precede(list []executor.Candidate, pivot executor.Candidate) int {
+	n, at := 0, 0
+	for i, c := range list {
+		switch {
+		case descending(c, pivot) < 0:
+			list[n], list[i] = list[i], list[n]
+			if at == n { // the pivot stood there
+				at = i
+			}
+			n++
+		case c.Token == pivot.Token:
+			at = i
+		}
+	}
+	list[n], list[at] = list[at], list[n]
+	return n
 }
 
 // at returns the token of list at which the probability, cumulated in descending
@@ -88,34 +125,19 @@ func chooseFull(list []executor.Candidate, logSumExp float32, s *executor.Sampli
 func at(list []executor.Candidate, logSumExp float32, target float64) executor.Candidate {
 	for len(list) > 64 {
 		pivot := median(list[0], list[len(list)/2], list[len(list)-1])
-		n := 0 // list[:n] come before the pivot
-		mass := 0.0
-		for i, c := range list {
-			if descending(c, pivot) < 0 {
-				mass += probability(c.Logit, logSumExp)
-				list[n], list[i] = list[i], list[n]
-				n++
-			}
-		}
+		n := precede(list, pivot)
+		mass := massOf(list[:n], logSumExp)
 		if target < mass {
 			list = list[:n]
 			continue
 		}
-		// The pivot is first among the rest: settle it, so that the list shrinks.
-		rest := list[n:]
-		for i := range rest {
-			if rest[i].Token == pivot.Token {
-				rest[0], rest[i] = rest[i], rest[0]
-				break
-			}
-		}
 		target -= mass
 		p := probability(pivot.Logit, logSumExp)
-		if target < p || len(rest) == 1 {
+		if target < p || n == len(list)-1 {
 			return pivot
 		}
 		target -= p
-		list = rest[1:]
+		list = list[n+1:]
 	}
 	slices.SortFunc(list, descending)
 	for _, c := range list {
@@ -226,7 +248,13 @@ func topPAfter(s *executor.Sampling, topP float32, token int32) float32 {
 
 // descending is the order of candidates: larger logit, then smaller token id.
 func descending(a, b executor.Candidate) int {
-	return cmp.Or(cmp.Compare(b.Logit, a.Logit), cmp.Compare(a.Token, b.Token))
+	switch {
+	case a.Logit > b.Logit:
+		return -1
+	case a.Logit < b.Logit:
+		return 1
+	}
+	return cmp.Compare(a.Token, b.Token)
 }
 
 func median(a, b, c executor.Candidate) executor.Candidate {

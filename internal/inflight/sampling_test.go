@@ -76,3 +76,24 @@ func TestUniform(t *testing.T) {
 	}
 	require.InDelta(t, 0.5, sum/10000, 0.01)
 }
+
+// The first k of a list are those of a sort, also where logits are equal.
+func TestSelectTop(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 11))
+	for range 500 {
+		logits := make([]float32, 2+random.IntN(600))
+		for i := range logits {
+			logits[i] = float32(random.IntN(1 + random.IntN(300)))
+		}
+		list := editedRow(nil, logits, &executor.LogitsRow{})
+		want := slices.Clone(list)
+		slices.SortFunc(want, descending)
+		random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		k := 1 + random.IntN(len(list)-1)
+		selectTop(list, k)
+		slices.SortFunc(list[:k], descending)
+		require.Equal(t, want[:k], list[:k])
+		slices.SortFunc(list, descending)
+		require.Equal(t, want, list, "nothing is lost")
+	}
+}
