@@ -83,6 +83,7 @@ func WithBlockReuse(reuse bool) Option { return func(o *options) { o.noBlockReus
 // CapacityPolicy says how much of the KV cache must be free for a request to start.
 type CapacityPolicy int
 
+// Capacity policies.
 const (
 	// GuaranteedNoEvict starts a request when there is KV cache for its prompt and all
 	// its output: MaxTokens of each sequence. What runs is never paused. It is the
