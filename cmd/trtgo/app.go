@@ -30,13 +30,13 @@ func programVersion() string {
 func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 	app := &cli.App{
 		Name:    "trtgo",
-		Usage:   "TensorRT-LLM engines without Python: export, build, run, summarize",
+		Usage:   "TensorRT-LLM engines without Python: export, build, run, chat, summarize",
 		Version: programVersion(),
 		Reader:  stdin, Writer: stdout, ErrWriter: stderr,
 		DisableSliceFlagSeparator: true,
 		HideHelpCommand:           true,
 		Commands: []*cli.Command{
-			exportCommand(), buildCommand(), runCommand(), summarizeCommand(),
+			exportCommand(), buildCommand(), runCommand(), chatCommand(), summarizeCommand(),
 			inspectCommand(), tokenizeCommand(), evalCommand(), completionCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run decides on the status

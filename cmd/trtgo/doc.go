@@ -1,6 +1,6 @@
 // Command trtgo turns a Hugging Face or GGUF checkpoint into a TensorRT-LLM
-// checkpoint (export), builds an engine from it (build), runs the engine (run)
-// and summarises articles with ROUGE (summarize), without Python.
+// checkpoint (export), builds an engine from it (build), runs the engine (run),
+// talks to it (chat) and summarises articles with ROUGE (summarize), without Python.
 //
 //	trtgo export  SmolLM2-135M-Instruct.Q4_1.gguf -o checkpoint
 //	trtgo build   --checkpoint_dir checkpoint --output_dir engine

@@ -129,10 +129,8 @@ func enlargeVocabulary(t *testing.T, dir, weights string) {
 // TestInterruptedRun interrupts generation: what there is by then is printed, and
 // no file is written.
 func TestInterruptedRun(t *testing.T) {
+	engine, _ := longEngine(t)
 	dir := t.TempDir()
-	engine := filepath.Join(dir, "engine")
-	require.Zero(t, run([]string{"trtgo", "export", testmodel.Dir(t, "llama-text"), "-o", filepath.Join(dir, "checkpoint"), "--quiet"}, nil, io.Discard, os.Stderr))
-	require.Zero(t, run([]string{"trtgo", "build", "--checkpoint_dir", filepath.Join(dir, "checkpoint"), "-o", engine, "--max_batch_size", "4", "--max_seq_len", "60000", "--quiet"}, nil, io.Discard, io.Discard))
 
 	t.Run("streaming", func(t *testing.T) {
 		c := startCommand(t, "run", "--engine_dir", engine, "--max_output_len", "50000", "--input_text", "a", "b", "--end_id", "-1", "--streaming")

@@ -1,13 +1,10 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/export"
@@ -28,9 +25,8 @@ func main() {
 // run is main as a function: args[0] is the program's name, the result the exit
 // status. An interrupt ends the running command cleanly; a second one kills.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := watchInterrupts()
 	defer stop()
-	context.AfterFunc(ctx, stop)
 
 	app := newApp(stdin, stdout, stderr)
 	argv, err := normalizeArgs(app, args)
@@ -43,7 +39,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case isUsage(err):
 		fmt.Fprintf(stderr, "trtgo: %v\n", err)
 		return exitUsage
-	case ctx.Err() != nil:
+	case ctx.Err() != nil, errors.Is(err, errInterrupted):
 		fmt.Fprintln(stderr, "trtgo: interrupted")
 		return exitInterrupted
 	case errors.Is(err, errReported):
