@@ -13,6 +13,7 @@ type generation struct {
 	op        string // of its errors
 	inputIDs  []int32
 	logProbs  bool // whether they were asked for
+	beams     bool
 	sequences []sequence
 	open      int  // sequences that have not ended
 	final     bool // whether the executor has said all
@@ -52,7 +53,7 @@ func (e *Engine) queue(ctx context.Context, r *Request, streaming bool) (*genera
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{call: c, inputIDs: request.InputIDs, logProbs: r.LogProbs, open: r.Sampling.sequences()}
+	g := &generation{call: c, inputIDs: request.InputIDs, logProbs: r.LogProbs, beams: r.Sampling.beams(), open: r.Sampling.sequences()}
 	for range g.open {
 		s := sequence{text: sequenceText{stopWords: newStopWords(r.StopWords, r.TrimStopWords), minTokens: r.Sampling.MinTokens}}
 		if e.tokenizer != nil {
@@ -146,6 +147,9 @@ func (g *generation) chunk(r *executor.Response) (chunk Chunk, ok bool) {
 	if stopped {
 		chunk.FinishReason = FinishStop
 		chunk.cut(n)
+		if g.beams {
+			chunk.CumLogProb = r.CumLogProb
+		}
 		if !r.SequenceFinal {
 			g.engine.executor.Stop(g.id, r.Sequence)
 		}

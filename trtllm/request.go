@@ -62,9 +62,9 @@ type Request struct {
 	KeepSpecialTokens bool // show special tokens in Text
 	LogProbs          bool // log-probs of generated tokens under the model, before penalties and temperature
 	TopLogProbs       int  // how many of the best tokens to tell beside each generated one, up to 1024
-	PromptLogProbs    bool // log-probs of the prompt's tokens, in Response.PromptLogProbs
+	PromptLogProbs    bool // log-probs of the prompt's tokens, in Response.PromptLogProbs; all of it is then computed, nothing reused
 	PromptTopLogProbs int  // how many of the best tokens to tell beside each of the prompt's
-	ContextLogits     bool // float32 [prompt][vocab_size] in Response.ContextLogits
+	ContextLogits     bool // float32 [prompt][vocab_size] in Response.ContextLogits; nothing of the prompt is reused then
 	GenerationLogits  bool // float32 [tokens][vocab_size] in Sequence.Logits
 
 	// ProcessorData, when not nil, sends the request's logits through the engine's
@@ -129,21 +129,22 @@ type Sampling struct {
 	// after each step. Beams may change until the end, so a stream gives them as one
 	// chunk each at the end. TopK, TopP, MinP and Seed then do nothing.
 	BeamWidth int
-	// A finished beam's score is its cumulative log-prob / length^LengthPenalty, length
-	// being its number of generated tokens. Zero is TensorRT-LLM's default: no division.
+	// A beam's score is its cumulative log-prob / length^LengthPenalty, length being the
+	// number of its generated tokens, with the end id. Zero is TensorRT-LLM's default: no
+	// division.
 	LengthPenalty float32
-	// EarlyStopping says when the search ends: with 1, and nil, as soon as BeamWidth
-	// beams are finished; with 0 when by their present length no other can become
-	// better; with any other number when none can by the length that is best for it.
+	// EarlyStopping says when the search ends. With 1, and nil, as soon as BeamWidth beams
+	// have ended; with 0 when no other can become better than these by the length it has
+	// now; with any other number when none can by MaxTokens.
 	EarlyStopping *int
-	// BeamSearchDiversityRate makes beams differ: when the next tokens of all beams are
-	// ranked, those of the n-th best beam, from 0, get n times this added.
+	// BeamSearchDiversityRate makes beams differ: an extension of the n-th beam, from 0,
+	// is ranked by its cumulative log-prob + n times this.
 	BeamSearchDiversityRate float32
 
-	// The penalties are for tokens that stand in prompt or output. A logit above
-	// zero is divided by RepetitionPenalty, another multiplied by it (zero is 1);
-	// PresencePenalty is subtracted once, FrequencyPenalty for each occurrence, both
-	// after the temperature.
+	// The penalties are for tokens that stand in prompt or output. After the temperature,
+	// a logit above zero is divided by RepetitionPenalty and another multiplied by it
+	// (zero is 1); then PresencePenalty is subtracted once, and FrequencyPenalty for each
+	// occurrence.
 	RepetitionPenalty float32
 	PresencePenalty   float32
 	FrequencyPenalty  float32
@@ -153,7 +154,8 @@ type Sampling struct {
 	// NoRepeatNgramSize forbids that an n-gram of this size occurs twice in prompt
 	// and output. Zero forbids nothing.
 	NoRepeatNgramSize int
-	// Bias is added to the logits of tokens, before the temperature; -Inf forbids one.
+	// Bias is added to the logits of tokens, before temperature and penalties; -Inf
+	// forbids one.
 	Bias map[int32]float32
 }
 

@@ -29,12 +29,15 @@ type Sequence struct {
 	OutputIDs    []int32 // without the prompt and without the end id, [tokens]
 	Text         string  // OutputIDs decoded; "" without a tokenizer. Unless TrimStopWords is set, it ends with the stop word that ended it
 	FinishReason FinishReason
-	LogProbs     []float32     // of each token under the model, [tokens], when asked for
-	TopLogProbs  [][]LogProb   // the best tokens at each token, [tokens][TopLogProbs], when asked for; descending
-	CumLogProb   float32       // sum of the log-probs, also when LogProbs was not asked for
-	Logits       [][]float32   // raw logits, [tokens][vocab_size], when asked for
-	Timing       Timing        // when things happened
-	Cache        SequenceCache // what the KV cache did
+	LogProbs     []float32   // of each token under the model, [tokens], when asked for
+	TopLogProbs  [][]LogProb // the best tokens at each token, [tokens][TopLogProbs], when asked for; descending
+	// CumLogProb is the sum of the log-probs, also when LogProbs was not asked for. A
+	// beam's is what it was ranked by: after penalties and temperature, with the end id, and
+	// with what a stop word cut off.
+	CumLogProb float32
+	Logits     [][]float32   // raw logits, [tokens][vocab_size], when asked for
+	Timing     Timing        // when things happened
+	Cache      SequenceCache // what the KV cache did
 }
 
 // LogProb is a token and its log-prob: the natural logarithm of its probability
@@ -97,7 +100,7 @@ type Chunk struct {
 	OutputIDs    []int32
 	LogProbs     []float32     // of OutputIDs under the model, when asked for
 	TopLogProbs  [][]LogProb   // the best tokens at each of OutputIDs, when asked for
-	CumLogProb   float32       // of all tokens so far
+	CumLogProb   float32       // of all tokens so far; see Sequence
 	Logits       [][]float32   // raw logits, [tokens][vocab_size], when asked for
 	FinishReason FinishReason  // not FinishNone in a sequence's last chunk
 	Timing       Timing        // so far

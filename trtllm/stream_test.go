@@ -237,7 +237,8 @@ func TestBeamsInAStream(t *testing.T) {
 		beam := func(sequence int, text string) []executor.Response {
 			ids := bytesOf(text)
 			return []executor.Response{{
-				Sequence: sequence, OutputIDs: ids, LogProbs: make([]float32, len(ids)), FinishReason: executor.FinishLength, SequenceFinal: true,
+				Sequence: sequence, OutputIDs: ids, LogProbs: slices.Repeat([]float32{-1}, len(ids)), CumLogProb: -7.5,
+				FinishReason: executor.FinishLength, SequenceFinal: true,
 			}}
 		}
 		return final(beam(0, "one. two"), beam(1, "uno")), nil
@@ -254,6 +255,7 @@ func TestBeamsInAStream(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, response.Sequences, 2)
 	require.Equal(t, "one.", response.Text)
+	require.InDelta(t, -7.5, response.CumLogProb, 0, "what it was ranked by, which is no sum of log-probs")
 }
 
 // Nothing is queued before the loop begins, and each loop is a request of its own.
