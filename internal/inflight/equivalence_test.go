@@ -18,14 +18,19 @@ func schedules() map[string]inflight.Options {
 	list := map[string]inflight.Options{}
 	for _, chunk := range []int{1, 7, 32, 0} {
 		list[fmt.Sprintf("chunks of %d", chunk)] = inflight.Options{ChunkTokens: chunk}
+		list[fmt.Sprintf("chunks of %d, pauses", chunk)] = inflight.Options{ChunkTokens: chunk, Policy: executor.MaxUtilization}
 	}
+	list["no reuse"] = inflight.Options{NoBlockReuse: true}
+	list["no reuse, pauses"] = inflight.Options{NoBlockReuse: true, Policy: executor.MaxUtilization}
+	list["full blocks only"] = inflight.Options{NoPartialReuse: true}
+	list["full blocks only, pauses"] = inflight.Options{NoPartialReuse: true, Policy: executor.MaxUtilization}
 	return list
 }
 
 // 64 requests of all kinds give together what each gives alone.
 func TestEquivalence(t *testing.T) {
 	model := executortest.Model{VocabSize: 97, MaxInputLen: 191, MaxSeqLen: 192, Features: executortest.Features{LogProbs: true}}
-	openWith := func(t *testing.T, change func(*executor.Limits), o inflight.Options) *inflight.Executor {
+	open := func(t *testing.T, change func(*executor.Limits), o inflight.Options) *inflight.Executor {
 		limits := executortest.ToyLimits()
 		change(&limits)
 		e, err := inflight.New(executortest.NewToy(limits), o)
@@ -34,12 +39,15 @@ func TestEquivalence(t *testing.T) {
 		return e
 	}
 	for seed := range uint64(2) {
-		alone := openWith(t, func(*executor.Limits) {}, inflight.Options{NoBlockReuse: true})
+		alone := open(t, func(*executor.Limits) {}, inflight.Options{NoBlockReuse: true})
 		equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 24, seed), 64)
 		for name, o := range schedules() {
 			t.Run(fmt.Sprint(name, ", seed ", seed), func(t *testing.T) {
-				x := openWith(t, func(l *executor.Limits) { l.NumBlocks = 28 }, o)
+				x := open(t, func(l *executor.Limits) { l.NumBlocks = 28 }, o)
 				equivalence.Run(t, x, seed)
+				if !o.NoBlockReuse {
+					require.Positive(t, x.Stats().ReusedTokens)
+				}
 			})
 		}
 	}

@@ -14,15 +14,24 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var greedy = executor.Sampling{TopK: 1}
+var (
+	greedy = executor.Sampling{TopK: 1}
+	nan    = float32(math.NaN())
+)
 
 // open opens an executor over a toy whose limits change makes.
 func open(t *testing.T, change func(*executor.Limits)) (*inflight.Executor, *executortest.Gate) {
 	t.Helper()
+	return openWith(t, inflight.Options{}, change)
+}
+
+// openWith is open with options.
+func openWith(t *testing.T, o inflight.Options, change func(*executor.Limits)) (*inflight.Executor, *executortest.Gate) {
+	t.Helper()
 	limits := executortest.ToyLimits()
 	change(&limits)
 	gate := executortest.NewGate(executortest.NewToy(limits))
-	e, err := inflight.New(gate, inflight.Options{})
+	e, err := inflight.New(gate, o)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		gate.Release()
@@ -123,7 +132,6 @@ func TestPanickingRunner(t *testing.T) {
 }
 
 func TestBadResults(t *testing.T) {
-	nan := float32(math.NaN())
 	all := map[int32]float32{}
 	for id := range int32(97) {
 		all[id] = float32(math.Inf(-1))

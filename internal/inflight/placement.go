@@ -219,6 +219,21 @@ func (s *scheduler) extend(q *sequence) {
 	}
 }
 
+// comes tells whether q should wait for its next block, for a sequence before it in the
+// step computes the same one. Otherwise it notes that q computes it.
+func (s *scheduler) comes(q *sequence) bool {
+	start := q.chain.blocks * s.cache.size
+	if !q.chain.open || start+s.cache.size >= len(q.tokens) {
+		return false
+	}
+	hash := s.cache.hash(q.chain.hash, q.tokens[start:start+s.cache.size])
+	if s.coming[hash] && q.computed == start && s.reusable(q) {
+		return true
+	}
+	s.coming[hash] = true
+	return false
+}
+
 // take takes a block for q, a promised one while there are any.
 func (s *scheduler) take(q *sequence) int32 {
 	s.unpromise(q, 1)

@@ -29,6 +29,7 @@ type scheduler struct {
 	result    executor.StepResult
 	found     []int32         // of lookUp
 	sharers   map[int32]int32 // of wanted
+	coming    map[uint64]bool // of comes
 
 	outgoing  []executor.Response
 	failures  int // failing steps in a row
@@ -61,7 +62,7 @@ type planned struct {
 
 func (s *scheduler) init(e *Executor) {
 	s.e, s.cache = e, newKVCache(e.limits.NumBlocks, e.limits.BlockSize)
-	s.sharers = map[int32]int32{}
+	s.sharers, s.coming = map[int32]int32{}, map[uint64]bool{}
 	s.pace.bound = e.options.ChunkTime
 	s.reuse = !e.options.NoBlockReuse && e.limits.SharedBlocks && e.limits.StateSlots == 0
 	for i := range e.limits.StateSlots {
@@ -180,6 +181,7 @@ func (s *scheduler) planGeneration(budget int) int {
 // and of most that the step has time for.
 func (s *scheduler) planContext(budget, most int) {
 	budget = min(budget, most)
+	clear(s.coming)
 	for _, q := range s.active {
 		if budget == 0 {
 			return
@@ -188,6 +190,9 @@ func (s *scheduler) planContext(budget, most int) {
 			continue
 		}
 		s.extend(q)
+		if s.comes(q) {
+			continue
+		}
 		n := min(q.missing(), budget, s.e.chunkTokens)
 		if q.needsPrompt() {
 			n = min(n, contextLogitsChunk)

@@ -32,7 +32,10 @@ func openSoaked(t *testing.T, random *rand.Rand) (executor.Executor, executortes
 	if random.IntN(5) == 0 {
 		limits.StateSlots = 1 + random.IntN(8)
 	}
-	o := inflight.Options{ChunkTokens: random.IntN(20), RequestStats: random.IntN(2) * 100}
+	o := inflight.Options{
+		ChunkTokens: random.IntN(20), RequestStats: random.IntN(2) * 100, Policy: executor.CapacityPolicy(random.IntN(2)),
+		NoBlockReuse: random.IntN(4) == 0, NoPartialReuse: random.IntN(4) == 0,
+	}
 	model := executortest.Model{
 		VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
 		Features: executortest.Features{LogProbs: limits.MaxCandidates >= 5}, // as many as are asked for
