@@ -3,7 +3,10 @@ package trtllm
 import (
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -119,4 +122,32 @@ func TestCancelledBeforeTheFirstToken(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, chunks, 1)
 	require.Equal(t, FinishTimeout, chunks[0].FinishReason)
+}
+
+// Through the in-flight executor: a step that hangs, panics or fails every time ends as
+// ErrDead, for what runs and for what comes, and Close returns.
+func TestEngineGivesItselfUp(t *testing.T) {
+	for name, fault := range map[string]func(hung chan struct{}) error{
+		"hangs":  func(hung chan struct{}) error { <-hung; return nil },
+		"panics": func(chan struct{}) error { panic("index out of range") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log strings.Builder
+			e, gate := toyEngineWith(t, openByteTokenizer(t), WithMaxSeqIdle(20*time.Millisecond), WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+			hung := make(chan struct{})
+			gate.Before(func([]executor.Sequence) error { return fault(hung) })
+			response, err := e.Generate(t.Context(), Request{Prompt: "x", MaxTokens: 3})
+			requireError(t, err, "generate", CodeDead, ErrDead)
+			require.Empty(t, response.orEmpty().OutputIDs)
+			_, err = chunksOf(t.Context(), e, Request{Prompt: "x"})
+			requireError(t, err, "stream", CodeDead, ErrDead)
+			require.EqualValues(t, 1, e.Stats().FinishedRequests)
+			close(hung)
+			if err := e.Close(); err != nil { // it may still have found the step running
+				requireError(t, err, "close", CodeDead, ErrDead)
+				return
+			}
+			require.Contains(t, log.String(), "level=WARN")
+		})
+	}
 }

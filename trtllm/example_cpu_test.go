@@ -180,3 +180,27 @@ func ExampleEngine_IterationStats() {
 	// 0 1 {"numScheduledRequests":1,"numContextRequests":0,"numGenRequests":1,"numPausedRequests":0,"numCtxTokens":0,"microBatchId":0,"avgNumDecodedTokensPerIter":1}
 	// 1 4 3
 }
+
+// Beams are ordered by score, the best is the first.
+func ExampleSampling_beams() {
+	ctx := context.Background()
+	engine, err := trtllm.Open(ctx, tinyEngine(), trtllm.WithThreads(1))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer engine.Close()
+	response, err := engine.Generate(ctx, trtllm.Request{
+		Prompt: "Three rivers of France are", MaxTokens: 4, EndIDs: []int32{}, Sampling: trtllm.Sampling{BeamWidth: 2, LengthPenalty: 1},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, beam := range response.Sequences {
+		fmt.Printf("%d %.1f\n", beam.OutputIDs, beam.CumLogProb)
+	}
+	// Output:
+	// [1021 910 1966 725] -1.5
+	// [1021 910 1772 501] -2.1
+}

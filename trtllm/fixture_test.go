@@ -109,12 +109,12 @@ func toyEngine(t *testing.T) (*Engine, *executortest.Gate) {
 	return toyEngineWith(t, openByteTokenizer(t))
 }
 
-func toyEngineWith(t *testing.T, tok *tokenizer.Tokenizer) (*Engine, *executortest.Gate) {
+func toyEngineWith(t *testing.T, tok *tokenizer.Tokenizer, list ...Option) (*Engine, *executortest.Gate) {
 	t.Helper()
 	limits := executortest.ToyLimits()
 	limits.VocabSize = testVocabSize
 	gate := executortest.NewGate(executortest.NewToy(limits))
-	x, err := inflight.New(gate, inflight.Options{MaxInputLen: 150})
+	x, err := inflight.New(gate, optionsOf(list...).inflight(150))
 	require.NoError(t, err)
 	e := newEngine(&cancelWatch{x, make(chan struct{}, 1)}, Config{
 		VocabSize: limits.VocabSize, MaxInputLen: 150, MaxSeqLen: limits.MaxSeqLen, KVCacheTokens: limits.NumBlocks * limits.BlockSize,
