@@ -10,6 +10,7 @@ import (
 
 	"github.com/trtgo/trtgo/csrc/cpu"
 	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/internal/executor/executortest"
 	"github.com/trtgo/trtgo/internal/inflight"
 )
@@ -26,9 +27,10 @@ func TestEquivalence(t *testing.T) {
 		return x
 	}
 	limits := openRunner(t, engine, cpu.Options{Threads: 1}).Limits()
-	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen, Features: executortest.Features{LogProbs: true}}
+	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen, Features: executortest.Features{Beams: true, LogProbs: true}}
 	alone := openWith(t, cpu.Options{MaxBatchSize: 8}, inflight.Options{NoBlockReuse: true})
-	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 16, 1), 64)
+	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 40, 1), 64)
+	cancelled := 0
 	for name, c := range map[string]struct {
 		runner  cpu.Options
 		options inflight.Options
@@ -37,7 +39,20 @@ func TestEquivalence(t *testing.T) {
 		"two threads":    {cpu.Options{MaxBatchSize: 8, Threads: 2}, inflight.Options{ChunkTokens: 32}},
 		"chunks of 7":    {cpu.Options{MaxBatchSize: 8}, inflight.Options{ChunkTokens: 7}},
 		"small KV cache": {cpu.Options{MaxBatchSize: 8, KVCacheTokens: 192}, inflight.Options{}},
+		"paused":         {cpu.Options{MaxBatchSize: 8, KVCacheTokens: 192}, inflight.Options{Policy: executor.MaxUtilization}},
+		"paused without reuse": {
+			cpu.Options{MaxBatchSize: 8, KVCacheTokens: 192}, inflight.Options{Policy: executor.MaxUtilization, NoBlockReuse: true},
+		},
 	} {
-		t.Run(name, func(t *testing.T) { equivalence.Run(t, openWith(t, c.runner, c.options), 3) })
+		t.Run(name, func(t *testing.T) {
+			x := openWith(t, c.runner, c.options)
+			paused := func() bool { return c.options.Policy != executor.MaxUtilization || x.Stats().PausedRequests > 0 }
+			for seed := uint64(0); seed == 0 || seed < 20 && !paused(); seed++ {
+				cancelled += equivalence.Run(t, x, seed)
+			}
+			require.True(t, paused(), "no request was ever paused")
+			require.Equal(t, !c.options.NoBlockReuse, x.Stats().KVBlocksCached > 0)
+		})
 	}
+	require.Positive(t, cancelled)
 }

@@ -33,18 +33,13 @@ func TestContract(t *testing.T) {
 		"all candidates":      with(func(l *executor.Limits) { l.MaxCandidates = 97 }),
 		"recurrent state":     with(func(l *executor.Limits) { l.StateSlots = 3 }),
 	} {
-		// Two beams need two places and two tokens in a step, and blocks that can be shared.
-		features := executortest.Features{
-			Beams:    limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
-			LogProbs: limits.MaxCandidates >= 5,
-		}
 		t.Run(name, func(t *testing.T) {
 			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(executortest.NewToy(limits))
 				x, err := inflight.New(gate, options(c, inflight.Options{MaxInputLen: 190}))
 				require.NoError(t, err)
 				return x, gate
-			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen, Features: features})
+			}, toyModel(limits))
 		})
 	}
 }
@@ -58,7 +53,7 @@ func TestContractWithChunks(t *testing.T) {
 				x, err := inflight.New(gate, options(c, inflight.Options{ChunkTokens: chunk, MaxInputLen: 190}))
 				require.NoError(t, err)
 				return x, gate
-			}, executortest.Model{VocabSize: 97, MaxInputLen: 190, MaxSeqLen: 192, Features: executortest.Features{Beams: true, LogProbs: true}})
+			}, toyModel(executortest.ToyLimits()))
 		})
 	}
 }
@@ -67,4 +62,16 @@ func TestContractWithChunks(t *testing.T) {
 func options(c executortest.Config, o inflight.Options) inflight.Options {
 	o.MaxQueueSize, o.MaxSeqIdle = c.MaxQueueSize, c.MaxSeqIdle
 	return o
+}
+
+// toyModel is what a toy of these limits can do. Two beams need two places and two
+// tokens in a step, and blocks that can be shared.
+func toyModel(limits executor.Limits) executortest.Model {
+	return executortest.Model{
+		VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen,
+		Features: executortest.Features{
+			Beams:    limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
+			LogProbs: limits.MaxCandidates >= 5,
+		},
+	}
 }

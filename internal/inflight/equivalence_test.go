@@ -11,44 +11,70 @@ import (
 	"github.com/trtgo/trtgo/internal/inflight"
 )
 
-// schedules are ways to run the same requests: with prompts cut and whole, blocks
-// taken over and not, few at once and many, a KV cache that holds all and one that
-// is too small.
-func schedules() map[string]inflight.Options {
-	list := map[string]inflight.Options{}
+// A schedule is a way to run the same requests.
+type schedule struct {
+	inflight.Options
+	blocks int // of the KV cache
+}
+
+// schedules cut prompts and leave them whole, take blocks over and do not, and have a
+// KV cache that holds all that run and one so small that blocks are evicted and
+// requests paused.
+func schedules() map[string]schedule {
+	list := map[string]schedule{}
 	for _, chunk := range []int{1, 7, 32, 0} {
-		list[fmt.Sprintf("chunks of %d", chunk)] = inflight.Options{ChunkTokens: chunk}
-		list[fmt.Sprintf("chunks of %d, pauses", chunk)] = inflight.Options{ChunkTokens: chunk, Policy: executor.MaxUtilization}
+		for _, blocks := range []int{28, 200} {
+			for name, o := range map[string]inflight.Options{
+				"no reuse":         {NoBlockReuse: true},
+				"no partial reuse": {NoPartialReuse: true},
+				"reuse":            {},
+			} {
+				for _, policy := range []executor.CapacityPolicy{executor.GuaranteedNoEvict, executor.MaxUtilization} {
+					o.ChunkTokens, o.Policy = chunk, policy
+					list[fmt.Sprintf("chunks of %d, %d blocks, %s, policy %d", chunk, blocks, name, policy)] = schedule{o, blocks}
+				}
+			}
+		}
 	}
-	list["no reuse"] = inflight.Options{NoBlockReuse: true}
-	list["no reuse, pauses"] = inflight.Options{NoBlockReuse: true, Policy: executor.MaxUtilization}
-	list["full blocks only"] = inflight.Options{NoPartialReuse: true}
-	list["full blocks only, pauses"] = inflight.Options{NoPartialReuse: true, Policy: executor.MaxUtilization}
 	return list
 }
 
-// 64 requests of all kinds give together what each gives alone.
+// 64 requests of all kinds give together what each gives alone, however they are
+// scheduled: also where blocks are evicted and requests paused.
 func TestEquivalence(t *testing.T) {
-	model := executortest.Model{VocabSize: 97, MaxInputLen: 191, MaxSeqLen: 192, Features: executortest.Features{LogProbs: true}}
-	open := func(t *testing.T, change func(*executor.Limits), o inflight.Options) *inflight.Executor {
+	model := toyModel(executortest.ToyLimits())
+	openWith := func(t *testing.T, blocks int, o inflight.Options) *inflight.Executor {
 		limits := executortest.ToyLimits()
-		change(&limits)
+		limits.NumBlocks = blocks
 		e, err := inflight.New(executortest.NewToy(limits), o)
 		require.NoError(t, err)
 		t.Cleanup(func() { require.NoError(t, e.Close()) })
 		return e
 	}
-	for seed := range uint64(2) {
-		alone := open(t, func(*executor.Limits) {}, inflight.Options{NoBlockReuse: true})
-		equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 24, seed), 64)
-		for name, o := range schedules() {
-			t.Run(fmt.Sprint(name, ", seed ", seed), func(t *testing.T) {
-				x := open(t, func(l *executor.Limits) { l.NumBlocks = 28 }, o)
-				equivalence.Run(t, x, seed)
-				if !o.NoBlockReuse {
-					require.Positive(t, x.Stats().ReusedTokens)
-				}
-			})
-		}
+	const seed = 2
+	alone := openWith(t, 200, inflight.Options{NoBlockReuse: true})
+	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 32, seed), 64)
+	cancelled, pauses := 0, uint64(0)
+	for name, s := range schedules() {
+		t.Run(name, func(t *testing.T) {
+			x := openWith(t, s.blocks, s.Options)
+			cancelled += equivalence.Run(t, x, seed)
+			stats, small := x.Stats(), s.blocks == 28
+			// The sequences of one request share their prompt in any case.
+			require.Equal(t, !s.NoBlockReuse, stats.KVBlocksCached > 0, "%d blocks cached", stats.KVBlocksCached)
+			require.Positive(t, stats.ReusedTokens)
+			if !s.NoBlockReuse {
+				require.Positive(t, stats.KVCache.ReusedBlocks)
+			}
+			if small && !s.NoBlockReuse {
+				require.Greater(t, stats.KVCache.MissedBlocks, uint64(s.blocks), "blocks were evicted")
+			}
+			if s.Policy == executor.GuaranteedNoEvict {
+				require.Zero(t, stats.PausedRequests)
+			}
+			pauses += stats.PausedRequests
+		})
 	}
+	require.Positive(t, cancelled)
+	require.Greater(t, pauses, uint64(6), "requests were paused")
 }

@@ -137,11 +137,17 @@ func (f *fixture) waitError(id uint64) (outputs []output, failure error) {
 				continue
 			}
 			require.False(f, final, "a response after the request's last")
+			if r.Err != nil { // it is the request's, not a sequence's
+				require.True(f, r.Final, "an error that is not final")
+				require.Empty(f, r.OutputIDs)
+				final, failure = true, r.Err
+				continue
+			}
 			for r.Sequence >= len(outputs) {
 				outputs = append(outputs, output{})
 			}
 			outputs[r.Sequence].add(f, r)
-			final, failure = r.Final, r.Err
+			final = r.Final
 		}
 	}
 	return outputs, failure
@@ -150,9 +156,7 @@ func (f *fixture) waitError(id uint64) (outputs []output, failure error) {
 func (o *output) add(f *fixture, r executor.Response) {
 	f.Helper()
 	require.Equal(f, executor.FinishNone, o.reason, "a response after the sequence's last")
-	if r.Err == nil {
-		require.Equal(f, r.SequenceFinal, r.FinishReason != executor.FinishNone)
-	}
+	require.Equal(f, r.SequenceFinal, r.FinishReason != executor.FinishNone)
 	o.responses++
 	o.ids = append(o.ids, r.OutputIDs...)
 	o.logProbs = append(o.logProbs, r.LogProbs...)

@@ -17,6 +17,7 @@ type Gate struct {
 	inside chan struct{} // receives when a step arrives at the held gate
 	before func(batch []executor.Sequence) error
 	after  func(out *executor.StepResult)
+	copies func() error
 }
 
 // NewGate returns an open gate around runner.
@@ -65,6 +66,27 @@ func (g *Gate) After(f func(out *executor.StepResult)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.after = f
+}
+
+// BeforeCopy makes f run before each copy of a block; an error is the copy's. nil
+// removes it.
+func (g *Gate) BeforeCopy(f func() error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.copies = f
+}
+
+// CopyBlock implements [executor.Runner].
+func (g *Gate) CopyBlock(src, dst, n int) error {
+	g.mu.Lock()
+	copies := g.copies
+	g.mu.Unlock()
+	if copies != nil {
+		if err := copies(); err != nil {
+			return err
+		}
+	}
+	return g.Runner.CopyBlock(src, dst, n)
 }
 
 // Step implements [executor.Runner].

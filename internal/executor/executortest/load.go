@@ -65,6 +65,7 @@ func (l *Load) Request() executor.Request {
 	}
 	l.sampling(&r.Sampling)
 	l.ends(&r)
+	l.beams(&r)
 	return r
 }
 
@@ -94,7 +95,7 @@ func (l *Load) sampling(s *executor.Sampling) {
 		s.PresencePenalty, s.FrequencyPenalty = l.random.Float32(), l.random.Float32()/2
 	}
 	if l.chance(6) {
-		s.NoRepeatNgramSize = 1 + l.random.IntN(3)
+		s.NoRepeatNgramSize = 2 + l.random.IntN(3) // 1 may ban all of a small vocabulary
 	}
 	if l.chance(6) {
 		s.Bias = map[int32]float32{l.tokens(1)[0]: 3, l.tokens(1)[0]: float32(math.Inf(-1))}
@@ -102,11 +103,21 @@ func (l *Load) sampling(s *executor.Sampling) {
 	if l.chance(5) {
 		s.NumReturnSequences = 1 + l.random.IntN(4)
 	}
-	if l.model.Features.Beams && l.chance(6) {
-		s.BeamWidth = 2 + l.random.IntN(2)
-		s.NumReturnSequences = 0
-		s.LengthPenalty = l.random.Float32()
+}
+
+// beams makes r, in some cases, a request for beams: short ones, for each beam needs
+// its own blocks.
+func (l *Load) beams(r *executor.Request) {
+	if !l.model.Features.Beams || !l.chance(6) {
+		return
 	}
+	s := &r.Sampling
+	s.BeamWidth, s.NumReturnSequences, s.LengthPenalty = 2+l.random.IntN(2), 0, l.random.Float32()
+	if l.chance(2) {
+		s.NumReturnSequences = 1 + l.random.IntN(s.BeamWidth)
+	}
+	r.InputIDs = r.InputIDs[:min(len(r.InputIDs), l.model.MaxSeqLen/6)]
+	r.MaxTokens = min(r.MaxTokens, 12)
 }
 
 // ends are what stops a sequence early.

@@ -188,7 +188,7 @@ func (e *episode) check(t *testing.T) {
 // client submits requests until the end, several at once.
 func (e *episode) client(seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 19))
-	load := NewLoad(e.model, 24, seed)
+	load := NewLoad(e.model, 48, seed)
 	var running sync.WaitGroup
 	places := make(chan struct{}, eachAtOnce)
 	for !e.over.Load() {

@@ -60,7 +60,7 @@ type behaviour struct {
 
 // Run runs the contract suite, one sub-test for each behaviour.
 func Run(t *testing.T, open Open, m Model) {
-	behaviours := slices.Concat(ordinary, peers)
+	behaviours := slices.Concat(ordinary, faults, peers)
 	if m.Features.Beams {
 		behaviours = append(behaviours, beams...)
 	}
