@@ -49,6 +49,8 @@ func TestEditsAreTheDefinition(t *testing.T) {
 				logits[i] = float32(3 * random.NormFloat64())
 			}
 			want := definedLogits(&r, tokens, n, logits)
+			before := slices.Clone(e.of(tokens, n))
+			require.Equal(t, before, e.of(tokens, n), "a row that is asked for again has the same edits")
 			list := editedRow(nil, logits, &executor.LogitsRow{Temperature: r.Sampling.Temperature, Edits: e.of(tokens, n)})
 			for _, c := range list {
 				require.InDelta(t, want[c.Token], c.Logit, 1e-4, "token %d of %+v", c.Token, r)
