@@ -118,19 +118,6 @@ func TestCacheIsTheLimit(t *testing.T) {
 	require.ErrorContains(t, err, "larger KV cache")
 }
 
-// Nobody waits for ever for an executor whose runner panics.
-func TestPanickingRunner(t *testing.T) {
-	e, gate := open(t, func(*executor.Limits) {})
-	gate.Before(func([]executor.Sequence) error { panic("the runner is broken") })
-	submit(t, e, 1, 0, 3, 4)
-	require.ErrorContains(t, finals(t, e, 1)[0].Err, "the runner is broken")
-	_, err := e.Await(t.Context())
-	require.ErrorContains(t, err, "the runner is broken")
-	require.ErrorContains(t, e.Submit(executor.Request{ClientID: 2, InputIDs: []int32{1}, MaxTokens: 1}), "the runner is broken")
-	require.Zero(t, e.Stats().ActiveRequests)
-	require.NoError(t, e.Close())
-}
-
 func TestBadResults(t *testing.T) {
 	all := map[int32]float32{}
 	for id := range int32(97) {
