@@ -2,7 +2,7 @@
 // token ids, many requests at once, with in-flight batching.
 //
 // Three types carry it. An [Engine] is an open engine directory; a [Request] says
-// what to generate from; a [Response], or the [Chunk]s of a stream, is what came of it.
+// what to generate from; a [Response], or each [Chunk] of a stream, is what came of it.
 //
 //	engine, err := trtllm.Open(ctx, "engine")
 //	if err != nil {
@@ -87,10 +87,10 @@
 // # Memory
 //
 // Memory is planned when an engine is opened, from what the machine, or the process's
-// control group, has: weights first, activations of the largest step, and a KV cache of
-// the rest, or of what WithKVCacheTokens and WithKVCacheFraction say. What does not fit
-// is ErrOutOfMemory, at Open and not later. [Stats].Memory has the figures, and so has
-// the log, see [WithLogger].
+// control group, has: weights first, activations of the largest step, and a KV cache
+// for what the limits need, at most half of the rest, or for what [WithKVCacheTokens] and
+// [WithKVCacheFraction] say. What does not fit is ErrOutOfMemory, at Open and not later.
+// [Stats].Memory has the figures, and so has the log, see [WithLogger].
 //
 // The KV cache is divided into blocks of Stats.TokensPerBlock tokens. A request starts
 // when there are blocks for all it may generate, or, with [MaxUtilization], for its
@@ -111,5 +111,6 @@
 // # Life
 //
 // Engines of one process are independent and share the cores. Close ends what runs with
-// ErrClosed, and has ended the engine's goroutines and threads when it returns.
+// ErrClosed, and has ended the engine's goroutines and threads when it returns without
+// an error.
 package trtllm
