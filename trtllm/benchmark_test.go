@@ -28,14 +28,19 @@ import (
 // of its vocabulary and BENCH_LAYERS of its layers (4; all are 32, which takes 26 GB of
 // disk in BENCH_DIR, out/bench, and 9 GB of memory). BENCH_OUTPUT names the document.
 //
-// Every benchmark repeats its measurement by itself; numbers are the least, the median
-// and the greatest. The steps of one and the same engine are the measure of overhead,
-// so that a machine shared with others is one for both.
+// Every benchmark repeats its measurement by itself, overhead once only with -short;
+// numbers are the least, the median and the greatest. The steps of one and the same
+// engine are the measure of overhead, so that a machine shared with others is one for
+// both.
 func BenchmarkExecutor(b *testing.B) {
 	r := newBenchmarkReport()
+	rounds := 5
+	if testing.Short() {
+		rounds = 1
+	}
 	b.Run("SmolLM2-135M", func(b *testing.B) {
 		e := openSmolLM2(b)
-		benchmarkOverhead(b, r, e, 5, 64, 1, 8, 32)
+		benchmarkOverhead(b, r, e, rounds, 64, 1, 8, 32)
 		benchmarkIdle(b, r, e)
 		benchmarkBusy(b, r, e)
 		benchmarkFirstToken(b, r, e, 1024)
@@ -43,7 +48,7 @@ func BenchmarkExecutor(b *testing.B) {
 	})
 	b.Run("4B-shaped", func(b *testing.B) {
 		e := openShape4B(b)
-		benchmarkOverhead(b, r, e, 5, 24, 1, 4, 8)
+		benchmarkOverhead(b, r, e, rounds, 24, 1, 4, 8)
 		benchmarkCancel(b, r, e, 500)
 	})
 	if path := os.Getenv("BENCH_OUTPUT"); path != "" && !b.Failed() {
@@ -51,17 +56,23 @@ func BenchmarkExecutor(b *testing.B) {
 	}
 }
 
+// samplings are what callers ask for. The first one leaves all to the runner; with the
+// third, the candidates that a runner returns do not always settle a token, and with
+// the last hardly ever: then the whole row is looked at.
+var samplings = []struct {
+	name string
+	Sampling
+}{
+	{"greedy", Sampling{}},
+	{"temperature 0.8, top-p 0.95, repetition penalty 1.1", Sampling{Temperature: 0.8, TopP: 0.95, RepetitionPenalty: 1.1}},
+	{"temperature 1", Sampling{Temperature: 1}},
+	{"temperature 100", Sampling{Temperature: 100}},
+}
+
 // benchmarkOverhead runs batches of streams for so many rounds.
 func benchmarkOverhead(b *testing.B, r *benchmarkReport, e *timedEngine, rounds, tokens int, batches ...int) {
 	for _, batch := range batches {
-		for _, s := range []struct {
-			name string
-			Sampling
-		}{
-			{"greedy", Sampling{}},
-			{"temperature 0.8, top-p 0.95", Sampling{Temperature: 0.8, TopP: 0.95}},
-			{"the same, repetition penalty 1.1", Sampling{Temperature: 0.8, TopP: 0.95, RepetitionPenalty: 1.1}},
-		} {
+		for _, s := range samplings {
 			b.Run(fmt.Sprintf("overhead/batch=%d/%s", batch, s.name), func(b *testing.B) {
 				var o overhead
 				for round := range rounds {
