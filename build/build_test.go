@@ -148,7 +148,7 @@ func TestLimits(t *testing.T) {
 		"input cut to the model":    {build.Options{MaxInputLen: 500}, limits{2048, 128, 128, 8192}, 2048, "max_input_len 500 is cut to max_seq_len 128"},
 		"default input cut":         {build.Options{MaxSeqLen: 60, MaxInputLen: 1024}, limits{2048, 60, 60, 8192}, 2048, ""},
 		"beyond the model":          {build.Options{MaxSeqLen: 4096}, limits{2048, 1024, 4096, 8192}, 2048, "more than the 128 positions"},
-		"beams":                     {build.Options{MaxBeamWidth: 3, MaxBatchSize: 5}, limits{5, 128, 128, 640}, 15, "no beam search yet"},
+		"beams":                     {build.Options{MaxBeamWidth: 7, MaxBatchSize: 5}, limits{5, 128, 128, 640}, 35, "each beam is a sequence of a step, of which max_batch_size 5 are allowed"},
 		"opt cut":                   {build.Options{OptNumTokens: 9000}, limits{2048, 128, 128, 8192}, 8192, "opt_num_tokens 9000 is cut"},
 		"tokens raised to a block":  {build.Options{MaxNumTokens: 8}, limits{2048, 128, 128, 32}, 32, "raised to 32"},
 		"tokens raised to an input": {build.Options{MaxNumTokens: 8, Plugins: map[string]string{"context_fmha": "disable"}}, limits{2048, 128, 128, 128}, 128, "raised to 128"},

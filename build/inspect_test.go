@@ -151,10 +151,10 @@ func TestExplain(t *testing.T) {
 	tied, err := build.Explain(context.Background(), build.Options{CheckpointDir: tinycheckpoint.Dir(t, "llama-tied-llama3", nil)})
 	require.NoError(t, err)
 	require.Equal(t, "vocab_embedding and lm_head, which are equal", tied.Weights[0].Name)
-	f32, err := build.Explain(context.Background(), build.Options{CheckpointDir: tinycheckpoint.Dir(t, "llama-f32", nil), MaxBeamWidth: 2})
+	f32, err := build.Explain(context.Background(), build.Options{CheckpointDir: tinycheckpoint.Dir(t, "llama-f32", nil), MaxBeamWidth: 20, MaxBatchSize: 16})
 	require.NoError(t, err)
 	require.Equal(t, "exact", f32.Precision)
-	require.Contains(t, f32.String(), "note: max_beam_width 2")
+	require.Contains(t, f32.String(), "note: max_beam_width 20")
 	_, err = build.Explain(context.Background(), build.Options{CheckpointDir: dir, MaxBatchSize: -2})
 	require.ErrorIs(t, err, build.ErrOption)
 }

@@ -121,8 +121,8 @@ func (s *settings) optionNotes(c *checkpoint.Config, plugins *engineconfig.Plugi
 			s.note("%s %d is recorded; the CPU backend goes up to %d", f.flag, f.value, f.top)
 		}
 	}
-	if s.MaxBeamWidth > 1 {
-		s.note("max_beam_width %d is recorded; the CPU backend has no beam search yet", s.MaxBeamWidth)
+	if s.MaxBeamWidth > s.MaxBatchSize {
+		s.note("max_beam_width %d is recorded; on the CPU backend each beam is a sequence of a step, of which max_batch_size %d are allowed", s.MaxBeamWidth, s.MaxBatchSize)
 	}
 	if cache == "CONTINUOUS" {
 		s.note("kv_cache_type continuous is recorded; the CPU's cache is always paged")

@@ -40,7 +40,7 @@ func buildSizeFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-batch-size", Value: 2048, Usage: "sequences in one step"},
 		&cli.IntFlag{Name: "max-input-len", Value: 1024, Usage: "tokens of a prompt"},
 		&cli.IntFlag{Name: "max-seq-len", Aliases: []string{"max-decoder-seq-len"}, DefaultText: "from the model", Usage: "tokens of prompt and output together"},
-		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; recorded, there is no beam search yet"},
+		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; recorded, the CPU backend takes up to max-batch-size"},
 		&cli.IntFlag{Name: "max-num-tokens", Value: 8192, Usage: "tokens in one step, over all sequences"},
 		&cli.IntFlag{Name: "opt-num-tokens", DefaultText: "max-batch-size · max-beam-width", Usage: "recorded"},
 		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0: prompt tuning is not supported"},
