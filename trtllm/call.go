@@ -68,12 +68,15 @@ func (c *call) next(ctx context.Context) (*executor.Response, error) {
 	}
 }
 
+// errClosedEarly is the error of requests that Close ended.
+var errClosedEarly = fmt.Errorf("the engine was %w before the request had ended", ErrClosed)
+
 // cancelled is the error of a request that was cancelled: by its context, or by
 // the engine's Close.
 func cancelled(ctx context.Context) error {
 	err := ctx.Err()
 	if err == nil {
-		return fmt.Errorf("the engine was %w before the request had ended", ErrClosed)
+		return errClosedEarly
 	}
 	if cause := context.Cause(ctx); cause != err { //nolint:errorlint // the very same error
 		return fmt.Errorf("generation cancelled: %w: %w", err, cause)

@@ -133,8 +133,9 @@ func (e *Engine) logClosed() {
 
 // Close ends what runs with ErrClosed and frees the engine. It aborts the running
 // step and returns when all goroutines and threads of the engine have ended. Should
-// a step not end within half a minute, Close gives up waiting and says so; the
-// requests are released all the same. Close is idempotent.
+// the step not end, Close gives up waiting after at most half a minute, with an error
+// that wraps ErrDead; the requests are released all the same, and what is left is freed
+// when the step ends. Close is idempotent.
 func (e *Engine) Close() error {
 	e.closeOnce.Do(func() {
 		go func() {
@@ -163,7 +164,7 @@ func (e *Engine) abandon() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, c := range e.calls {
-		c.push(executor.Response{ClientID: c.id, Err: ErrClosed, Final: true})
+		c.push(executor.Response{ClientID: c.id, Err: errClosedEarly, Final: true})
 	}
 }
 
