@@ -31,11 +31,12 @@ func TestContract(t *testing.T) {
 			limits := openRunner(t, engine, options).Limits()
 			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
 				gate := executortest.NewGate(openRunner(t, engine, options))
-				x, err := inflight.New(gate, inflight.Options{MaxQueueSize: c.MaxQueueSize, MaxSeqIdle: c.MaxSeqIdle})
+				x, err := inflight.New(gate, inflight.Options{
+					MaxQueueSize: c.MaxQueueSize, MaxSeqIdle: c.MaxSeqIdle, RequestStats: c.RequestStats, LogitsProcessor: c.LogitsProcessor,
+				})
 				require.NoError(t, err)
 				return x, gate
-			}, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
-				Features: executortest.Features{Beams: limits.MaxBatchSize > 1, LogProbs: true}})
+			}, cpuModel(limits))
 		})
 	}
 }
@@ -46,4 +47,15 @@ func openRunner(t *testing.T, engine string, options cpu.Options) *cpu.Runner {
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, r.Close()) })
 	return r
+}
+
+// cpuModel is what the CPU backend can do with these limits. Load asks for up to
+// three beams.
+func cpuModel(limits executor.Limits) executortest.Model {
+	return executortest.Model{
+		VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
+		Features: executortest.Features{
+			Beams: min(limits.MaxBatchSize, limits.MaxNumTokens) > 2, LogProbs: true, Reuse: true, Processors: true,
+		},
+	}
 }

@@ -27,7 +27,7 @@ func TestEquivalence(t *testing.T) {
 		return x
 	}
 	limits := openRunner(t, engine, cpu.Options{Threads: 1}).Limits()
-	model := executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen, Features: executortest.Features{Beams: true, LogProbs: true}}
+	model := cpuModel(limits)
 	alone := openWith(t, cpu.Options{MaxBatchSize: 8}, inflight.Options{NoBlockReuse: true})
 	equivalence := executortest.NewEquivalence(t, alone, executortest.NewLoad(model, 40, 1), 64)
 	cancelled := 0

@@ -34,7 +34,7 @@ func TestSoak(t *testing.T) {
 		limits := runner.Limits()
 		x, err := inflight.New(runner, inflight.Options{ChunkTokens: random.IntN(20), Policy: executor.CapacityPolicy(random.IntN(2)), NoBlockReuse: random.IntN(3) == 0})
 		require.NoError(t, err)
-		return x, executortest.Model{VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen, Features: executortest.Features{Beams: min(limits.MaxBatchSize, limits.MaxNumTokens) > 2, LogProbs: true}}, nil
+		return x, cpuModel(limits), nil
 	}
 	totals := executortest.Soak{Duration: executortest.SoakTime(t) / 2, Seed: executortest.SoakSeed(t), Open: open}.Run(t)
 	t.Logf("%+v", totals)

@@ -58,9 +58,38 @@ func TestContractWithChunks(t *testing.T) {
 	}
 }
 
+// Nor on who starts when, who is paused, and what is taken over.
+func TestContractWithPolicies(t *testing.T) {
+	for name, c := range map[string]struct {
+		blocks  int
+		options inflight.Options
+	}{
+		"max utilization, small KV cache":           {24, inflight.Options{Policy: executor.MaxUtilization}},
+		"max utilization, small KV cache, no reuse": {24, inflight.Options{Policy: executor.MaxUtilization, NoBlockReuse: true}},
+		"small KV cache, no reuse":                  {24, inflight.Options{NoBlockReuse: true}},
+		"max utilization, full blocks, chunks":      {24, inflight.Options{Policy: executor.MaxUtilization, NoPartialReuse: true, ChunkTokens: 5}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			limits := executortest.ToyLimits()
+			limits.NumBlocks = c.blocks
+			model := toyModel(limits)
+			model.Features.Reuse = !c.options.NoBlockReuse
+			executortest.Run(t, func(t *testing.T, config executortest.Config) (executor.Executor, *executortest.Gate) {
+				gate := executortest.NewGate(executortest.NewToy(limits))
+				o := options(config, c.options)
+				o.MaxInputLen = 190
+				x, err := inflight.New(gate, o)
+				require.NoError(t, err)
+				return x, gate
+			}, model)
+		})
+	}
+}
+
 // options adds what a behaviour wants to o.
 func options(c executortest.Config, o inflight.Options) inflight.Options {
 	o.MaxQueueSize, o.MaxSeqIdle = c.MaxQueueSize, c.MaxSeqIdle
+	o.RequestStats, o.LogitsProcessor = c.RequestStats, c.LogitsProcessor
 	return o
 }
 
@@ -70,8 +99,10 @@ func toyModel(limits executor.Limits) executortest.Model {
 	return executortest.Model{
 		VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen,
 		Features: executortest.Features{
-			Beams:    limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
-			LogProbs: limits.MaxCandidates >= 5,
+			Beams:      limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
+			LogProbs:   limits.MaxCandidates >= 5,
+			Reuse:      limits.SharedBlocks && limits.StateSlots == 0,
+			Processors: true,
 		},
 	}
 }

@@ -276,6 +276,9 @@ func hangBehaviour(f *fixture) {
 	// Close does not wait for ever either.
 	require.Error(f, f.Close())
 	close(released)
+	for f.Close() != nil { // until the step is over
+		time.Sleep(time.Millisecond)
+	}
 }
 
 func slowRunnerBehaviour(f *fixture) {

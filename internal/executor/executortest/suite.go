@@ -37,14 +37,18 @@ type Model struct {
 // Features are what not every executor can do. What it cannot, it refuses by name,
 // with executor.ErrUnsupported.
 type Features struct {
-	Beams    bool
-	LogProbs bool // of the best 5 tokens beside each, and of the prompt
+	Beams      bool
+	LogProbs   bool // of the best 5 tokens beside each, and of the prompt
+	Reuse      bool // of KV blocks between requests; prompts are computed anew otherwise
+	Processors bool // logits processors
 }
 
 // Config is what a behaviour wants an executor to be opened with.
 type Config struct {
-	MaxQueueSize int           // 0: no limit
-	MaxSeqIdle   time.Duration // 0: the executor's own
+	MaxQueueSize    int           // 0: no limit
+	MaxSeqIdle      time.Duration // 0: the executor's own
+	RequestStats    int           // iterations kept; 0: none
+	LogitsProcessor executor.LogitsProcessor
 }
 
 // Open opens an executor for one test, which closes it. The gate is around its
@@ -60,7 +64,7 @@ type behaviour struct {
 
 // Run runs the contract suite, one sub-test for each behaviour.
 func Run(t *testing.T, open Open, m Model) {
-	behaviours := slices.Concat(ordinary, faults, peers)
+	behaviours := slices.Concat(ordinary, serving, reuse, statistics, faults, peers)
 	if m.Features.Beams {
 		behaviours = append(behaviours, beams...)
 	}
