@@ -80,11 +80,6 @@ func newExecutor(runner executor.Runner, options Options) (*Executor, error) {
 	e.step.init(e)
 	e.scheduler.init(e)
 	e.scheduler.count()
-	e.log.Debug("executor opened", "max_batch_size", limits.MaxBatchSize, "max_num_tokens", limits.MaxNumTokens,
-		"max_seq_len", limits.MaxSeqLen, "max_input_len", e.maxInputLen,
-		"kv_blocks", limits.NumBlocks, "tokens_per_block", limits.BlockSize, "kv_cache_dtype", limits.KVCacheDtype,
-		"block_reuse", e.scheduler.reuse, "memory_available", limits.Memory.Available, "memory_weights", limits.Memory.Weights,
-		"memory_kv_cache", limits.Memory.KVCache, "memory_activations", limits.Memory.Activations)
 	return e, nil
 }
 
