@@ -54,7 +54,8 @@ type Executor interface {
 
 	// Stop ends one sequence of a live request as a stop sequence would, after the
 	// running step: its final response says FinishStop. It is for ends that only the
-	// caller sees, such as words in the text. What is unknown or finished is ignored.
+	// caller sees, such as words in the text. What is unknown or finished is ignored,
+	// and so are beams, which nobody sees before they have ended.
 	Stop(clientID uint64, sequence int)
 
 	// Await blocks until there are responses and returns all of them, in order.
