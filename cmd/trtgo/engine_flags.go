@@ -30,10 +30,10 @@ func schedulingFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-batch-size", DefaultText: "the engine's", Usage: "sequences in a step, at most the engine's own limit"},
 		&cli.IntFlag{Name: "max-num-tokens", DefaultText: "the engine's", Usage: "tokens in a step, at most the engine's own limit"},
 		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", DefaultText: "by memory", Usage: "tokens that the KV cache holds"},
-		&cli.Float64Flag{Name: "kv-cache-free-gpu-memory-fraction", DefaultText: "0.9", Usage: "share of the memory left that the KV cache may take; on the CPU the machine's memory"},
+		&cli.Float64Flag{Name: "kv-cache-free-gpu-memory-fraction", DefaultText: "what the limits need, at most 0.5", Usage: "share that the KV cache takes of the memory beside the weights: the machine's on the CPU, used as it fills"},
 		&cli.BoolFlag{Name: reuseFlag, Value: true, Usage: "keep KV blocks of what was computed, for prompts that begin alike"},
 		// Never set: the command line's form of it sets the one above to false.
-		&cli.BoolFlag{Name: "no-" + reuseFlag, Usage: "do not"},
+		&cli.BoolFlag{Name: "no-" + reuseFlag, Usage: "compute every prompt from its beginning"},
 		&cli.StringFlag{Name: "scheduler-policy", Value: "guaranteed_no_evict", Usage: "guaranteed_no_evict: start a request when there is room for all its output; max_utilization: for its prompt, and pause it when room runs out"},
 		&cli.IntFlag{Name: "max-queue-size", DefaultText: "no limit", Usage: "requests that may wait; one more fails"},
 	}

@@ -80,7 +80,8 @@ func writeFiles(c *cli.Context, engine *trtllm.Engine, prompts []*prompt, sequen
 		{"output-log-probs-npy", func(path string) error { return writeLogProbs(npyPath(path), c.Int("max-output-len"), sequences) }},
 		{"output-cum-log-probs-npy", func(path string) error { return writeCumLogProbs(npyPath(path), sequences) }},
 		{"output-logits-npy", func(path string) error { return writeLogits(c, engine, path, prompts, sequences) }},
-		{"iteration-stats", func(path string) error { return writeStats(path, engine) }},
+		{"iteration-stats", func(path string) error { return writeLines(path, engine.IterationStats()) }},
+		{"request-stats", func(path string) error { return writeLines(path, engine.RequestStats()) }},
 	}
 	for _, o := range outputs {
 		if path := c.String(o.flag); path != "" {

@@ -47,6 +47,7 @@ func runCommand() *cli.Command {
 		&cli.StringSliceFlag{Name: "priority", DefaultText: "0.5", Usage: "from 0 to 1: which of waiting prompts starts first; one for all, or one for each prompt"},
 		&cli.StringSliceFlag{Name: "cache-salt", DefaultText: "none", Usage: "whole number: only prompts with the same one share KV blocks; one for all, or one for each prompt"},
 		&cli.StringFlag{Name: "iteration-stats", Usage: fmt.Sprintf("file for a line of JSON about each step, with TensorRT-LLM's names; the last %d", statsKept)},
+		&cli.StringFlag{Name: "request-stats", Usage: fmt.Sprintf("file for a line of JSON about the requests of each step, with TensorRT-LLM's names; the last %d", statsKept)},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object for each sequence"},
 	}
 	flags := append(own, engineFlags()...)
@@ -80,7 +81,7 @@ func generate(c *cli.Context) error {
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c, log)); err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log, statsOption(c)...)
+	engine, err := openEngine(c, log, statsOptions(c)...)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func samplingFlags() []cli.Flag {
 		&cli.IntFlag{Name: "top-k", Value: 1, Usage: "draw from the k best tokens; 1 is greedy, 0 is all"},
 		&cli.Float64Flag{Name: "top-p", Usage: "draw from the best tokens that together have this probability; 0 is all; has no effect with --top-k 1"},
 		&cli.Float64Flag{Name: "top-p-decay", Value: 1, Usage: "multiplies --top-p after each token"},
-		&cli.Float64Flag{Name: "top-p-min", DefaultText: "1e-6", Usage: "below which --top-p-decay does not bring --top-p"},
+		&cli.Float64Flag{Name: "top-p-min", DefaultText: "1e-6", Usage: "--top-p-decay brings --top-p down to this"},
 		&cli.StringFlag{Name: "top-p-reset-ids", DefaultText: "none", Usage: "tokens, 1,2,3, after which --top-p is as at first"},
 		&cli.Float64Flag{Name: "min-p", Usage: "leave out tokens below this share of the best one's probability; has no effect with --top-k 1"},
 		&cli.IntFlag{Name: "random-seed", Usage: "seed of drawing (and of summarize's order)"},
