@@ -193,8 +193,14 @@ func scriptedEngine(t *testing.T, x *scripted) *Engine {
 
 func scriptedEngineWith(t *testing.T, x *scripted, tok *tokenizer.Tokenizer) *Engine {
 	t.Helper()
+	return scriptedEngineOver(t, x, x, tok)
+}
+
+// scriptedEngineOver opens an engine over another executor around x.
+func scriptedEngineOver(t *testing.T, x *scripted, around executor.Executor, tok *tokenizer.Tokenizer) *Engine {
+	t.Helper()
 	x.live, x.ready = map[uint64]bool{}, make(chan struct{}, 1)
-	e := newEngine(x, Config{VocabSize: testVocabSize, MaxInputLen: 150, MaxSeqLen: 192, KVCacheTokens: 512}, tok, ErrNoTokenizer,
+	e := newEngine(around, Config{VocabSize: testVocabSize, MaxInputLen: 150, MaxSeqLen: 192, KVCacheTokens: 512}, tok, ErrNoTokenizer,
 		slog.New(slog.DiscardHandler))
 	t.Cleanup(func() { e.Close() })
 	return e
