@@ -97,3 +97,53 @@ func TestSelectTop(t *testing.T) {
 		require.Equal(t, want, list, "nothing is lost")
 	}
 }
+
+// The place in a long list is that in a sorted one, whatever the distribution: flat,
+// with equal logits, with one that has nearly all, with the largest numbers.
+func TestAtInLongLists(t *testing.T) {
+	random := rand.New(rand.NewPCG(12, 12))
+	const n = 5000
+	different := 0
+	for round := range 30 {
+		logits := make([]float32, n)
+		for i := range logits {
+			logits[i] = float32([]float64{0.01, 1, 8}[round%3] * random.NormFloat64())
+			if round%4 == 1 {
+				logits[i] = float32(math.Round(float64(logits[i])))
+			}
+		}
+		switch round % 5 {
+		case 1:
+			logits[random.IntN(n)] = 12
+		case 2:
+			logits[random.IntN(n)], logits[random.IntN(n)] = -math.MaxFloat32, math.MaxFloat32
+		case 3:
+			clear(logits)
+		case 4:
+			clear(logits)
+			logits[random.IntN(n)] = math.SmallestNonzeroFloat32
+		}
+		row := rowOf(logits, n)
+		for range 8 {
+			u := random.Float64()
+			sum, want := 0.0, n-1
+			for i, c := range row.Candidates {
+				if sum += probability(c.Logit, row.LogSumExp); sum > u {
+					want = i
+					break
+				}
+			}
+			list := editedRow(nil, logits, &executor.LogitsRow{})
+			random.Shuffle(n, func(i, j int) { list[i], list[j] = list[j], list[i] })
+			got := at(list, row.LogSumExp, u)
+			// Sums in another order may differ at a border.
+			require.InDelta(t, want, slices.Index(row.Candidates, got), 1, "round %d, u %v", round, u)
+			if got != row.Candidates[want] {
+				different++
+			}
+			slices.SortFunc(list, descending)
+			require.Equal(t, row.Candidates, list, "nothing is lost")
+		}
+	}
+	require.Less(t, different, 3)
+}
