@@ -76,5 +76,5 @@ func TestEquivalence(t *testing.T) {
 		})
 	}
 	require.Positive(t, cancelled)
-	require.Greater(t, pauses, uint64(6), "requests were paused")
+	require.Positive(t, pauses, "no request was paused")
 }

@@ -67,7 +67,7 @@ func (e *Executor) iterate() {
 		e.note()
 		e.doStep()
 		s.finishRecord(start)
-	} else if len(s.active)+len(s.waiting) > 0 {
+	} else if len(s.active)+len(s.waiting) > 0 && len(s.outgoing) == 0 { // it would be so for ever
 		panic("nothing can be done for those that wait")
 	}
 	e.publish()
