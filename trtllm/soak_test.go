@@ -22,7 +22,7 @@ import (
 	"github.com/trtgo/trtgo/trtllm"
 )
 
-// TestSoak puts random load on executors over the CPU backend, for as long as
+// TestSoak puts random load on executors over the CPU backend, for half as long as
 // TRTGO_SOAK_TIME says.
 func TestSoak(t *testing.T) {
 	engine := filepath.Join(engineDir(t, "llama-gqa", "bfloat16"), engineconfig.EngineName(0))
@@ -42,7 +42,7 @@ func TestSoak(t *testing.T) {
 	require.Positive(t, totals.Tokens)
 }
 
-// TestEngineSoak does the same to engines as programs use them: many goroutines
+// TestEngineSoak does the same, in the other half, to engines as programs use them: many goroutines
 // stream and generate, contexts end, loops are left, and engines are closed under
 // them. Every call returns, with an error only where there is a reason.
 func TestEngineSoak(t *testing.T) {
