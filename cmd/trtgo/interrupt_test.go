@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -168,4 +169,15 @@ func TestInterruptedRun(t *testing.T) {
 		require.Regexp(t, `warning: \d+ articles were summarised before: mean rouge1 .*; kept in .*kept.jsonl.partial and .*trtllm.out.partial`, c.stderr.String())
 		require.FileExists(t, kept+".partial")
 	})
+}
+
+// A command that takes Ctrl-C and does not notice it can still be ended.
+func TestTakenInterrupts(t *testing.T) {
+	var i interrupts
+	require.False(t, i.hand(), "nobody takes it")
+	taken := takeInterrupts(context.WithValue(t.Context(), interruptsKey{}, &i))
+	require.True(t, i.hand())
+	require.False(t, i.hand(), "the one before was not noticed")
+	<-taken
+	require.True(t, i.hand())
 }
