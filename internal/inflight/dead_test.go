@@ -75,7 +75,9 @@ func TestHangingRunner(t *testing.T) {
 	require.EqualValues(t, 20, e.Stats().FailedRequests)
 	require.Contains(t, log.String(), "level=WARN msg=\"executor dead\"")
 
-	require.ErrorContains(t, e.Close(), "did not end within 20ms")
+	err = e.Close()
+	require.ErrorIs(t, err, executor.ErrDead)
+	require.ErrorContains(t, err, "did not end within 20ms")
 	require.False(t, runner.closed.Load(), "its step runs")
 	close(runner.let)
 	require.Eventually(t, runner.closed.Load, 10*time.Second, time.Millisecond)
@@ -90,7 +92,9 @@ func TestCloseWithHangingRunner(t *testing.T) {
 	require.NoError(t, err)
 	submit(t, e, 1, 0, 3, 4)
 	<-runner.inside
-	require.ErrorContains(t, e.Close(), "the runner is closed when it does")
+	err = e.Close()
+	require.ErrorIs(t, err, executor.ErrDead)
+	require.ErrorContains(t, err, "the runner is closed when it does")
 	require.ErrorIs(t, finals(t, e, 1)[0].Err, executor.ErrDead)
 	_, err = e.Await(t.Context())
 	require.ErrorIs(t, err, executor.ErrDead)

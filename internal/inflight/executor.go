@@ -235,7 +235,7 @@ const closeGrace = 10 * time.Second
 
 // Close implements [executor.Executor]. It aborts the running step, so it returns as
 // soon as the runner does. When the runner does not, Close returns an error after a
-// while, and the runner is closed once its step has ended.
+// while that wraps executor.ErrDead, and the runner is closed once its step has ended.
 func (e *Executor) Close() error {
 	e.mu.Lock()
 	e.closing = true
@@ -254,7 +254,7 @@ func (e *Executor) Close() error {
 		<-e.done
 		_ = e.closeRunner()
 	}()
-	return fmt.Errorf("inflight: the runner's step did not end within %v after it was aborted: the runner is closed when it does", grace)
+	return fmt.Errorf("%w: the runner's step did not end within %v after it was aborted; the runner is closed when it does", executor.ErrDead, grace)
 }
 
 func (e *Executor) closeRunner() error {
