@@ -15,11 +15,12 @@ import (
 type benchmarkReport struct {
 	began                                           time.Time
 	own, machine                                    time.Duration // CPU time by then
+	rounds                                          int
 	overheads, idles, gaps, firstTokens, cancelRows []string
 }
 
-func newBenchmarkReport() *benchmarkReport {
-	return &benchmarkReport{began: time.Now(), own: ownCPU(), machine: machineCPU()}
+func newBenchmarkReport(rounds int) *benchmarkReport {
+	return &benchmarkReport{began: time.Now(), own: ownCPU(), machine: machineCPU(), rounds: rounds}
 }
 
 // metrics reports the three numbers of a spread.
@@ -75,7 +76,8 @@ func (r *benchmarkReport) section() string {
 	elapsed := time.Since(r.began)
 	others := max(0, (machineCPU()-r.machine)-(ownCPU()-r.own)).Seconds() / elapsed.Seconds()
 	var t strings.Builder
-	fmt.Fprintf(&t, "`make bench-executor`, %s, %s, of which other programs took %.1f meanwhile.\n\n", r.began.Format(time.DateOnly), benchdoc.Machine(), others)
+	fmt.Fprintf(&t, "`make bench-executor`, %s, %s, of which other programs took %.1f meanwhile. Where three numbers have no other name they are the least, the median and the greatest; shares of a step are medians of a round, rounds: %d.\n\n",
+		r.began.Format(time.DateOnly), benchdoc.Machine(), others, r.rounds)
 	table := func(title, head string, rows []string) {
 		fmt.Fprintf(&t, "%s\n\n| %s |\n|%s\n%s\n\n", title, head, strings.Repeat("---|", strings.Count(head, "|")+1), strings.Join(rows, "\n"))
 	}

@@ -33,11 +33,11 @@ import (
 // engine are the measure of overhead, so that a machine shared with others is one for
 // both.
 func BenchmarkExecutor(b *testing.B) {
-	r := newBenchmarkReport()
 	rounds := 5
 	if testing.Short() {
 		rounds = 1
 	}
+	r := newBenchmarkReport(rounds)
 	b.Run("SmolLM2-135M", func(b *testing.B) {
 		e := openSmolLM2(b)
 		benchmarkOverhead(b, r, e, rounds, 64, 1, 8, 32)
@@ -48,7 +48,7 @@ func BenchmarkExecutor(b *testing.B) {
 	})
 	b.Run("4B-shaped", func(b *testing.B) {
 		e := openShape4B(b)
-		benchmarkOverhead(b, r, e, rounds, 24, 1, 4, 8)
+		benchmarkOverhead(b, r, e, rounds, 24, 1, 8)
 		benchmarkCancel(b, r, e, 500)
 	})
 	if path := os.Getenv("BENCH_OUTPUT"); path != "" && !b.Failed() {
@@ -167,12 +167,12 @@ func benchmarkCancel(b *testing.B, r *benchmarkReport, e *timedEngine, n int) {
 		full := e.firstToken(b, e.prompt(n, 400))
 		var latencies []float64
 		for i := range 9 {
-			latency, ok := e.cancelled(b, e.prompt(n, uint64(500+i)), full*time.Duration(i+1)/12)
+			latency, ok := e.cancelled(b, e.prompt(n, uint64(500+i)), full*time.Duration(i+1)/20)
 			if ok {
 				latencies = append(latencies, 1000*latency.Seconds())
 			}
 		}
-		require.GreaterOrEqual(b, len(latencies), 5, "the prompts were through before they were cancelled")
+		require.GreaterOrEqual(b, len(latencies), 3, "the prompts were through before they were cancelled")
 		r.cancel(b, e.name, n, full, benchdoc.SpreadOf(latencies))
 	})
 }
