@@ -8,7 +8,7 @@ type Stats struct {
 	QueuedRequests int
 
 	Iterations        uint64
-	ContextTokens     uint64 // prompt tokens computed
+	ContextTokens     uint64 // prompt tokens computed, and output tokens computed again after a pause
 	GeneratedTokens   uint64
 	FinishedRequests  uint64 // failed, cancelled and timed out ones included
 	CancelledRequests uint64
@@ -20,7 +20,7 @@ type Stats struct {
 	KVBlocksCached int // held by none, with content that a request may take over
 	KVBlocksTotal  int
 	TokensPerBlock int
-	ReusedTokens   uint64 // prompt tokens that were in the KV cache
+	ReusedTokens   uint64 // of prompts, and of paused requests, that were in the KV cache
 	KVCache        KVCacheStats
 
 	Memory Memory

@@ -7,16 +7,57 @@
 //
 // # Scheduling
 //
-// One goroutine runs iterations. In each, every running sequence whose prompt is
-// computed gets its next token, and what is left of MaxNumTokens goes to the
-// prompts of the others, in chunks, in the order of admission. A sequence is
-// admitted when a place in the batch and KV blocks for its whole prompt and all
-// its output are free, so nothing that runs is ever evicted (TensorRT-LLM's
-// guaranteed-no-evict). Waiting sequences are ordered by priority, then by
-// arrival, and none overtakes the first. With nothing to do the goroutine sleeps.
+// One goroutine runs iterations: who ends, who starts, one step, its tokens. With
+// nothing to do it sleeps. In a step every sequence whose prompt is computed gets its
+// next token; what is left of MaxNumTokens goes to chunks of the others' prompts, by
+// priority, then arrival. A chunk has at most ChunkTokens, and the prompt tokens of a
+// step take about ChunkTime, by a running mean of the time per token of steps with
+// prompts: 128 tokens while nothing is known, never fewer than 32 (a step reads all
+// weights, so that fewer take as long), and 8 times as many while nothing is generated,
+// for then only those wait that have just come.
 //
-// The sequences of one request (NumReturnSequences) share their prompt: the
-// first computes it, the others take its full KV blocks and a copy of the last.
+// Waiting sequences start by priority, then arrival, and none overtakes the first. It
+// starts when there is a place in the batch and when there are KV blocks, of which
+// Options.Policy says how many:
+//
+//   - guaranteed-no-evict: for its prompt and all its output, which are promised to it.
+//     Blocks that it takes over count as long as no other holds them. What runs is never
+//     paused.
+//   - max-utilization: for its prompt (and output, when it was paused), leaving one to
+//     each sequence that runs. When the next tokens of those that generate have no blocks,
+//     the last running request by the same order is paused: it gives its blocks away, goes
+//     back to its place in the queue, and is computed again later, output included, as a
+//     prompt is. Nothing of what it gives changes by that. A request that runs alone
+//     pauses its last sequences only, so that the first in order always gets on.
+//
+// A step of which every request is cancelled or overdue is aborted, by the cancelling
+// call or by a timer; otherwise these end with the step. A step that fails fails its
+// requests; 16 in a row that fail, a panic, or a step that takes longer than MaxSeqIdle
+// are the end of the executor: all that lives gets an error that wraps
+// executor.ErrDead and names the cause, and so does what is called later.
+//
+// # KV cache
+//
+// The KV cache is the runner's blocks, each held by any number of sequences. Blocks that
+// are full can be found as soon as the step that filled them was committed, of prompts
+// and outputs, by a hash of their tokens and of all before them, beginning with
+// CacheSalt; what is found is compared token by token. Sequences take over what they find
+// when they start and before each of their chunks, and of two that would compute the same
+// block in one step the later waits for the earlier. The last token of a prompt is always
+// computed, for its logits. When a block that can be found agrees with the next tokens in
+// its first ones only, these are copied (partial reuse); so is the block that an ended
+// sequence left half full.
+//
+// A block that nobody holds any more stays findable until it is needed; the least
+// recently used goes first, and a block before all that follow it never. What a failed
+// step's requests have computed is forgotten, for it may be wrong.
+//
+// Nothing is taken over by a request that has something to say about each prompt token
+// (context logits, prompt log-probs), with recurrent state, which belongs to a sequence,
+// and when blocks may stand in one table only. In all these cases, and with NoBlockReuse,
+// the sequences of one request (NumReturnSequences) still compute their prompt once: the
+// first computes it, the others take its full blocks, or copies, and a copy of the last;
+// only recurrent state has each compute it.
 //
 // # Sampling
 //

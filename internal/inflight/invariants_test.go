@@ -18,7 +18,7 @@ import (
 // in order and the limits are kept.
 func TestInvariants(t *testing.T) {
 	paused, reused, failed := uint64(0), uint64(0), uint64(0)
-	for seed := range uint64(12) {
+	for seed := range uint64(8) {
 		stats := runInvariants(t, seed)
 		paused += stats.PausedRequests
 		reused += stats.ReusedTokens
@@ -71,7 +71,7 @@ func runInvariants(t *testing.T, seed uint64) executor.Stats {
 		}
 		d.e.responses = nil
 	}
-	for range 300 {
+	for range 250 {
 		if random.IntN(5) == 0 && len(d.e.live) < 12 {
 			r := load.Request()
 			r.ClientID = id

@@ -99,10 +99,10 @@ func TestKVCacheAgainstModel(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			found := 0
-			for seed := range uint64(16) {
+			for seed := range uint64(10) {
 				found += runModel(t, hash, seed)
 			}
-			require.Greater(t, found, 50)
+			require.Greater(t, found, 30)
 		})
 	}
 }
