@@ -5,6 +5,7 @@
 //	trtgo export  SmolLM2-135M-Instruct.Q4_1.gguf -o checkpoint
 //	trtgo build   --checkpoint_dir checkpoint --output_dir engine
 //	trtgo run     --engine_dir engine --max_output_len 64 --input_text "Born in north-east France, Soyer trained as a"
+//	trtgo chat    --engine_dir engine
 //
 // Flags have the names of TensorRT-LLM's own scripts, with underscores or dashes.
 // Results go to stdout, progress and logs to stderr. Exit status: 0 done,

@@ -3,7 +3,6 @@ package main
 import (
 	"log/slog"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -215,5 +214,5 @@ func inCategory(category string, flags []cli.Flag) []cli.Flag {
 			f.Category = category
 		}
 	}
-	return slices.Clip(flags)
+	return flags
 }
