@@ -120,7 +120,7 @@ double trtgo_cpu_stream_read(int threads, int64_t size, int passes) {
   guard(message, 0, [&] {
     trtgo::cpu::Mapping memory(size, "the stream");
     std::memset(memory.data(), 1, static_cast<size_t>(size));
-    trtgo::cpu::Team team(std::max(threads, 1));
+    trtgo::cpu::Team team(std::max(threads, 1), std::max(threads, 1));
     StreamRead stream{&team, memory.data(), size};
     std::vector<double> rates;
     for (int pass = 0; pass < std::max(passes, 1); pass++) {

@@ -14,16 +14,18 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// endingContext ends as soon as it has been asked once whether it did: after the
-// runner has looked at it, and while the step runs.
+// endingContext ends as soon as it has been asked once whether it did and once for its
+// end: after the runner has looked at it and has its CPUs, and while the step runs.
 type endingContext struct {
 	context.Context
-	asked atomic.Bool
+	asked, waited atomic.Bool
 }
 
 func (c *endingContext) Done() <-chan struct{} {
 	done := make(chan struct{})
-	close(done)
+	if c.waited.Swap(true) {
+		close(done)
+	}
 	return done
 }
 

@@ -7,6 +7,7 @@
 #include "e4m3.h"
 #include "kernels.h"
 #include "kernels_tables.h"
+#include "threads.h"
 
 #if TRTGO_CPU_X86
 #include <immintrin.h>
@@ -172,6 +173,8 @@ float trtgo_kernel_amax(const char* set, const float* x, int64_t n) { return ker
 void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n) {
   kernels_by_name(set)->to_bf16(x, out, n);
 }
+
+int trtgo_running_threads(void) { return trtgo::cpu::Team::running_threads(); }
 
 void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n) {
   for (int64_t i = 0; i < n; i++) out[i] = trtgo::cpu::round_e4m3(x[i], scale);

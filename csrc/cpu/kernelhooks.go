@@ -133,3 +133,6 @@ func roundE4M3(x []float32, scale float32) []float32 {
 	C.trtgo_round_e4m3(cfloats(unsafe.SliceData(x)), C.float(scale), cfloats(unsafe.SliceData(out)), C.int64_t(len(x)))
 	return out
 }
+
+// runningThreads counts the threads of all steps that run in this process.
+func runningThreads() int { return int(C.trtgo_running_threads()) }

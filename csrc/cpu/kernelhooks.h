@@ -38,6 +38,9 @@ void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float i
 float trtgo_kernel_amax(const char* set, const float* x, int64_t n);
 void trtgo_kernel_to_bf16(const char* set, const float* x, uint16_t* out, int64_t n);
 
+// Threads of all steps that run in this process.
+int trtgo_running_threads(void);
+
 // x[n] as a linear with this input_scale takes it.
 void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n);
 

@@ -55,7 +55,7 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
     : kernels_(find_kernels(options.isa)),
       options_(options),
       activations_("activations of " + std::to_string(options.max_num_tokens) + " tokens; lower max_num_tokens"),
-      team_(std::max(options.threads, 1)) {
+      team_(std::max(options.threads, 1), options.cpus) {
   if (options.threads < 1 || options.max_num_tokens < 1 || options.max_batch_size < 1 || options.num_blocks < 1) {
     throw Failure(TRTGO_CPU_INVALID, "threads, max_num_tokens, max_batch_size and num_blocks must be at least 1");
   }

@@ -27,6 +27,7 @@ type Runner struct {
 	limits   executor.Limits
 	options  Options
 	observer executor.Observer
+	cores    *cores
 	batch    batch
 	written  []uint32 // for checkBatch
 	isa      string
@@ -99,7 +100,7 @@ func activationBytes(file *cpuengine.File, o Options, numTokens int) (int64, err
 // newRunner starts a runner over weights, which become its own when it succeeds.
 func newRunner(file *cpuengine.File, w *weights, o Options, blocks int, memory executor.Memory) (*Runner, error) {
 	p := file.Program
-	r := &Runner{weights: w, program: p, options: o, written: make([]uint32, blocks)}
+	r := &Runner{weights: w, program: p, options: o, written: make([]uint32, blocks), cores: processCores()}
 	if err := r.open(p, file.Sections, blocks); err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func cOptions(o Options, isa *C.char, blocks int) C.trtgo_cpu_options {
 	return C.trtgo_cpu_options{
 		isa: isa, threads: C.int32_t(o.Threads), fast: flag(o.Precision == "fast"),
 		max_num_tokens: C.int32_t(o.MaxNumTokens), max_batch_size: C.int32_t(o.MaxBatchSize),
-		num_blocks: C.int32_t(blocks),
+		num_blocks: C.int32_t(blocks), cpus: C.int32_t(processCores().count),
 	}
 }
 
@@ -168,7 +169,9 @@ func (r *Runner) Describe() Description {
 }
 
 // Step runs one forward pass; see executor.Runner. A batch that does not fit the
-// limits is refused with one sentence, and nothing of it is run.
+// limits is refused with one sentence, and nothing of it is run. Steps of several
+// runners share the CPUs of the process: one waits, first come first served, until
+// there is a CPU for each of its threads.
 func (r *Runner) Step(ctx context.Context, sequences []executor.Sequence, out *executor.StepResult) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -181,6 +184,23 @@ func (r *Runner) Step(ctx context.Context, sequences []executor.Sequence, out *e
 	if ctx.Err() != nil {
 		return executor.ErrAborted
 	}
+	if err := r.run(ctx, sequences, out); err != nil {
+		return err
+	}
+	r.batch.answer(out)
+	if r.observer != nil {
+		r.batch.observe(r.program.Ops, r.observer)
+	}
+	return nil
+}
+
+// run runs a checked batch when there are CPUs for it.
+func (r *Runner) run(ctx context.Context, sequences []executor.Sequence, out *executor.StepResult) error {
+	held, err := r.cores.take(ctx, r.options.Threads)
+	if err != nil {
+		return err
+	}
+	defer r.cores.give(held)
 	r.batch.fill(sequences, out, len(r.program.Ops), r.limits.VocabSize, r.observer != nil)
 	defer r.batch.unpin()
 	if ctx.Done() != nil {
@@ -199,15 +219,7 @@ func (r *Runner) Step(ctx context.Context, sequences []executor.Sequence, out *e
 		}()
 	}
 	var message [256]C.char
-	err := failure(C.trtgo_cpu_run_step(r.c, &r.batch.step, &message[0], C.size_t(len(message))), &message)
-	if err != nil {
-		return err
-	}
-	r.batch.answer(out)
-	if r.observer != nil {
-		r.batch.observe(r.program.Ops, r.observer)
-	}
-	return nil
+	return failure(C.trtgo_cpu_run_step(r.c, &r.batch.step, &message[0], C.size_t(len(message))), &message)
 }
 
 // CopyBlock copies the first n tokens of KV block src to dst, in all layers.

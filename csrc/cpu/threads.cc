@@ -57,20 +57,22 @@ void Gate::open() {
   }
 }
 
-bool Gate::spin(uint32_t seen) const {
-  for (int i = 0; i < kSpins; i++) {
+template <class Condition>
+bool Gate::spin(uint32_t seen, Condition may_spin) const {
+  for (int i = 0; i < kSpins && may_spin(); i++) {
     if (epoch_.load(std::memory_order_acquire) != seen) return true;
     pause();
   }
-  for (const int64_t begin = nanoseconds(); nanoseconds() - begin < kYieldNanoseconds;) {
+  for (const int64_t begin = nanoseconds(); may_spin() && nanoseconds() - begin < kYieldNanoseconds;) {
     if (epoch_.load(std::memory_order_acquire) != seen) return true;
     sched_yield();
   }
   return false;
 }
 
-void Gate::wait(uint32_t seen) {
-  if (spin(seen)) return;
+template <class Condition>
+void Gate::wait(uint32_t seen, Condition may_spin) {
+  if (spin(seen, may_spin)) return;
   sleepers_.fetch_add(1, std::memory_order_seq_cst);
   while (epoch_.load(std::memory_order_seq_cst) == seen) {
     futex(&epoch_, FUTEX_WAIT_PRIVATE, seen);
@@ -78,7 +80,13 @@ void Gate::wait(uint32_t seen) {
   sleepers_.fetch_sub(1, std::memory_order_relaxed);
 }
 
-Team::Team(int threads) : size_(threads) {
+void Gate::wait(uint32_t seen) {
+  wait(seen, [] { return true; });
+}
+
+std::atomic<int> Team::running_threads_{0};
+
+Team::Team(int threads, int cpus) : size_(threads), cpus_(cpus) {
   // The process's signals are for the threads of its own runtime.
   sigset_t blocked, before;
   sigfillset(&blocked);
@@ -117,7 +125,7 @@ thread_local uint64_t Team::phase_ = 0;
 void Team::work(int worker) {
   pthread_setname_np(pthread_self(), "trtgo-worker");  // for top and debuggers; refused without harm
   for (uint32_t seen = 0;;) {
-    start_.wait(seen);
+    start_.wait(seen, [this] { return has_cpus(); });
     seen = start_.epoch();
     if (closing_) return;
     if (!enter()) continue;  // too late: the job is over
@@ -125,6 +133,13 @@ void Team::work(int worker) {
     job_(context_, worker);
     leave();
   }
+}
+
+// Whether this team's threads would have CPUs of their own beside other teams' jobs.
+// A team alone may have more threads than there are CPUs.
+bool Team::has_cpus() const {
+  const int others = running_threads_.load(std::memory_order_relaxed) - (running_ ? size_ : 0);
+  return others <= 0 || others + size_ <= cpus_;
 }
 
 bool Team::enter() {
@@ -146,12 +161,22 @@ bool Team::run(Job job, void* context) {
   ticket_.store(0, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
   inside_.store(0, std::memory_order_release);  // with what stands above
+  running_ = true;
+  running_threads_ += size_;
   if (size_ > 1) start_.open();
   const bool complete = job(context, 0);
+  await_workers();
+  running_threads_ -= size_;
+  running_ = false;
+  return complete;
+}
+
+// Lets no more workers in, and waits for those that are.
+void Team::await_workers() {
   inside_.fetch_or(kClosed, std::memory_order_acq_rel);
   for (;;) {
     const uint32_t seen = left_.epoch();
-    if (inside_.load(std::memory_order_acquire) == kClosed) return complete;
+    if (inside_.load(std::memory_order_acquire) == kClosed) return;
     left_.wait(seen);
   }
 }

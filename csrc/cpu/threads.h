@@ -5,7 +5,8 @@
 // through an atomic counter, and a phase is over when its chunks are done, whoever
 // did them. So a worker that was preempted outside of a chunk holds up nobody: it
 // finds the phases that it missed done, and skips them. Waiting workers spin for a
-// bounded time, then yield, then sleep on a futex.
+// bounded time, then yield, then sleep on a futex; between jobs they sleep at once
+// when other teams' jobs need the CPUs.
 #ifndef TRTGO_CPU_THREADS_H_
 #define TRTGO_CPU_THREADS_H_
 
@@ -25,11 +26,14 @@ class Gate {
   uint32_t epoch() const { return epoch_.load(std::memory_order_acquire); }
   // Lets all waiters through.
   void open();
-  // Returns when the epoch is no longer `seen`.
+  // Returns when the epoch is no longer `seen`; spins while may_spin() is true.
+  template <class Condition>
+  void wait(uint32_t seen, Condition may_spin);
   void wait(uint32_t seen);
 
  private:
-  bool spin(uint32_t seen) const;
+  template <class Condition>
+  bool spin(uint32_t seen, Condition may_spin) const;
 
   alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};
   alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
@@ -42,8 +46,9 @@ class Team {
   // Returns false when a for_each did.
   using Job = bool (*)(void* context, int worker);
 
-  // Starts threads-1 workers. Throws Failure when the system refuses.
-  explicit Team(int threads);
+  // Starts threads-1 workers. cpus are those that all teams of the process share.
+  // Throws Failure when the system refuses.
+  Team(int threads, int cpus);
   ~Team();  // joins them
   Team(const Team&) = delete;
   Team& operator=(const Team&) = delete;
@@ -54,6 +59,9 @@ class Team {
   // they wrote is visible then. Returns the job's result on worker 0: when that is
   // true every phase is done.
   bool run(Job job, void* context);
+
+  // Threads of all jobs that run in the process, waiting ones included.
+  static int running_threads() { return running_threads_.load(std::memory_order_relaxed); }
 
   void set_abort(bool on) { abort_.store(on, std::memory_order_relaxed); }
 
@@ -94,16 +102,22 @@ class Team {
   bool await(uint64_t phase);
   bool enter();
   void leave();
+  void await_workers();
   void work(int worker);
   void stop_workers();
+  bool has_cpus() const;
 
   // The next phase of the thread that walks; a thread walks one job at a time.
   static thread_local uint64_t phase_;
 
+  static std::atomic<int> running_threads_;
+
   const int size_;
+  const int cpus_;
   Job job_ = nullptr;
   void* context_ = nullptr;
   std::atomic<bool> closing_{false};
+  std::atomic<bool> running_{false};  // a job; its threads are among running_threads_
   std::vector<std::thread> workers_;
 
   Gate start_;

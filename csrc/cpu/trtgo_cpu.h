@@ -119,6 +119,8 @@ typedef struct {
   int32_t max_num_tokens;
   int32_t max_batch_size;
   int32_t num_blocks; /* KV blocks in the arena */
+  int32_t cpus; /* that the runners of this process share: threads of one do not spin
+                   between its steps when steps of others need them */
 } trtgo_cpu_options;
 
 typedef struct {

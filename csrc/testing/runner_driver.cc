@@ -250,7 +250,7 @@ struct Opened {
 
   Opened(const Model& model, const char* isa, int threads) {
     const trtgo_cpu_program program = model.program();
-    const trtgo_cpu_options options = {isa, threads, 0, 256, 4, 12};
+    const trtgo_cpu_options options = {isa, threads, 0, 256, 4, 12, 2};
     if (trtgo_cpu_open(&program, &options, &runner, message, sizeof message) != TRTGO_CPU_OK) std::abort();
   }
   ~Opened() { trtgo_cpu_close(runner); }
@@ -360,7 +360,7 @@ void check_copies(const Model& model, Tally& tally) {
 // What the header names as failing, and messages without room.
 void check_refusals(const Model& model, Tally& tally) {
   const trtgo_cpu_program program = model.program();
-  const trtgo_cpu_options good = {"", 2, 0, 8, 2, 2};
+  const trtgo_cpu_options good = {"", 2, 0, 8, 2, 2, 2};
   char message[128];
   const auto refused = [&](const trtgo_cpu_program& p, const trtgo_cpu_options& o, int code) {
     trtgo_cpu_runner* runner = reinterpret_cast<trtgo_cpu_runner*>(&message);
@@ -405,7 +405,7 @@ void check_refusals(const Model& model, Tally& tally) {
   Opened opened(model, "", 1);
   trtgo_cpu_description description;
   trtgo_cpu_describe(opened.runner, &description);
-  const trtgo_cpu_options as_opened = {"", 1, 0, 256, 4, 12};
+  const trtgo_cpu_options as_opened = {"", 1, 0, 256, 4, 12, 2};
   tally.require(trtgo_cpu_activation_bytes(&program, &as_opened, &bytes, nullptr, 0) == TRTGO_CPU_OK &&
                     bytes == description.activation_bytes,
                 "activations as planned");
