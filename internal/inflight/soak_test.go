@@ -18,8 +18,14 @@ func TestSoak(t *testing.T) {
 	totals := executortest.Soak{Duration: executortest.SoakTime(t) / 2, Seed: executortest.SoakSeed(t), Open: openSoaked}.Run(t)
 	t.Logf("%+v", totals)
 	require.Positive(t, totals.Accepted)
-	require.Positive(t, totals.Refused)
-	require.Positive(t, totals.Cancelled)
+	if totals.Accepted > 30000 { // each of these comes to some of so many
+		require.Positive(t, totals.Refused)
+		require.Positive(t, totals.Cancelled)
+		require.Positive(t, totals.TimedOut)
+		require.Positive(t, totals.Failed)
+		require.Positive(t, totals.Dead)
+		require.Positive(t, totals.Pauses)
+	}
 }
 
 // TestSoakEquivalence compares random requests together with each alone, on executors
@@ -83,7 +89,10 @@ func openSoaked(t *testing.T, random *rand.Rand) (executor.Executor, executortes
 	if random.IntN(3) == 0 {
 		faults := executortest.Faults{Step: 0.01, NaN: 0.01, Copy: 0.02, Slow: 0.01, SlowBy: 3 * time.Millisecond}
 		if random.IntN(3) == 0 {
-			faults.Panic = 1e-3
+			faults.Panic = 4e-3
+		}
+		if random.IntN(3) == 0 {
+			faults.Hang, o.MaxSeqIdle = 4e-3, 50*time.Millisecond
 		}
 		faulty = executortest.NewFaulty(runner, faults, random.Uint64())
 		runner = faulty

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -33,6 +34,7 @@ type Faulty struct {
 	faults   Faults
 	random   *rand.Rand
 	released chan struct{}
+	release  sync.Once
 	seen     atomic.Int64
 }
 
@@ -44,8 +46,8 @@ func NewFaulty(runner executor.Runner, faults Faults, seed uint64) *Faulty {
 	}
 }
 
-// Release lets a step that hangs go on, once; it fails then. Nothing hangs afterwards.
-func (f *Faulty) Release() { close(f.released) }
+// Release lets a step that hangs go on; it fails then. Nothing hangs afterwards.
+func (f *Faulty) Release() { f.release.Do(func() { close(f.released) }) }
 
 // Seen tells how many faults there were.
 func (f *Faulty) Seen() int { return int(f.seen.Load()) }

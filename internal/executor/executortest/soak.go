@@ -130,10 +130,10 @@ func (e *episode) run(t *testing.T, length time.Duration) {
 			for !e.over.Load() {
 				time.Sleep(time.Millisecond)
 			}
-			e.note(e.x.Close(), "close")
+			e.close()
 		}
 		submitters.Wait()
-		e.note(e.x.Close(), "close")
+		e.close()
 		pump.Wait()
 	}()
 	select {
@@ -146,20 +146,24 @@ func (e *episode) run(t *testing.T, length time.Duration) {
 	e.check(t)
 }
 
+// close closes the executor, after letting a step go that hangs.
+func (e *episode) close() {
+	if e.faulty != nil {
+		e.faulty.Release()
+	}
+	if err := e.x.Close(); err != nil {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.wrongly("close: %v", err)
+	}
+}
+
 // wrongly notes what should not be. The caller holds mu.
 func (e *episode) wrongly(format string, args ...any) {
 	if len(e.wrong) < 10 {
 		e.wrong = append(e.wrong, fmt.Sprintf(format, args...))
 	}
 	e.over.Store(true)
-}
-
-func (e *episode) note(err error, what string) {
-	if err != nil {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		e.wrongly("%s: %v", what, err)
-	}
 }
 
 // check looks at what is left.
