@@ -102,19 +102,15 @@ func (s *scheduler) victims() []*sequence {
 	return slices.Clone(s.active[first:])
 }
 
-// pause takes what sequences hold and puts them back in the queue. What they have
-// computed stays findable as long as there is room; the rest is computed again.
+// pause takes what sequences of one request hold and puts them back in the queue. What
+// they have computed stays findable as long as there is room; the rest is computed again.
 func (s *scheduler) pause(sequences []*sequence) {
+	s.pausedRequests++
+	s.iteration.inflight.NumPausedRequests++
+	s.e.log.Debug("request paused: its KV blocks go to others", "client_id", sequences[0].ClientID, "sequences", len(sequences),
+		"tokens", len(sequences[0].tokens), "waiting", len(s.waiting))
 	for _, q := range sequences {
 		q.cache.Paused++
-		if q.index == sequences[0].index {
-			s.pausedRequests++
-			s.iteration.inflight.NumPausedRequests++
-			s.e.log.Debug("request paused: its KV blocks go to others", "client_id", q.ClientID, "sequences", len(sequences),
-				"tokens", len(q.tokens), "waiting", len(s.waiting))
-		}
-	}
-	for _, q := range sequences {
 		s.requeue(s.waitingFor(q))
 	}
 	s.requeue(sequences)

@@ -108,7 +108,7 @@ func (s *scheduler) finishAll(reason executor.FinishReason) {
 }
 
 // finishRequests ends all sequences of the requests for which reason is not
-// FinishNone, in the order of arrival.
+// FinishNone, by priority, then arrival.
 func (s *scheduler) finishRequests(reason func(*request) executor.FinishReason) {
 	sequences := s.remove(func(r *request) bool { return reason(r) != executor.FinishNone })
 	for _, q := range sequences {
@@ -116,11 +116,11 @@ func (s *scheduler) finishRequests(reason func(*request) executor.FinishReason) 
 	}
 }
 
-// failRequests gives each of the requests one final response with err. Unless it is
-// their own fault, what they have computed is not to be relied on.
+// failRequests gives each of the requests one final response with err. Unless that is
+// no fault of a step, what they have computed is not to be relied on.
 func (s *scheduler) failRequests(fails func(*request) bool, err error) {
-	ownFault := func(cause error) bool { return errors.Is(err, cause) }
-	doubtful := errors.Is(err, executor.ErrFailed) && !slices.ContainsFunc([]error{errBanned, errEdited, errProcessor}, ownFault)
+	is := func(cause error) bool { return errors.Is(err, cause) }
+	doubtful := errors.Is(err, executor.ErrFailed) && !slices.ContainsFunc([]error{errBanned, errEdited, errProcessor, errCopying}, is)
 	failed := map[*request]bool{}
 	for _, q := range s.remove(fails) {
 		if doubtful {

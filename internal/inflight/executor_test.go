@@ -2,7 +2,9 @@ package inflight_test
 
 import (
 	"math"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -168,3 +170,16 @@ type limited struct {
 }
 
 func (l limited) Limits() executor.Limits { return l.limits }
+
+// With nothing to do nothing is done: nobody looks at the clock.
+func TestIdleExecutorSleeps(t *testing.T) {
+	var looks atomic.Int64
+	e, _ := openWith(t, inflight.Options{Now: func() time.Time { looks.Add(1); return time.Now() }}, func(*executor.Limits) {})
+	for id := range uint64(2) {
+		require.NoError(t, e.Submit(executor.Request{ClientID: id, InputIDs: count(3, 1), MaxTokens: 4, Sampling: greedy, AllottedTime: time.Hour}))
+		finals(t, e, 1)
+		before := looks.Load()
+		time.Sleep(20 * time.Millisecond)
+		require.Equal(t, before, looks.Load())
+	}
+}

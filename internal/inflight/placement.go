@@ -1,6 +1,7 @@
 package inflight
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -147,9 +148,12 @@ func (s *scheduler) copyBlock(q *sequence, b int32, n int) error {
 	return s.copy(b, own, n)
 }
 
+// errCopying says that a copy failed, not a step: what is in the KV cache is right.
+var errCopying = errors.New("copying KV block")
+
 func (s *scheduler) copy(from, to int32, n int) error {
 	if err := s.e.runner.CopyBlock(int(from), int(to), n); err != nil {
-		return fmt.Errorf("%w: copying KV block %d to %d: %w", executor.ErrFailed, from, to, err)
+		return fmt.Errorf("%w: %w %d to %d: %w", executor.ErrFailed, errCopying, from, to, err)
 	}
 	return nil
 }

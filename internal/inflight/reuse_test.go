@@ -194,7 +194,8 @@ func TestCopyFailureFailsOneRequest(t *testing.T) {
 
 	runner.fails = false
 	require.Zero(t, e.Stats().KVBlocksUsed)
-	answer(t, e, executor.Request{ClientID: 5, InputIDs: count(20, 1), MaxTokens: 4})
+	r := answer(t, e, executor.Request{ClientID: 5, InputIDs: count(20, 1), MaxTokens: 4})
+	require.Equal(t, 19, r.KVCache.ReusedTokens, "the original is as it was")
 	require.NoError(t, e.Close())
 }
 
