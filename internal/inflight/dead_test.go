@@ -102,6 +102,35 @@ func TestCloseWithHangingRunner(t *testing.T) {
 	require.Eventually(t, runner.closed.Load, 10*time.Second, time.Millisecond)
 }
 
+// asking is a log handler that looks at the executor whose log it gets.
+type asking struct {
+	slog.Handler
+	executor atomic.Pointer[inflight.Executor]
+	heard    chan executor.Stats
+}
+
+func (a *asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a *asking) Handle(context.Context, slog.Record) error {
+	a.heard <- a.executor.Load().Stats()
+	return nil
+}
+
+// Who takes the log of an executor that dies may ask it: nothing is locked.
+func TestLogOfDeath(t *testing.T) {
+	runner := newDeaf()
+	handler := &asking{heard: make(chan executor.Stats, 1)}
+	e, err := inflight.New(runner, inflight.Options{MaxSeqIdle: 20 * time.Millisecond, Logger: slog.New(handler)})
+	require.NoError(t, err)
+	handler.executor.Store(e)
+	submit(t, e, 1, 0, 3, 4)
+	<-runner.inside
+	require.Equal(t, 1, (<-handler.heard).ActiveRequests)
+	close(runner.let)
+	require.ErrorIs(t, finals(t, e, 1)[0].Err, executor.ErrDead)
+	require.NoError(t, e.Close())
+}
+
 // A slow step that ends in time is none that hangs.
 func TestSlowRunnerLives(t *testing.T) {
 	e, gate := openWith(t, inflight.Options{MaxSeqIdle: time.Minute}, func(*executor.Limits) {})

@@ -41,6 +41,7 @@ type Executor struct {
 	records   records
 	step      runningStep
 
+	dying     sync.Once
 	closeOnce sync.Once
 	closeErr  error
 

@@ -215,18 +215,23 @@ func (e *Executor) ended(r *executor.Response) {
 // die gives the executor up: every live request fails with err, which wraps
 // executor.ErrDead, and so does what comes later.
 func (e *Executor) die(err error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.dieLocked(err)
+	e.dying.Do(func() {
+		e.log.Warn("executor dead", "error", err, "live_requests", e.liveRequests()) // mu is free: the log may ask the executor
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.failAll(err)
+	})
 }
 
-// dieLocked is die for who holds mu.
-func (e *Executor) dieLocked(err error) {
-	if e.dead != nil {
-		return
-	}
+func (e *Executor) liveRequests() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.live)
+}
+
+// failAll is what die does to those that live and to those that come. The caller holds mu.
+func (e *Executor) failAll(err error) {
 	e.dead = err
-	e.log.Warn("executor dead", "error", err, "live_requests", len(e.live))
 	for _, id := range slices.Sorted(maps.Keys(e.live)) {
 		e.responses = append(e.responses, executor.Response{ClientID: id, Err: err, Final: true})
 		e.ended(&e.responses[len(e.responses)-1])

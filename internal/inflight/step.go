@@ -24,15 +24,16 @@ type runningStep struct {
 func (r *runningStep) init(e *Executor) {
 	r.e = e
 	timer := func(f func()) *time.Timer {
-		t := time.AfterFunc(time.Hour, func() {
-			e.mu.Lock()
-			defer e.mu.Unlock()
-			f()
-		})
+		t := time.AfterFunc(time.Hour, f)
 		t.Stop()
 		return t
 	}
-	r.overdue, r.watchdog = timer(r.reconsider), timer(r.bark)
+	r.watchdog = timer(r.bark)
+	r.overdue = timer(func() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		r.reconsider()
+	})
 }
 
 // begin notes whose step it is and returns its context.
@@ -56,11 +57,14 @@ func (r *runningStep) begin(parts []planned) context.Context {
 // bark gives the executor up when the step has taken too long.
 func (r *runningStep) bark() {
 	limit := r.e.options.MaxSeqIdle
-	if len(r.requests) == 0 || time.Since(r.started) < limit { // a late one, of a step before
-		return
+	r.e.mu.Lock()
+	hangs := len(r.requests) > 0 && time.Since(r.started) >= limit // else a late one, of a step before
+	abort := r.abort
+	r.e.mu.Unlock()
+	if hangs {
+		r.e.die(fmt.Errorf("%w: the runner hangs: a step has not ended within %v", executor.ErrDead, limit))
+		abort()
 	}
-	r.e.dieLocked(fmt.Errorf("%w: the runner hangs: a step has not ended within %v", executor.ErrDead, limit))
-	r.abort()
 }
 
 // stop ends the timers for good.
@@ -82,7 +86,7 @@ func (r *runningStep) end() {
 }
 
 // reconsider aborts the step when nobody wants it any more: each of its requests is
-// cancelled or overdue. While one may become so, the timer runs.
+// cancelled or overdue. While one may become so, the timer runs. The caller holds mu.
 func (r *runningStep) reconsider() {
 	if len(r.requests) == 0 {
 		return
