@@ -15,8 +15,8 @@ require (
 	go.uber.org/goleak v1.3.0 // tests: no goroutine is left behind
 	golang.org/x/mod v0.41.0 // CI: the module zip as a user's go install sees it
 	golang.org/x/sync v0.22.0 // steps of several engines wait for free CPUs in turn (csrc/cpu)
-	golang.org/x/sys v0.49.0 // mmap, affinity (csrc/cpu)
-	golang.org/x/term v0.47.0 // is stderr a terminal? (cmd/trtgo)
+	golang.org/x/sys v0.49.0 // mmap, affinity (csrc/cpu); a pseudo-terminal in tests (cmd/trtgo)
+	golang.org/x/term v0.47.0 // are stdin and stderr terminals? (cmd/trtgo)
 )
 
 require (
