@@ -75,8 +75,9 @@
 //		log.Print(e.Op, " ", e.Code, ": ", e.Msg)
 //	}
 //
-// A request that is refused has queued nothing. One that fails later returns what it
-// had with the error. Timeout and MaxTokens are no errors but a [FinishReason].
+// A request that is refused has queued nothing. One that is cancelled, or ended by Close,
+// returns what it had with the error. Timeout and MaxTokens are no errors but a
+// [FinishReason].
 //
 // An engine whose step panics, hangs or fails every time gives itself up: it is dead.
 // All that run and all that come fail with ErrDead. Tokenizer, Config, Stats,

@@ -6,9 +6,10 @@ import (
 	"sync"
 )
 
-// Generate generates and returns when everything is there. On an error that came
-// after the start the response is not nil and holds what was generated until then:
-// when ctx ended first the error wraps ctx's, when the engine was closed ErrClosed.
+// Generate generates and returns when everything is there. When ctx ended first the
+// error wraps ctx's, when the engine was closed ErrClosed: the response is not nil then
+// and holds what was generated until then. With another error that came after the start,
+// such as ErrFailed, it may hold less, or nothing; Stream yields each token before.
 func (e *Engine) Generate(ctx context.Context, r Request) (*Response, error) {
 	g, err := e.begin(ctx, &r, "generate")
 	if err != nil {

@@ -12,7 +12,7 @@ type Stats struct {
 	QueuedRequests int // requests that wait
 
 	Iterations        uint64 // steps done
-	ContextTokens     uint64 // prompt tokens computed
+	ContextTokens     uint64 // prompt tokens computed, and what paused requests computed again
 	GeneratedTokens   uint64
 	FinishedRequests  uint64 // all that ended, with the three below
 	CancelledRequests uint64
@@ -84,7 +84,7 @@ type InflightBatchingStats struct {
 	NumContextRequests         int     `json:"numContextRequests"`   // of these, whose prompt is being computed
 	NumGenRequests             int     `json:"numGenRequests"`       // of these, that generate
 	NumPausedRequests          int     `json:"numPausedRequests"`    // paused in this iteration
-	NumCtxTokens               int     `json:"numCtxTokens"`         // prompt tokens in the step
+	NumCtxTokens               int     `json:"numCtxTokens"`         // prompt tokens in the step, and what paused requests compute again
 	MicroBatchID               int     `json:"microBatchId"`
 	AvgNumDecodedTokensPerIter float64 `json:"avgNumDecodedTokensPerIter"`
 }

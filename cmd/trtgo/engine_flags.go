@@ -8,7 +8,7 @@ import (
 	"github.com/trtgo/trtgo/trtllm"
 )
 
-// engineFlags open an engine: the same for run and summarize.
+// engineFlags open an engine: the same for run, chat and summarize.
 func engineFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "engine-dir", Value: "engine_outputs", Usage: "directory that build wrote"},

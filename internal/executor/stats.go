@@ -8,7 +8,7 @@ type Stats struct {
 	QueuedRequests int
 
 	Iterations        uint64
-	ContextTokens     uint64 // prompt tokens computed, and output tokens computed again after a pause
+	ContextTokens     uint64 // prompt tokens computed, and what paused requests computed again, and output tokens computed again after a pause
 	GeneratedTokens   uint64
 	FinishedRequests  uint64 // failed, cancelled and timed out ones included
 	CancelledRequests uint64
