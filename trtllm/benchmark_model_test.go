@@ -25,24 +25,25 @@ type timedEngine struct {
 	*Engine
 	name  string
 	clock *clock
-	words []int32 // tokens that prompts are made of
+	text  []int32 // tokens that prompts are made of
 }
 
-// prompt is made of random words; its first ones are no other seed's.
+// prompt is a random token, so that no two prompts share a prefix, and a piece of the
+// text.
 func (e *timedEngine) prompt(n int, seed uint64) []int32 {
 	random := rand.New(rand.NewPCG(seed, 1))
-	ids := make([]int32, n)
-	for i := range ids {
-		ids[i] = e.words[random.IntN(len(e.words))]
+	ids := []int32{e.text[random.IntN(len(e.text))]}
+	for at := random.IntN(len(e.text)); len(ids) < n; at++ {
+		ids = append(ids, e.text[at%len(e.text)])
 	}
 	return ids
 }
 
 // openTimed opens an engine as everybody does, with a clock between executor and
 // runner.
-func openTimed(b *testing.B, dir, name string, words []int32, opts ...Option) *timedEngine {
+func openTimed(b *testing.B, dir, name string, text []int32, opts ...Option) *timedEngine {
 	b.Helper()
-	e := &timedEngine{name: name, words: words}
+	e := &timedEngine{name: name, text: text}
 	engine, err := Open(b.Context(), dir, append(opts, func(o *options) {
 		o.wrapRunner = func(r executor.Runner) executor.Runner {
 			e.clock = &clock{Runner: r}
@@ -87,12 +88,12 @@ func benchmarkDir(b *testing.B) string {
 func openSmolLM2(b *testing.B) *timedEngine {
 	b.Helper()
 	gguf := testmodel.SmolLM2GGUF(b)
-	var words []int32
+	var text []int32
 	for _, p := range testmodel.SmolLM2Golden(b).Prompts {
-		words = append(words, p.IDs...)
+		text = append(text, p.IDs...)
 	}
 	dir := engineOf(b, benchmarkDir(b), gguf, build.Options{MaxBatchSize: 32, MaxInputLen: 2000, MaxSeqLen: 2048})
-	return openTimed(b, dir, "SmolLM2-135M", words)
+	return openTimed(b, dir, "SmolLM2-135M", text)
 }
 
 // openShape4B opens a model of made-up weights in the shape of Minitron-4B-Base with
@@ -100,9 +101,9 @@ func openSmolLM2(b *testing.B) *timedEngine {
 func openShape4B(b *testing.B) *timedEngine {
 	b.Helper()
 	layers := 4
-	if text := os.Getenv("BENCH_LAYERS"); text != "" {
+	if n := os.Getenv("BENCH_LAYERS"); n != "" {
 		var err error
-		layers, err = strconv.Atoi(text)
+		layers, err = strconv.Atoi(n)
 		require.NoError(b, err, "BENCH_LAYERS")
 	}
 	shape := bigmodel.Shape{
@@ -114,12 +115,12 @@ func openShape4B(b *testing.B) *timedEngine {
 	source, err := bigmodel.Write(filepath.Join(root, "source"), shape, bigmodel.Safetensors, bigmodel.Options{})
 	require.NoError(b, err)
 	dir := engineOf(b, root, source, build.Options{MaxBatchSize: 8, MaxInputLen: 1000, MaxSeqLen: 1024})
-	words := make([]int32, 10000)
-	for i := range words {
-		words[i] = int32(1000 + i)
+	text := make([]int32, 10000)
+	for i := range text {
+		text[i] = int32(1000 + i)
 	}
 	name := fmt.Sprintf("4B-shaped, %d of 32 layers", layers)
-	return openTimed(b, dir, name, words, WithTokenizerFile(wordTokenizer(b, root, int(shape.VocabSize))))
+	return openTimed(b, dir, name, text, WithTokenizerFile(wordTokenizer(b, root, int(shape.VocabSize))))
 }
 
 // wordTokenizer writes a byte-level tokenizer with n tokens.
