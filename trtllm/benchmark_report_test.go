@@ -48,7 +48,7 @@ func (r *benchmarkReport) overhead(b *testing.B, model string, batch int, sampli
 
 func (r *benchmarkReport) idle(b *testing.B, s benchdoc.Spread) {
 	metrics(b, s, "%core")
-	r.idles = append(r.idles, fmt.Sprintf("An open engine without requests, and the process around it, take %s %% of a core.\n", s.Text("%.2f")))
+	r.idles = append(r.idles, fmt.Sprintf("An open engine without requests, and the process around it, take %s %% of a core.\n", s.Text("%.3f")))
 }
 
 func (r *benchmarkReport) gap(b *testing.B, procs, busy int, gaps, steps []float64) {
