@@ -50,6 +50,9 @@ func TestRunSampling(t *testing.T) {
 				Bias: map[int32]float32{5: -1.5, 6: float32(math.Inf(-1)), 7: 2}}, ""},
 		{"greedy and drawing", []string{"--temperature", "2", "--top_p", "0.5", "--min_p", "0.5"}, greedy,
 			"warning: --temperature has no effect while --top_k is 1 (greedy); add --top_k 0 to draw from all tokens\nwarning: --top-p has no effect while --top_k is 1 (greedy); add --top_k 0 to draw from all tokens\nwarning: --min-p has no effect while --top_k is 1 (greedy); add --top_k 0 to draw from all tokens\n"},
+		{"temperature 0", []string{"--temperature", "0", "--top_k", "50", "--top_p", "0.5"}, greedy,
+			"warning: --top-k has no effect while --temperature is 0 (greedy)\nwarning: --top-p has no effect while --temperature is 0 (greedy)\n"},
+		{"temperature that is 0 as a float32", []string{"--temperature", "1e-60", "--top_k", "0"}, greedy, "warning: --top-k has no effect while --temperature is 0 (greedy)\n"},
 		{"decay of nothing", []string{"--top_k", "4", "--top_p_decay", "0.5", "--top_p_min", "0.5"}, trtllm.Sampling{TopK: 4, TopPDecay: 0.5, TopPMin: 0.5, Temperature: 1, NumReturnSequences: 1, RepetitionPenalty: 1},
 			"warning: --top-p-decay has no effect without --top_p\nwarning: --top-p-min has no effect without --top_p\n"},
 		{"beams, as upstream's defaults", []string{"--num_beams", "4"}, trtllm.Sampling{BeamWidth: 4, NumReturnSequences: 4, LengthPenalty: 1, EarlyStopping: early(1), Temperature: 1, RepetitionPenalty: 1}, ""},
@@ -111,6 +114,8 @@ func TestRunRefuses(t *testing.T) {
 		{[]string{"--top_p_decay", "0"}, "--top-p-decay is 0, must be above 0 and at most 1"},
 		{[]string{"--top_p_min", "2"}, "--top-p-min is 2, must be from 0 to 1"},
 		{[]string{"--top_k", "0", "--top_p", "0.5", "--top_p_reset_ids", "x"}, `--top-p-reset-ids "x": "x" is no token id`},
+		{[]string{"--top_p_reset_ids", "1,x"}, `--top-p-reset-ids "1,x": "x" is no token id`}, // though it has no effect
+		{[]string{"--temperature", "0", "--num_beams", "2"}, "--temperature is 0, must be above 0 with --num_beams 2"},
 		{[]string{"--min_tokens=-1"}, "--min-tokens is -1, must be at least 0"},
 		{[]string{"--prompt_ignore_length=-1"}, "--prompt-ignore-length is -1, must be at least 0"},
 		{[]string{"--logit_bias", "5"}, `--logit_bias "5" is not ID=VALUE, a token and a number or -inf`},

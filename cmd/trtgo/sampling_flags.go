@@ -15,7 +15,7 @@ import (
 func samplingFlags() []cli.Flag {
 	const category = "sampling"
 	flags := []cli.Flag{
-		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divides the logits; has no effect with --top-k 1, unless there are beams"},
+		&cli.Float64Flag{Name: "temperature", Value: 1, Usage: "divides the logits; 0 is greedy; has no effect with --top-k 1, unless there are beams"},
 		&cli.IntFlag{Name: "top-k", Value: 1, Usage: "draw from the k best tokens; 1 is greedy, 0 is all"},
 		&cli.Float64Flag{Name: "top-p", Usage: "draw from the best tokens that together have this probability; 0 is all; has no effect with --top-k 1"},
 		&cli.Float64Flag{Name: "top-p-decay", Value: 1, Usage: "multiplies --top-p after each token"},
@@ -78,6 +78,9 @@ func checkBeamFlags(c *cli.Context) error {
 	if beams > 1 && sequences > beams {
 		return usagef("--num_return_sequences is %d, must be at most --num_beams %d", sequences, beams)
 	}
+	if beams > 1 && temperatureOf(c) == 0 {
+		return usagef("--temperature is %v, must be above 0 with --num_beams %d", c.Float64("temperature"), beams)
+	}
 	return firstError(
 		atLeast(c, "num-beams", 1),
 		between(c, "length-penalty", -math.MaxFloat32, math.MaxFloat32),
@@ -109,34 +112,48 @@ func samplingOf(c *cli.Context, log *slog.Logger) (trtllm.Sampling, error) {
 	if s.Bias, err = logitBias(c); err != nil {
 		return s, err
 	}
+	reset, err := topPResetIDs(c)
+	if err != nil {
+		return s, err
+	}
 	switch {
 	case c.Int("num-beams") > 1:
 		setBeams(c, &s)
-	case c.Int("top-k") == 1:
+	case c.Int("top-k") == 1 || temperatureOf(c) == 0:
 		s.TopK = 1
 	default:
-		err = setDrawing(c, &s)
+		setDrawing(c, &s)
+		s.TopPResetIDs = reset
 	}
-	return s, err
+	return s, nil
+}
+
+// temperatureOf is 0 for what a float32 cannot tell from 0: greedy, as upstream's
+// division by almost nothing is, and not the API's zero.
+func temperatureOf(c *cli.Context) float32 { return float32(c.Float64("temperature")) }
+
+// topPResetIDs reads 1,2,3.
+func topPResetIDs(c *cli.Context) ([]int32, error) {
+	list := c.String("top-p-reset-ids")
+	if list == "" {
+		return nil, nil
+	}
+	return parseIDs("top-p-reset-ids", list)
 }
 
 func setBeams(c *cli.Context, s *trtllm.Sampling) {
 	early := c.Int("early-stopping")
-	s.Temperature = float32(c.Float64("temperature"))
+	s.Temperature = temperatureOf(c)
 	s.BeamWidth, s.EarlyStopping = c.Int("num-beams"), &early
 	s.LengthPenalty = float32(c.Float64("length-penalty"))
 	s.BeamSearchDiversityRate = float32(c.Float64("beam-search-diversity-rate"))
 }
 
-func setDrawing(c *cli.Context, s *trtllm.Sampling) (err error) {
+func setDrawing(c *cli.Context, s *trtllm.Sampling) {
 	s.TopK, s.Seed = c.Int("top-k"), uint64(c.Int("random-seed"))
-	s.Temperature = float32(c.Float64("temperature"))
+	s.Temperature = temperatureOf(c)
 	s.TopP, s.MinP = float32(c.Float64("top-p")), float32(c.Float64("min-p"))
 	s.TopPDecay, s.TopPMin = float32(c.Float64("top-p-decay")), float32(c.Float64("top-p-min"))
-	if list := c.String("top-p-reset-ids"); list != "" {
-		s.TopPResetIDs, err = parseIDs("top-p-reset-ids", list)
-	}
-	return err
 }
 
 // warnWithoutEffect names the flags that do nothing beside the others. As upstream,
@@ -156,6 +173,12 @@ func warnWithoutEffect(c *cli.Context, log *slog.Logger) {
 		for _, name := range append([]string{"temperature"}, drawing...) {
 			if c.IsSet(name) {
 				log.Warn("--" + name + " has no effect while --top_k is 1 (greedy); add --top_k 0 to draw from all tokens")
+			}
+		}
+	case temperatureOf(c) == 0:
+		for _, name := range append([]string{"top-k"}, drawing...) {
+			if c.IsSet(name) {
+				log.Warn("--" + name + " has no effect while --temperature is 0 (greedy)")
 			}
 		}
 	case c.Float64("top-p") == 0 || c.Float64("top-p") == 1:
