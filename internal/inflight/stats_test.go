@@ -102,6 +102,62 @@ func TestIterationStats(t *testing.T) {
 	}, stats)
 }
 
+// The queue latency of an iteration is the sum of those who begin in it.
+func TestQueueLatencyIsSummed(t *testing.T) {
+	now := &clock{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	e, gate := openWith(t, inflight.Options{Now: now.Now}, func(*executor.Limits) {})
+	gate.Hold()
+	submit(t, e, 1, 0, 3, 1)
+	require.NoError(t, gate.Arrived(t.Context()))
+	for id := range uint64(2) {
+		submit(t, e, 2+id, 0, 3, 1)
+		now.add(5 * time.Millisecond)
+	}
+	gate.Release()
+	finals(t, e, 3)
+	list := e.IterationStats()
+	require.Len(t, list, 2)
+	require.Equal(t, 2, list[1].NumNewActiveRequests)
+	require.InDelta(t, 15, list[1].NewActiveRequestsQueueLatencyMS, 1e-9)
+}
+
+// An iteration that only ends requests has no work and is not recorded.
+func TestIterationsWithoutWork(t *testing.T) {
+	e, gate := openWith(t, inflight.Options{RequestStats: 10}, func(*executor.Limits) {})
+	gate.Hold()
+	submit(t, e, 1, 0, 3, 9)
+	require.NoError(t, gate.Arrived(t.Context()))
+	e.Cancel(1) // the step is aborted, the next iteration ends the request
+	finals(t, e, 1)
+	require.Len(t, e.IterationStats(), 1)
+	require.Len(t, e.RequestStats(), 1)
+}
+
+// What a paused request computes again counts as context tokens, output included: of
+// all tokens in steps, the others are at most one for each that was generated.
+func TestContextTokensOfPausedRequests(t *testing.T) {
+	e, gate := openWith(t, inflight.Options{Policy: executor.MaxUtilization, NoBlockReuse: true}, func(l *executor.Limits) { l.NumBlocks = 24 })
+	var tokens uint64
+	gate.Before(func(batch []executor.Sequence) error {
+		for i := range batch {
+			tokens += uint64(len(batch[i].Tokens))
+		}
+		return nil
+	})
+	for id := range uint64(5) {
+		submit(t, e, id, 0, 8, 150)
+	}
+	finals(t, e, 5)
+	stats := e.Stats()
+	require.Positive(t, stats.PausedRequests)
+	require.LessOrEqual(t, tokens-stats.ContextTokens, stats.GeneratedTokens)
+	listed := 0
+	for _, i := range e.IterationStats() {
+		listed += i.InflightBatchingStats.NumCtxTokens
+	}
+	require.EqualValues(t, stats.ContextTokens, listed)
+}
+
 // A paused request and one that waits are in the statistics of requests, and of a
 // request's sequences the sum.
 func TestRequestStatsOfThoseThatWait(t *testing.T) {
