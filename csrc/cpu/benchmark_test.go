@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	buildcpu "github.com/trtgo/trtgo/build/cpu"
 	"github.com/trtgo/trtgo/export"
@@ -193,4 +194,71 @@ func inParallel(n int, f func(i int)) {
 		group.Go(func() { f(i) })
 	}
 	group.Wait()
+}
+
+// BenchmarkAbort cancels prefills of 2048 tokens of a model shaped as SmolLM2-135M at
+// random moments, and reports how long each step took to return from then on.
+//
+//	go test -run '^$' -bench BenchmarkAbort ./csrc/cpu
+func BenchmarkAbort(b *testing.B) {
+	path := randomSmolLM2(b)
+	tokens := randomTokens(1, 2048, 49152)
+	batch := []executor.Sequence{piece(tokens, 0, blocksFrom(0, len(tokens))...)}
+	for _, precision := range []string{"fast", "exact"} {
+		for _, threads := range []int{1, 2} {
+			b.Run(fmt.Sprintf("%s/%d threads", precision, threads), func(b *testing.B) {
+				r := openEngine(b, path, Options{Precision: precision, Threads: threads, MaxBatchSize: 1})
+				random := newRand(1)
+				var latencies []float64
+				for b.Loop() {
+					for range 20 {
+						ctx, cancel := context.WithCancel(b.Context())
+						var cancelled time.Time
+						timer := time.AfterFunc(time.Duration(random.Int64N(int64(700*time.Millisecond))), func() {
+							cancelled = time.Now()
+							cancel()
+						})
+						err := r.Step(ctx, batch, &executor.StepResult{})
+						returned := time.Now()
+						if timer.Stop() { // the prefill was over
+							cancel()
+							continue
+						}
+						<-ctx.Done()
+						if err != nil {
+							require.Equal(b, executor.ErrAborted, err)
+							latencies = append(latencies, returned.Sub(cancelled).Seconds()*1e3)
+						}
+					}
+				}
+				require.NotEmpty(b, latencies)
+				slices.Sort(latencies)
+				b.ReportMetric(latencies[0], "min-ms")
+				b.ReportMetric(latencies[len(latencies)/2], "median-ms")
+				b.ReportMetric(latencies[len(latencies)-1], "max-ms")
+				b.ReportMetric(float64(len(latencies)), "aborts")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// BenchmarkIdle opens an engine, runs a step, and reports the processor time of this
+// process over the next three seconds, in percent of a core.
+func BenchmarkIdle(b *testing.B) {
+	m := mediumModel()
+	r := openEngine(b, m.write(b), Options{Threads: availableCPUs()})
+	for b.Loop() {
+		step(b, r, piece(randomTokens(1, 40, m.vocab), 0, 0, 1))
+		before, start := processorTime(b), time.Now()
+		time.Sleep(3 * time.Second)
+		b.ReportMetric(100*(processorTime(b)-before).Seconds()/time.Since(start).Seconds(), "%core")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+func processorTime(b *testing.B) time.Duration {
+	var usage unix.Rusage
+	require.NoError(b, unix.Getrusage(unix.RUSAGE_SELF, &usage))
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
