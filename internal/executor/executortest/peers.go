@@ -210,7 +210,7 @@ func finishReasonBehaviour(f *fixture) {
 func slowSubmitBehaviour(f *fixture) {
 	// A long stream comes to its end while others submit what takes long to look at.
 	large := f.short()
-	for i := range 2000 {
+	for i := range 400 {
 		large.StopSequences = append(large.StopSequences, f.prompt(1+i%20))
 		large.BadSequences = append(large.BadSequences, f.prompt(5+i%20))
 	}
