@@ -126,8 +126,8 @@ func TestLogOfDeath(t *testing.T) {
 	submit(t, e, 1, 0, 3, 4)
 	<-runner.inside
 	require.Equal(t, 1, (<-handler.heard).ActiveRequests)
-	close(runner.let)
 	require.ErrorIs(t, finals(t, e, 1)[0].Err, executor.ErrDead)
+	close(runner.let)
 	if err := e.Close(); err != nil { // it may still have found the step running
 		require.ErrorIs(t, err, executor.ErrDead)
 	}
