@@ -13,6 +13,7 @@ var reuse = []behaviour{
 	{"takes over the blocks of a prompt that was there", reuseBehaviour},
 	{"takes over no blocks across salts", saltBehaviour},
 	{"goes on with its own answer", conversationBehaviour},
+	{"takes over nothing of what gave no numbers", spoiltReuseBehaviour},
 	{"gives prompt logits in full where blocks are there", reuseLogitsBehaviour},
 }
 
@@ -84,6 +85,24 @@ func conversationBehaviour(f *fixture) {
 		r.CacheSalt = uint64(100 + turn)
 		require.Equal(f, f.run(r).generated(), outputs[turn], "turn %d", turn)
 	}
+}
+
+func spoiltReuseBehaviour(f *fixture) {
+	f.needsGate()
+	r := executor.Request{InputIDs: f.prompt(f.model.MaxSeqLen * 3 / 4), MaxTokens: 3, Sampling: greedy, CacheSalt: 5}
+	want := f.run(r)
+	r.CacheSalt = 6
+	f.gate.After(func(out *executor.StepResult) {
+		for i := range out.Rows {
+			spoil(&out.Rows[i])
+		}
+	})
+	_, err := f.waitError(f.submit(r))
+	require.ErrorIs(f, err, executor.ErrFailed)
+	f.gate.After(nil)
+	out := f.run(r)
+	require.Zero(f, out.cache.ReusedTokens, "what its blocks hold may be no numbers either")
+	require.Equal(f, want.generated(), out.generated())
 }
 
 func reuseLogitsBehaviour(f *fixture) {
