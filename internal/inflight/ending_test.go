@@ -117,6 +117,25 @@ func TestDeadlineBesideOthers(t *testing.T) {
 	require.EqualValues(t, 2, e.Stats().TimedOutRequests)
 }
 
+// Who is cancelled and then overdue was cancelled.
+func TestCancelledBeforeTheDeadline(t *testing.T) {
+	now := &clock{now: time.Unix(100, 0)}
+	e, gate := openWith(t, inflight.Options{Now: now.Now}, func(*executor.Limits) {})
+	gate.Hold()
+	submit(t, e, 1, 0, 3, 2)
+	require.NoError(t, gate.Arrived(t.Context()))
+	require.NoError(t, e.Submit(executor.Request{ClientID: 2, InputIDs: count(3, 1), MaxTokens: 2, Sampling: greedy, AllottedTime: time.Minute}))
+	e.Cancel(2)
+	now.add(2 * time.Minute)
+	gate.Release()
+	reasons := map[uint64]executor.FinishReason{}
+	for _, r := range finals(t, e, 2) {
+		reasons[r.ClientID] = r.FinishReason
+	}
+	require.Equal(t, map[uint64]executor.FinishReason{1: executor.FinishLength, 2: executor.FinishCancelled}, reasons)
+	require.Zero(t, e.Stats().TimedOutRequests)
+}
+
 func TestQueueFull(t *testing.T) {
 	e, gate := openWith(t, inflight.Options{MaxQueueSize: 3}, func(l *executor.Limits) { l.MaxBatchSize = 1 })
 	gate.Hold()
