@@ -73,7 +73,8 @@ type Executor interface {
 	RequestStats() []RequestStatsPerIteration
 
 	// Close cancels what runs, gives each live request its final response and
-	// frees the executor. It is idempotent and returns when all threads ended.
+	// frees the executor. It is idempotent and returns when all threads ended, or,
+	// when a step does not end, after a while with an error that wraps ErrDead.
 	Close() error
 }
 

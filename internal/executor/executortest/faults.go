@@ -274,7 +274,7 @@ func hangBehaviour(f *fixture) {
 	}
 	f.dead()
 	// Close does not wait for ever either.
-	require.Error(f, f.Close())
+	require.ErrorIs(f, f.Close(), executor.ErrDead)
 	close(released)
 	for f.Close() != nil { // until the step is over
 		time.Sleep(time.Millisecond)
