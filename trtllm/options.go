@@ -110,8 +110,9 @@ func (p CapacityPolicy) String() string {
 // WithCapacityPolicy chooses when a request may start.
 func WithCapacityPolicy(p CapacityPolicy) Option { return func(o *options) { o.policy = p } }
 
-// WithMaxSeqIdle sets how long a step may take before the engine gives itself up: all
-// requests then fail with ErrDead. Zero, the default, is three minutes.
+// WithMaxSeqIdle sets how long a step, or a call of the logits processor, may take
+// before the engine gives itself up: all requests then fail with ErrDead. Zero, the
+// default, is three minutes.
 func WithMaxSeqIdle(d time.Duration) Option { return func(o *options) { o.maxSeqIdle = d } }
 
 // WithLogitsProcessor makes p change the logits of requests with ProcessorData.

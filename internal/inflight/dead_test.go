@@ -85,6 +85,27 @@ func TestHangingRunner(t *testing.T) {
 	dies(t, e, "the runner hangs")
 }
 
+// A logits processor that hangs, for instance because it calls the engine that waits
+// for it, holds nobody for ever.
+func TestHangingProcessor(t *testing.T) {
+	let := make(chan struct{})
+	e, err := inflight.New(executortest.NewToy(executortest.ToyLimits()), inflight.Options{
+		MaxSeqIdle: 20 * time.Millisecond, LogitsProcessor: func([]executor.ProcessorRow) error { <-let; return nil },
+	})
+	require.NoError(t, err)
+	for id := range uint64(3) {
+		require.NoError(t, e.Submit(executor.Request{ClientID: id, InputIDs: []int32{1, 2}, MaxTokens: 3, ProcessorData: id}))
+	}
+	for _, r := range finals(t, e, 3) {
+		require.ErrorIs(t, r.Err, executor.ErrDead)
+		require.ErrorContains(t, r.Err, "the logits processor hangs: it has not returned within 20ms")
+	}
+	dies(t, e, "the logits processor hangs")
+	require.ErrorIs(t, e.Close(), executor.ErrDead)
+	close(let)
+	require.Eventually(t, func() bool { return e.Close() == nil }, 10*time.Second, time.Millisecond)
+}
+
 // Close does not wait for ever either.
 func TestCloseWithHangingRunner(t *testing.T) {
 	runner := newDeaf()

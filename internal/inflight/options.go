@@ -37,8 +37,9 @@ type Options struct {
 	// NoBlockReuse computes every prompt anew; NoPartialReuse takes over full blocks only.
 	NoBlockReuse, NoPartialReuse bool
 
-	// MaxSeqIdle is how long a step may take before the executor gives itself up as
-	// dead. 0: 3 minutes, as upstream's maxSeqIdleMicroseconds.
+	// MaxSeqIdle is how long a step, or the logits processor, may take before the
+	// executor gives itself up as dead. 0: 3 minutes, as upstream's
+	// maxSeqIdleMicroseconds.
 	MaxSeqIdle time.Duration
 
 	// LogitsProcessor is called for requests with ProcessorData.

@@ -44,7 +44,9 @@ func (s *scheduler) process() {
 	if len(r.rows) == 0 {
 		return
 	}
+	s.e.step.beginProcessor()
 	err := call(s.e.options.LogitsProcessor, r.rows)
+	s.e.step.end()
 	clear(r.rows) // it may hold what requests gave
 	if err != nil {
 		in := map[*request]bool{}

@@ -8,17 +8,18 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
-// runningStep is the step that the runner does, as the callers' goroutines and timers
-// see it. Executor.mu guards it.
+// runningStep is the step that the runner does, and then the logits processor, as the
+// callers' goroutines and timers see it. Executor.mu guards it.
 type runningStep struct {
 	e        *Executor
 	ctx      context.Context // used for steps until one is aborted
 	abort    context.CancelFunc
 	requests []*request // whose sequences are in the step; none between steps
 
+	hangs    string      // what to say of what runs if it does not end; nothing runs without
 	started  time.Time   // by the machine's clock
 	overdue  *time.Timer // fires when all of them may be overdue
-	watchdog *time.Timer // fires when the step takes longer than MaxSeqIdle
+	watchdog *time.Timer // fires when what runs takes longer than MaxSeqIdle
 }
 
 func (r *runningStep) init(e *Executor) {
@@ -48,21 +49,33 @@ func (r *runningStep) begin(parts []planned) context.Context {
 			r.requests = append(r.requests, parts[i].request)
 		}
 	}
-	r.started = time.Now()
-	r.watchdog.Reset(r.e.options.MaxSeqIdle)
+	r.watch("the runner hangs: a step has not ended")
 	r.reconsider()
 	return r.ctx
 }
 
-// bark gives the executor up when the step has taken too long.
+// beginProcessor notes that the logits processor runs, which nothing can abort.
+func (r *runningStep) beginProcessor() {
+	r.e.mu.Lock()
+	defer r.e.mu.Unlock()
+	r.watch("the logits processor hangs: it has not returned")
+}
+
+// watch starts the watchdog. The caller holds mu.
+func (r *runningStep) watch(hangs string) {
+	r.hangs, r.started = hangs, time.Now()
+	r.watchdog.Reset(r.e.options.MaxSeqIdle)
+}
+
+// bark gives the executor up when what runs has taken too long.
 func (r *runningStep) bark() {
 	limit := r.e.options.MaxSeqIdle
 	r.e.mu.Lock()
-	hangs := len(r.requests) > 0 && time.Since(r.started) >= limit // else a late one, of a step before
+	hangs, late := r.hangs, time.Since(r.started) >= limit // else a late one, of a step before
 	abort := r.abort
 	r.e.mu.Unlock()
-	if hangs {
-		r.e.die(fmt.Errorf("%w: the runner hangs: a step has not ended within %v", executor.ErrDead, limit))
+	if hangs != "" && late {
+		r.e.die(fmt.Errorf("%w: %s within %v", executor.ErrDead, hangs, limit))
 		abort()
 	}
 }
@@ -75,10 +88,11 @@ func (r *runningStep) stop() {
 	}
 }
 
-// end notes that the step ended.
+// end notes that the step, or the logits processor, ended.
 func (r *runningStep) end() {
 	r.e.mu.Lock()
 	defer r.e.mu.Unlock()
+	r.hangs = ""
 	clear(r.requests)
 	r.requests = r.requests[:0]
 	r.overdue.Stop()
