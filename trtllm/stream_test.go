@@ -59,6 +59,21 @@ func TestHeldBackText(t *testing.T) {
 	}
 }
 
+// A word that came before MinTokens is over, also where it is held as a part of another.
+func TestStopWordBeforeMinTokens(t *testing.T) {
+	e := scriptedEngine(t, &scripted{answer: saying("xabz")})
+	r := Request{Prompt: "p", StopWords: []string{"ab", "xaby"}, Sampling: Sampling{MinTokens: 4}}
+	response, err := e.Generate(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, "xabz", response.Text)
+	require.Equal(t, FinishLength, response.FinishReason)
+	r.Sampling.MinTokens = 3
+	response, err = e.Generate(t.Context(), r)
+	require.NoError(t, err)
+	require.Equal(t, "xab", response.Text)
+	require.Equal(t, FinishStop, response.FinishReason)
+}
+
 // A word is found or not, and text held or not, whatever the tokens are: the joined
 // text is what a plain search in the whole text gives.
 func TestStopWordsEqualSearch(t *testing.T) {
