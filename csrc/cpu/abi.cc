@@ -66,8 +66,7 @@ int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* op
 }
 
 int trtgo_cpu_run_step(trtgo_cpu_runner* runner, const trtgo_cpu_step* step, char* message, size_t message_size) {
-  return guard(message, message_size,
-               [&] { return runner->runner.step(*step) ? TRTGO_CPU_OK : TRTGO_CPU_ABORTED; });
+  return guard(message, message_size, [&] { return runner->runner.step(*step) ? TRTGO_CPU_OK : TRTGO_CPU_ABORTED; });
 }
 
 void trtgo_cpu_abort(trtgo_cpu_runner* runner, int on) { runner->runner.abort(on != 0); }

@@ -45,23 +45,23 @@ struct LinearArgs {
 // keys, packed as panels of 16 tokens with K = head_size (bf16 [block/16][d/2][16][2],
 // f32 [block/16][d][16]), then, v_offset bytes on, the values [block][d] row-major.
 struct AttentionArgs {
-  const float* q;      // row r, head g: q + r*ldq + g*head_size; rotated, not scaled
+  const float* q;  // row r, head g: q + r*ldq + g*head_size; rotated, not scaled
   int64_t ldq;
-  void* out;           // same indexing with ldo; float, or bf16 when out_bf16
+  void* out;  // same indexing with ldo; float, or bf16 when out_bf16
   int64_t ldo;
   bool out_bf16;
   const uint8_t* kv;
   int64_t block_stride;  // bytes
   int64_t v_offset;      // bytes
   const int32_t* block_table;
-  int block_size;      // multiple of 16
-  int head_size;       // even, at most 512
-  int group;           // query heads of this KV head
-  int rows;            // queries at positions first_position … first_position+rows-1
+  int block_size;  // multiple of 16
+  int head_size;   // even, at most 512
+  int group;       // query heads of this KV head
+  int rows;        // queries at positions first_position … first_position+rows-1
   int first_position;
-  int window;          // 0: all earlier positions, else the last `window` ones
+  int window;  // 0: all earlier positions, else the last `window` ones
   float scale;
-  float* scratch;      // attention_scratch_bytes(group, head_size, block_size), of this thread
+  float* scratch;  // attention_scratch_bytes(group, head_size, block_size), of this thread
 };
 
 // What a row of logits is reduced to.
@@ -86,7 +86,8 @@ struct Kernels {
   // to nearest even) when out_bf16.
   void (*rms_norm)(const float* x, const float* weight, float epsilon, int n, void* out, bool out_bf16);
   // out[n] = (x - mean) / sqrt(var + epsilon) * weight + bias, population variance.
-  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int n, void* out, bool out_bf16);
+  void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int n, void* out,
+                     bool out_bf16);
 
   // out[n] = f(a) * b, or f(a) when b is null. function: see Activation.
   void (*activation)(int function, const float* a, const float* b, int n, void* out, bool out_bf16);

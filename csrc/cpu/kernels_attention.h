@@ -76,9 +76,8 @@ TRTGO_TARGET void weigh_tail(const float* p, const T* values, int64_t ldv, int t
 
 template <class T, int MR>
 TRTGO_TARGET void weigh_rows(const AttentionArgs& args, const Queries& queries, const Span& span, const T* values) {
-  constexpr int kVectors = MR * kValueVectors <= kTileRows * kTilePanels * kPanelVectors
-                               ? kValueVectors
-                               : kTilePanels * kPanelVectors;
+  constexpr int kVectors =
+      MR * kValueVectors <= kTileRows * kTilePanels * kPanelVectors ? kValueVectors : kTilePanels * kPanelVectors;
   const int size = args.head_size, tokens = span.end - span.begin;
   const float* p = queries.scores + int64_t{span.first} * args.block_size + span.begin;
   float* sum = queries.sum + int64_t{span.first} * size;
@@ -125,8 +124,8 @@ TRTGO_TARGET void score(const AttentionArgs& args, const Queries& queries, const
     const int panels = panel + kTilePanels <= end ? kTilePanels : 1;
     tile.w = keys + panel * tile.panel_bytes;
     tile.y = queries.scores + int64_t{span.first} * args.block_size + panel * kPanelRows;
-    const TileFunction multiply = panels == 1 ? TileFunctions<Weights, 1>::of(span.count)
-                                              : TileFunctions<Weights, kTilePanels>::of(span.count);
+    const TileFunction multiply =
+        panels == 1 ? TileFunctions<Weights, 1>::of(span.count) : TileFunctions<Weights, kTilePanels>::of(span.count);
     multiply(tile);
     panel += panels;
   }
@@ -151,7 +150,8 @@ TRTGO_TARGET void exponentiate(const AttentionArgs& args, const Queries& queries
     float* sum = queries.sum + int64_t{query} * args.head_size;
     int d = 0;
     for (; d + kLanes <= args.head_size; d += kLanes) store(sum + d, mul(load(sum + d), shrink));
-    if (d < args.head_size) store_part(sum + d, mul(load_part(sum + d, args.head_size - d), shrink), args.head_size - d);
+    if (d < args.head_size)
+      store_part(sum + d, mul(load_part(sum + d, args.head_size - d), shrink), args.head_size - d);
     store(total, mul(load(total), shrink));
     queries.max[query] = top;
   }
@@ -209,8 +209,7 @@ TRTGO_TARGET inline void begin_tile(const AttentionArgs& args, const Queries& qu
 
 TRTGO_TARGET inline void end_tile(const AttentionArgs& args, const Queries& queries, const QueryTile& tile) {
   for (int i = 0; i < tile.rows * tile.heads; i++) {
-    const int64_t at =
-        (tile.row + i / tile.heads) * args.ldo + int64_t{tile.head + i % tile.heads} * args.head_size;
+    const int64_t at = (tile.row + i / tile.heads) * args.ldo + int64_t{tile.head + i % tile.heads} * args.head_size;
     void* out = static_cast<uint8_t*>(args.out) + at * (args.out_bf16 ? 2 : 4);
     const Vec total = set1(reduce_add(load(queries.total + int64_t{i} * kLanes)));
     const float* sum = queries.sum + int64_t{i} * args.head_size;

@@ -97,9 +97,7 @@ TRTGO_INLINE float reduce_max(Vec x) {
 }
 
 // Half a line of weights, and the even and odd bf16 of its pairs.
-TRTGO_INLINE Vec load_line(const uint8_t* p) {
-  return bits(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-}
+TRTGO_INLINE Vec load_line(const uint8_t* p) { return bits(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 TRTGO_INLINE Vec even_bf16(Vec pairs) { return bits(_mm256_slli_epi32(bits(pairs), 16)); }
 TRTGO_INLINE Vec odd_bf16(Vec pairs) { return bits(_mm256_and_si256(bits(pairs), ints(0xffff0000u))); }
 

@@ -48,9 +48,7 @@ TRTGO_INLINE Vec keep_nan(Vec kept, Vec x) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), kept, x);
 }
 TRTGO_INLINE Vec max_bits(Vec a, Vec b) { return bits(_mm512_max_epu32(bits(a), bits(b))); }
-TRTGO_INLINE Vec round_nearest(Vec x) {
-  return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-}
+TRTGO_INLINE Vec round_nearest(Vec x) { return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
 TRTGO_INLINE Vec scale_power2(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }  // x 2^n
 
 TRTGO_INLINE __m256 upper_half(Vec x) { return _mm512_extractf32x8_ps(x, 1); }

@@ -24,16 +24,16 @@ constexpr int kPanelBlock = 32;    // panels whose sums wait for the next block 
 
 // One register tile's work.
 struct Tile {
-  const float* a;       // packed activations: step s, row r at a[s*kValues*lda + …]
+  const float* a;  // packed activations: step s, row r at a[s*kValues*lda + …]
   int64_t lda;
   const uint8_t* w;     // first line of the first panel
   int64_t panel_bytes;  // from one panel to the next
   int steps;
-  float* partial;       // [MR][NP*16], when there are several blocks of k
-  bool first, last;     // of the blocks
+  float* partial;    // [MR][NP*16], when there are several blocks of k
+  bool first, last;  // of the blocks
   float* y;
   int64_t ldy;
-  const float* bias;    // of the first panel, or null
+  const float* bias;  // of the first panel, or null
   bool accumulate;
 };
 
@@ -225,8 +225,8 @@ TRTGO_TARGET void multiply_block(const LinearArgs& args, const Block& block, con
       tile.ldy = args.ldy;
       tile.bias = args.bias != nullptr ? args.bias + column : nullptr;
       tile.accumulate = args.accumulate;
-      const TileFunction multiply = panels == 1 ? TileFunctions<Weights, 1>::of(rows)
-                                                : TileFunctions<Weights, kTilePanels>::of(rows);
+      const TileFunction multiply =
+          panels == 1 ? TileFunctions<Weights, 1>::of(rows) : TileFunctions<Weights, kTilePanels>::of(rows);
       multiply(tile);
     }
     p += panels;
@@ -273,8 +273,10 @@ TRTGO_TARGET void linear(const LinearArgs& args) {
     const int panels = depths == 1 ? std::max(1, args.panel_end - args.panel_begin) : kPanelBlock;
     for (int panel = args.panel_begin; panel < args.panel_end; panel += panels) {
       for (int k = 0; k < args.k; k += depth) {
-        const Block block = {row,   rows,   k, std::min(depth, args.k - k),
-                             panel, std::min(panels, args.panel_end - panel), k == 0, k + depth >= args.k};
+        const Block block = {row,    rows,
+                             k,      std::min(depth, args.k - k),
+                             panel,  std::min(panels, args.panel_end - panel),
+                             k == 0, k + depth >= args.k};
         pack_block<Weights, Activations>(args, block, packed);
         multiply_block<Weights>(args, block, packed, sums);
       }

@@ -32,8 +32,8 @@ TRTGO_TARGET void rms_norm(const float* x, const float* weight, float epsilon, i
   }
 }
 
-TRTGO_TARGET void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int n,
-                             void* out, bool out_bf16) {
+TRTGO_TARGET void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, int n, void* out,
+                             bool out_bf16) {
   DVec low = set1(0.0), high = set1(0.0);
   for (int i = 0; i < n; i += kLanes) {
     const Vec value = load_part(x + i, n - i);

@@ -153,9 +153,7 @@ void attention(const AttentionArgs& args) {
   }
 }
 
-int64_t attention_scratch_bytes(int, int head_size, int block_size) {
-  return (int64_t{head_size} + block_size) * 4;
-}
+int64_t attention_scratch_bytes(int, int head_size, int block_size) { return (int64_t{head_size} + block_size) * 4; }
 
 void rms_norm(const float* x, const float* weight, float epsilon, int n, void* out, bool out_bf16) {
   double squares = 0;

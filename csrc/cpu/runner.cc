@@ -182,8 +182,8 @@ void Runner::plan(const trtgo_cpu_step& step) {
     const trtgo_cpu_sequence& sequence = step.sequences[s];
     for (int i = 0; i < sequence.num_tokens; i++) sequence_of_[static_cast<size_t>(sequence.first_token + i)] = s;
     for (int i = 0; i < sequence.num_tokens; i += kQueryTile) {
-      tiles_.push_back({s, sequence.first_token + i, std::min(kQueryTile, sequence.num_tokens - i),
-                        sequence.first_position + i});
+      tiles_.push_back(
+          {s, sequence.first_token + i, std::min(kQueryTile, sequence.num_tokens - i), sequence.first_position + i});
     }
   }
   if (step.observations != nullptr) {
@@ -246,8 +246,8 @@ bool Runner::observe_input(size_t index, int64_t rows) {
     const Activation& in = buffers_[static_cast<size_t>(op.in)];
     float* largest = &step_->observations[index].input_amax;
     const bool looked = team_.for_each(rows, [&](int64_t r) {
-      const float row = in.bf16 ? amax_bf16(reinterpret_cast<const uint16_t*>(in.row(r)), op.k)
-                                : kernels_->amax(in.floats(r), op.k);
+      const float row =
+          in.bf16 ? amax_bf16(reinterpret_cast<const uint16_t*>(in.row(r)), op.k) : kernels_->amax(in.floats(r), op.k);
       enlarge(largest, row);
     });
     if (!looked) return false;

@@ -96,7 +96,7 @@ class Runner {
   const Kernels* kernels_;
   int vocab_size_ = 0;
   const trtgo_cpu_options options_;  // the caller's isa is gone
-  const std::string activations_;  // what their memory is for, should it be refused
+  const std::string activations_;    // what their memory is for, should it be refused
   const uint8_t* weights_ = nullptr;
   int64_t weights_size_ = 0;
   std::vector<trtgo_cpu_buffer> buffer_shapes_;

@@ -27,8 +27,8 @@ ScratchSize scratch_size(const trtgo_cpu_op* ops, int num_ops, const Kernels& ke
     if (op.kind == TRTGO_CPU_LINEAR) {
       bytes = std::max(bytes, kernels.linear_scratch_bytes(std::min(options.max_num_tokens, kLinearRows), op.k));
     } else if (op.kind == TRTGO_CPU_ATTENTION) {
-      bytes = std::max(bytes, kernels.attention_scratch_bytes(op.heads / op.kv_heads, op.head_size,
-                                                              TRTGO_CPU_BLOCK_SIZE));
+      bytes =
+          std::max(bytes, kernels.attention_scratch_bytes(op.heads / op.kv_heads, op.head_size, TRTGO_CPU_BLOCK_SIZE));
     }
   }
   const int64_t keys_offset = round_up(bytes, 64);

@@ -102,7 +102,7 @@ Team::Team(int threads, int cpus) : size_(threads), cpus_(cpus) {
     const size_t refused = workers_.size() + 1;
     stop_workers();
     throw Failure(TRTGO_CPU_NO_THREADS, "the system refused thread " + std::to_string(refused) + " of " +
-                                           std::to_string(size_) + "; ask for fewer threads (" + e.what() + ")");
+                                            std::to_string(size_) + "; ask for fewer threads (" + e.what() + ")");
   } catch (...) {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
     stop_workers();

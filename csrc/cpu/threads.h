@@ -124,7 +124,7 @@ class Team {
   Gate passed_;
   Gate left_;
   alignas(kCacheLine) std::atomic<uint64_t> ticket_{0};
-  alignas(kCacheLine) std::atomic<int64_t> done_{0};        // chunks of the phase
+  alignas(kCacheLine) std::atomic<int64_t> done_{0};           // chunks of the phase
   alignas(kCacheLine) std::atomic<uint32_t> inside_{kClosed};  // workers in the job, but for worker 0
   alignas(kCacheLine) std::atomic<bool> abort_{false};
 };

@@ -25,11 +25,11 @@ extern "C" {
 
 enum {
   TRTGO_CPU_OK = 0,
-  TRTGO_CPU_ABORTED = 1,      /* trtgo_cpu_abort was called */
-  TRTGO_CPU_INVALID = 2,      /* an argument is out of range */
-  TRTGO_CPU_NO_MEMORY = 3,    /* the system refused memory */
-  TRTGO_CPU_UNSUPPORTED = 4,  /* this machine lacks the instruction set */
-  TRTGO_CPU_NO_THREADS = 5,   /* the system refused threads */
+  TRTGO_CPU_ABORTED = 1,     /* trtgo_cpu_abort was called */
+  TRTGO_CPU_INVALID = 2,     /* an argument is out of range */
+  TRTGO_CPU_NO_MEMORY = 3,   /* the system refused memory */
+  TRTGO_CPU_UNSUPPORTED = 4, /* this machine lacks the instruction set */
+  TRTGO_CPU_NO_THREADS = 5,  /* the system refused threads */
 };
 
 /* Tokens in a KV block. */
@@ -37,24 +37,24 @@ enum {
 /* Most candidates of a row. */
 #define TRTGO_CPU_MAX_CANDIDATES 1024
 
-enum { TRTGO_CPU_F32 = 0, TRTGO_CPU_BF16 = 1 };   /* dtypes */
+enum { TRTGO_CPU_F32 = 0, TRTGO_CPU_BF16 = 1 };     /* dtypes */
 enum { TRTGO_CPU_ROWS = 0, TRTGO_CPU_PANEL16 = 1 }; /* layouts, see package cpuengine */
 
 enum { /* kinds of operations, see package cpuengine */
-  TRTGO_CPU_EMBEDDING = 0,
-  TRTGO_CPU_NORM = 1,
-  TRTGO_CPU_LINEAR = 2,
-  TRTGO_CPU_ATTENTION = 3,
-  TRTGO_CPU_ACTIVATION = 4,
-  TRTGO_CPU_SELECT = 5,
+       TRTGO_CPU_EMBEDDING = 0,
+       TRTGO_CPU_NORM = 1,
+       TRTGO_CPU_LINEAR = 2,
+       TRTGO_CPU_ATTENTION = 3,
+       TRTGO_CPU_ACTIVATION = 4,
+       TRTGO_CPU_SELECT = 5,
 };
 enum { TRTGO_CPU_NORM_RMS = 0, TRTGO_CPU_NORM_LAYER = 1 };
 enum { /* as trtgo::cpu::Activation */
-  TRTGO_CPU_SILU = 0,
-  TRTGO_CPU_SQUARED_RELU = 1,
-  TRTGO_CPU_RELU = 2,
-  TRTGO_CPU_GELU = 3,
-  TRTGO_CPU_GELU_TANH = 4,
+       TRTGO_CPU_SILU = 0,
+       TRTGO_CPU_SQUARED_RELU = 1,
+       TRTGO_CPU_RELU = 2,
+       TRTGO_CPU_GELU = 3,
+       TRTGO_CPU_GELU_TANH = 4,
 };
 
 typedef struct {
@@ -119,8 +119,8 @@ typedef struct {
   int32_t max_num_tokens;
   int32_t max_batch_size;
   int32_t num_blocks; /* KV blocks in the arena */
-  int32_t cpus; /* that the runners of this process share: threads of one do not spin
-                   between its steps when steps of others need them */
+  int32_t cpus;       /* that the runners of this process share: threads of one do not spin
+                         between its steps when steps of others need them */
 } trtgo_cpu_options;
 
 typedef struct {
@@ -214,8 +214,8 @@ int trtgo_cpu_activation_bytes(const trtgo_cpu_program* program, const trtgo_cpu
  * Thread  Any.
  * Fails   INVALID for a count below its minimum or a section outside the weights,
  *         NO_MEMORY, NO_THREADS, UNSUPPORTED. *runner is null then. */
-int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options,
-                   trtgo_cpu_runner** runner, char* message, size_t message_size);
+int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options, trtgo_cpu_runner** runner,
+                   char* message, size_t message_size);
 
 /* Runs one forward pass and fills rows, targets, candidates and observations.
  *
@@ -224,8 +224,7 @@ int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* op
  * Fails   ABORTED: the keys and values of earlier positions are as they were, and
  *         the step may be repeated. NO_MEMORY. INVALID for more tokens or
  *         sequences than the options allow. */
-int trtgo_cpu_run_step(trtgo_cpu_runner* runner, const trtgo_cpu_step* step,
-                       char* message, size_t message_size);
+int trtgo_cpu_run_step(trtgo_cpu_runner* runner, const trtgo_cpu_step* step, char* message, size_t message_size);
 
 /* Sets (on = 1) or clears (on = 0) the abort flag. While it is set, a step ends
  * with ABORTED after the chunks of work that its threads are at. A step does not
@@ -239,8 +238,8 @@ void trtgo_cpu_abort(trtgo_cpu_runner* runner, int on);
  *
  * Thread  The one that uses the runner.
  * Fails   INVALID when src, dst or n is out of range. */
-int trtgo_cpu_copy_block(trtgo_cpu_runner* runner, int32_t src, int32_t dst, int32_t n,
-                         char* message, size_t message_size);
+int trtgo_cpu_copy_block(trtgo_cpu_runner* runner, int32_t src, int32_t dst, int32_t n, char* message,
+                         size_t message_size);
 
 /* Tells what the runner was opened with. Thread: any. Cannot fail. */
 void trtgo_cpu_describe(const trtgo_cpu_runner* runner, trtgo_cpu_description* description);

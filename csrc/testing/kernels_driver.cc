@@ -25,9 +25,7 @@ using trtgo::testing::widen;
 constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kBf16Unit = 1.0 / (1 << 8);
 
-double likely(double n) {
-  return std::min(n, 6 * std::sqrt(n)) * kUnit;
-}
+double likely(double n) { return std::min(n, 6 * std::sqrt(n)) * kUnit; }
 
 std::string shape(std::initializer_list<int> sizes) {
   std::string s;
@@ -254,16 +252,11 @@ void check_norms(const Kernels& set, Tally& tally) {
 
 double activation_of(int function, double x) {
   switch (function) {
-    case kSilu:
-      return x / (1 + std::exp(-x));
-    case kSquaredRelu:
-      return x > 0 ? x * x : 0;
-    case kRelu:
-      return x > 0 ? x : 0;
-    case kGelu:
-      return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
-    default:
-      return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+    case kSilu: return x / (1 + std::exp(-x));
+    case kSquaredRelu: return x > 0 ? x * x : 0;
+    case kRelu: return x > 0 ? x : 0;
+    case kGelu: return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+    default: return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
   }
 }
 

@@ -219,8 +219,17 @@ class Step {
       row.logits = logits.data() + int64_t{i} * kVocab;
       rows.push_back(row);
     }
-    step = {tokens_.data(), n, &sequence_, 1, blocks_.data(), rows.data(), n, nullptr, targets_.data(),
-            candidates_.data(), observations_.data()};
+    step = {tokens_.data(),
+            n,
+            &sequence_,
+            1,
+            blocks_.data(),
+            rows.data(),
+            n,
+            nullptr,
+            targets_.data(),
+            candidates_.data(),
+            observations_.data()};
   }
   Step(const Step&) = delete;
 
@@ -267,9 +276,7 @@ std::vector<int32_t> random_tokens(int n) {
   return tokens;
 }
 
-bool same(const float* a, const float* b, int64_t n) {
-  return std::memcmp(a, b, static_cast<size_t>(n) * 4) == 0;
-}
+bool same(const float* a, const float* b, int64_t n) { return std::memcmp(a, b, static_cast<size_t>(n) * 4) == 0; }
 
 // Logits within 5e-6 of float64 (they are of size 1), in one step and in chunks, whose
 // bits are equal.
