@@ -84,15 +84,18 @@ const (
 	CodeOther          Code = "other"             // what is wrapped tells: the file system, a chat template
 )
 
-// causes are the codes' sentinels. An error may wrap several: the first one counts.
+// causes are the codes' sentinels. An error may wrap several: the first one counts. A
+// failed step wraps whatever the runner or the logits processor returned, which may be
+// the error of a context of its own.
 var causes = []struct {
 	code Code
 	err  error
 }{
+	{CodeDead, ErrDead},
+	{CodeFailed, ErrFailed},
 	{CodeCancelled, context.Canceled},
 	{CodeDeadline, context.DeadlineExceeded},
 	{CodeClosed, ErrClosed},
-	{CodeDead, ErrDead},
 	{CodeNoBackend, ErrNoBackend},
 	{CodeOutOfMemory, ErrOutOfMemory},
 	{CodeNotAnEngine, ErrNotAnEngine},
@@ -102,7 +105,6 @@ var causes = []struct {
 	{CodeInvalidRequest, ErrInvalidRequest},
 	{CodeUnsupported, ErrUnsupported},
 	{CodeQueueFull, ErrQueueFull},
-	{CodeFailed, ErrFailed},
 }
 
 // Error is every error that the package returns. It belongs to one call: two calls

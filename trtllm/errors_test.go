@@ -67,6 +67,17 @@ func TestCodeOfUnknownErrors(t *testing.T) {
 	require.ErrorIs(t, e, broken)
 }
 
+// A failed step wraps whatever a logits processor or runner returned: that says nothing
+// of the request's own context, nor of the engine's queue.
+func TestCodeOfFailuresThatWrapOthers(t *testing.T) {
+	for _, own := range []error{context.Canceled, context.DeadlineExceeded, ErrQueueFull, ErrClosed} {
+		e := newError("generate", fmt.Errorf("%w: the logits processor: %w", ErrFailed, own), CodeOther)
+		require.Equal(t, CodeFailed, e.Code)
+		require.ErrorIs(t, e, own)
+		require.Equal(t, CodeDead, newError("generate", fmt.Errorf("%w: 16 steps failed: %w", ErrDead, own), CodeOther).Code)
+	}
+}
+
 // The stack of a panic is no part of the sentence; it can still be had.
 func TestMsgIsOneSentence(t *testing.T) {
 	e := newError("generate", fmt.Errorf("%w: index out of range\ngoroutine 7 [running]:\nmain.main()", ErrDead), CodeOther)
