@@ -51,7 +51,8 @@ func dies(t *testing.T, e *inflight.Executor, cause string) {
 	e.Cancel(1)
 	e.Stop(1, 0)
 	stats := e.Stats()
-	require.Zero(t, stats.ActiveRequests+stats.QueuedRequests+stats.KVBlocksUsed)
+	require.Zero(t, stats.ActiveRequests+stats.QueuedRequests+stats.KVBlocksUsed+stats.KVCache.UsedNumBlocks)
+	require.Equal(t, stats.KVBlocksTotal, stats.KVCache.FreeNumBlocks)
 }
 
 // All live requests of a runner that hangs get an error, in the queue or not, and the

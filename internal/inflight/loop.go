@@ -239,6 +239,8 @@ func (e *Executor) failAll(err error) {
 	clear(e.live)
 	e.incoming, e.ending = nil, nil
 	e.stats.ActiveRequests, e.stats.QueuedRequests, e.stats.KVBlocksUsed = 0, 0, 0
+	kv := &e.stats.KVCache
+	kv.UsedNumBlocks, kv.FreeNumBlocks = 0, kv.MaxNumBlocks
 	signal(e.ready)
 	signal(e.wake)
 }
