@@ -72,6 +72,13 @@ func TestStopWordBeforeMinTokens(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "xab", response.Text)
 	require.Equal(t, FinishStop, response.FinishReason)
+
+	// One that the end of the output completes.
+	e = scriptedEngine(t, &scripted{answer: saying("a\xc3")})
+	response, err = e.Generate(t.Context(), Request{Prompt: "p", StopWords: []string{"\uFFFD"}, Sampling: Sampling{MinTokens: 3}})
+	require.NoError(t, err)
+	require.Equal(t, "a\uFFFD", response.Text)
+	require.Equal(t, FinishLength, response.FinishReason)
 }
 
 // A word is found or not, and text held or not, whatever the tokens are: the joined
@@ -225,12 +232,12 @@ func TestStoppedRequestIsWaitedFor(t *testing.T) {
 // What several tokens at once bring is cut after the token that completed the word,
 // with all that belongs to it.
 func TestStopWordInsideOfAResponse(t *testing.T) {
-	x := &scripted{answer: func(executor.Request) ([]executor.Response, error) {
-		r := executor.Response{
+	x := &scripted{answer: func(r executor.Request) ([]executor.Response, error) {
+		require.True(t, r.LogProbs, "what is cut off is taken from their sum")
+		return []executor.Response{{
 			OutputIDs: bytesOf("a.bc"), LogProbs: []float32{-1, -2, -4, -8}, CumLogProb: -15,
 			TopLogProbs: [][]executor.LogProb{{{Token: 1}}, {{Token: 2}}, {{Token: 3}}, {{Token: 4}}}, Logits: [][]float32{{1}, {2}, {3}, {4}},
-		}
-		return []executor.Response{r}, nil
+		}}, nil
 	}}
 	e := scriptedEngine(t, x)
 	response, err := e.Generate(t.Context(), Request{Prompt: "p", StopWords: []string{"."}, LogProbs: true, TopLogProbs: 1, GenerationLogits: true})

@@ -117,6 +117,20 @@ func TestDeadlineBesideOthers(t *testing.T) {
 	require.EqualValues(t, 2, e.Stats().TimedOutRequests)
 }
 
+// A stop sequence ends an output from the token on that makes it MinTokens long.
+func TestStopSequenceAtMinTokens(t *testing.T) {
+	e, _ := open(t, func(*executor.Limits) {})
+	want := executortest.Greedy(count(5, 1), 8, 97)
+	for minTokens, n := range map[int]int{0: 3, 2: 3, 3: 3, 4: 8} {
+		require.NotContains(t, append(want[:2:2], want[3:]...), want[2])
+		require.NoError(t, e.Submit(executor.Request{
+			ClientID: 1, InputIDs: count(5, 1), MaxTokens: 8, StopSequences: [][]int32{{want[2]}},
+			Sampling: executor.Sampling{TopK: 1, MinTokens: minTokens},
+		}))
+		require.Equal(t, want[:n], finals(t, e, 1)[0].OutputIDs, "at least %d tokens", minTokens)
+	}
+}
+
 // Who is cancelled and then overdue was cancelled.
 func TestCancelledBeforeTheDeadline(t *testing.T) {
 	now := &clock{now: time.Unix(100, 0)}

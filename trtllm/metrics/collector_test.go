@@ -130,6 +130,7 @@ func TestRequests(t *testing.T) {
 	engine.ended(trtllm.RequestSummary{Sequences: []trtllm.SequenceSummary{
 		summary(trtllm.FinishStop, 11, 100*ms, 700*ms, 1700*ms), // 100 ms a token
 		summary(trtllm.FinishLength, 1, 200*ms, 600*ms, 600*ms), // no gap
+		summary(trtllm.FinishTimeout, 0, 0, 0, 0),               // never began
 	}})
 	engine.ended(trtllm.RequestSummary{Sequences: []trtllm.SequenceSummary{summary(trtllm.FinishStop, 3, 2*s, 3*s, 4*s)}}) // 500 ms
 	// One that waited in vain has no times.
