@@ -26,7 +26,7 @@ var (
 	ErrOutOfMemory = executor.ErrOutOfMemory
 
 	// ErrInvalidOption is returned by Open for an option whose value makes no sense.
-	ErrInvalidOption = errors.New("invalid option")
+	ErrInvalidOption = executor.ErrInvalidOption
 
 	// ErrNoTokenizer is returned when text is asked of an engine that has no
 	// tokenizer that can be used. Requests with InputIDs work all the same.

@@ -59,7 +59,8 @@ func WithMaxBatchSize(n int) Option { return func(o *options) { o.maxBatchSize =
 func WithMaxNumTokens(n int) Option { return func(o *options) { o.maxNumTokens = n } }
 
 // WithMaxQueueSize bounds how many requests may wait; one more fails with
-// ErrQueueFull. Zero, the default, is no bound.
+// ErrQueueFull. A request waits until the step that runs has ended, also when the engine
+// has room for it, and a paused one waits too. Zero, the default, is no bound.
 func WithMaxQueueSize(n int) Option { return func(o *options) { o.maxQueueSize = n } }
 
 // WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences; fewer

@@ -127,7 +127,9 @@ type Sampling struct {
 
 	// BeamWidth above 1 is beam search: the BeamWidth likeliest beginnings are kept
 	// after each step. Beams may change until the end, so a stream gives them as one
-	// chunk each at the end. TopK, TopP, MinP and Seed then do nothing.
+	// chunk each at the end. TopK, TopP, MinP and Seed then do nothing. Where bans
+	// leave fewer beams than are asked for, the others are empty, with a CumLogProb of
+	// -math.MaxFloat32.
 	BeamWidth int
 	// A beam's score is its cumulative log-prob / length^LengthPenalty, length being the
 	// number of its generated tokens, with the end id. Zero is TensorRT-LLM's default: no

@@ -9,6 +9,7 @@ import (
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/internal/evaluation"
+	"github.com/trtgo/trtgo/trtllm"
 )
 
 const (
@@ -56,7 +57,7 @@ func isUsage(err error) bool {
 	if errors.As(err, new(*usageError)) {
 		return true
 	}
-	for _, option := range []error{export.ErrOption, build.ErrOption, build.ErrUnsupported, evaluation.ErrOptions} {
+	for _, option := range []error{export.ErrOption, build.ErrOption, build.ErrUnsupported, evaluation.ErrOptions, trtllm.ErrInvalidOption} {
 		if errors.Is(err, option) {
 			return true
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/executor"
 )
 
 // Options are the limits and choices of a runner. The zero value is a good one.
@@ -75,11 +76,11 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 		{"KV cache bytes", o.KVCacheBytes, math.MaxInt64},
 	} {
 		if limit.value < 0 || limit.value > limit.to {
-			return o, fmt.Errorf("%s is %d, want 0 (the default) to %d", limit.name, limit.value, limit.to)
+			return o, fmt.Errorf("%w: %s is %d, want 0 (the default) to %d", executor.ErrInvalidOption, limit.name, limit.value, limit.to)
 		}
 	}
 	if !(o.KVCacheFraction >= 0 && o.KVCacheFraction < 1) {
-		return o, fmt.Errorf("the KV cache's fraction of the memory is %v, want a number above 0 and below 1", o.KVCacheFraction)
+		return o, fmt.Errorf("%w: the KV cache's fraction of the memory is %v, want a number above 0 and below 1", executor.ErrInvalidOption, o.KVCacheFraction)
 	}
 	if o.Precision == "" {
 		o.Precision = "fast"

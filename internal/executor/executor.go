@@ -23,6 +23,10 @@ var (
 	// machine, or in this build of the program, can run.
 	ErrNoBackend = errors.New("no backend for this engine here")
 
+	// ErrInvalidOption is returned when an engine is opened with an option whose value
+	// makes no sense.
+	ErrInvalidOption = errors.New("invalid option")
+
 	// ErrQueueFull is returned by Submit when as many requests wait as the
 	// executor's queue may hold.
 	ErrQueueFull = errors.New("queue full")
