@@ -41,4 +41,4 @@ step "summarize    examples/summarize/testdata/articles.jsonl"
 
 step "Where everything is"
 printf '  model       %s\n  checkpoint  %s\n  engine      %s\n  summaries   %s\n' "$model" "$checkpoint" "$engine" "$summaries"
-printf '\nAsk it something:\n  %s run --engine_dir %s --chat_template on --max_output_len 64 --streaming --input_text "Why is the sky blue?"\n' "$trtgo" "$engine"
+printf '\nAsk it something:\n  %s run --engine_dir %s --chat_template on --max_output_len 64 --streaming --input_text "Why is the sky blue?"\n  %s chat --engine_dir %s\n' "$trtgo" "$engine" "$trtgo" "$engine"
