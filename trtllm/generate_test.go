@@ -571,10 +571,11 @@ func TestStopWordsInPieces(t *testing.T) {
 	}
 }
 
-// Without a bound, beams are as long as all of them have room for in the KV cache.
+// Without a bound, beams are as long as all of them have room for in the KV cache. The
+// last block of a prompt is no shared one.
 func TestBeamsFillTheCache(t *testing.T) {
 	e, _ := toyEngine(t) // 64 blocks of 8 tokens
-	for prompt, want := range map[int]int{2: 128 - 1, 9: 8 + 120 - 8, 24: 16 + 120 - 23} { // the last block of a prompt is no shared one
+	for prompt, want := range map[int]int{2: 128 - 1, 9: 8 + 120 - 8, 24: 16 + 120 - 23} {
 		response, err := e.Generate(t.Context(), Request{InputIDs: make([]int32, prompt), EndIDs: []int32{}, Sampling: Sampling{BeamWidth: 4}})
 		require.NoError(t, err)
 		require.Len(t, response.Sequences, 4)
