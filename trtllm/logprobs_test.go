@@ -5,12 +5,12 @@ package trtllm_test
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/executor/executortest"
 	"github.com/trtgo/trtgo/internal/testmodel"
 	"github.com/trtgo/trtgo/trtllm"
 )
@@ -147,7 +147,7 @@ func TestBestTokensIgnoreEdits(t *testing.T) {
 			require.NoError(t, err)
 			unlikely := false
 			for i, row := range response.Logits {
-				logProbs := logSoftmax(row)
+				logProbs := executortest.LogSoftmax(row)
 				require.InDelta(t, logProbs[response.OutputIDs[i]], response.LogProbs[i], 1e-5)
 				ids := make([]int32, len(row))
 				for id := range ids {
@@ -164,19 +164,6 @@ func TestBestTokensIgnoreEdits(t *testing.T) {
 			require.True(t, unlikely, "%+v chose what greedy chooses", s)
 		}
 	})
-}
-
-// logSoftmax is log(exp(x) / sum of exp(x)).
-func logSoftmax(row []float32) []float64 {
-	top, sum := float64(slices.Max(row)), 0.0
-	for _, v := range row {
-		sum += math.Exp(float64(v) - top)
-	}
-	out := make([]float64, len(row))
-	for i, v := range row {
-		out[i] = float64(v) - top - math.Log(sum)
-	}
-	return out
 }
 
 // Penalties and bans make of greedy decoding what transformers' generate makes of it,

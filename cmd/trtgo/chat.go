@@ -112,11 +112,10 @@ func chatRequest(c *cli.Context, log *slog.Logger) (trtllm.Request, error) {
 		return trtllm.Request{}, err
 	}
 	sampling.NumReturnSequences = 1 // of several beams the best
-	r := trtllm.Request{Sampling: sampling, StopWords: listValues(c, "stop-words"), TrimStopWords: c.Bool("trim-stop-words"), BadWords: listValues(c, "bad-words")}
-	if id := c.Int("end-id"); id != 0 {
-		r.EndIDs = endIDs(id)
-	}
-	return r, nil
+	return trtllm.Request{
+		Sampling: sampling, StopWords: listValues(c, "stop-words"), TrimStopWords: c.Bool("trim-stop-words"), BadWords: listValues(c, "bad-words"),
+		EndIDs: endIDs(c),
+	}, nil
 }
 
 // newConversation is one with nothing said yet. A template that refuses the system

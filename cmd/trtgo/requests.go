@@ -47,20 +47,23 @@ func runRequests(c *cli.Context, prompts []*prompt, logits wantedLogits, log *sl
 			CacheSalt:         salts[i],
 			Priority:          priorities[i],
 			Timeout:           c.Duration("timeout"),
-		}
-		if id := c.Int("end-id"); id != 0 { // as upstream, 0 counts as not given
-			requests[i].EndIDs = endIDs(id)
+			EndIDs:            endIDs(c),
 		}
 	}
 	return requests, nil
 }
 
-// endIDs is upstream's end_id: a negative one never ends a sequence.
-func endIDs(id int) []int32 {
-	if id < 0 {
+// endIDs is upstream's end_id: 0 counts as not given, which is the tokenizer's, and a
+// negative one never ends a sequence.
+func endIDs(c *cli.Context) []int32 {
+	switch id := c.Int("end-id"); {
+	case id == 0:
+		return nil
+	case id < 0:
 		return []int32{}
+	default:
+		return []int32{int32(id)}
 	}
-	return []int32{int32(id)}
 }
 
 // groupsFor hands the n-th occurrence of a list flag to the n-th request; one

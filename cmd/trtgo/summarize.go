@@ -178,10 +178,7 @@ func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) (evalu
 	if err != nil {
 		return nil, err
 	}
-	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: sampling}
-	if id := c.Int("end-id"); id != 0 {
-		request.EndIDs = endIDs(id)
-	}
+	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: sampling, EndIDs: endIDs(c)}
 	request.StopWords, request.BadWords = listValues(c, "stop-words"), listValues(c, "bad-words")
 	return func(ctx context.Context, prompts [][]int32, onTokens func(int, []int32)) ([][][]int32, error) {
 		ctx, cancel := context.WithCancel(ctx)

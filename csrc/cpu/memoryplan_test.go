@@ -6,9 +6,7 @@ import (
 	"errors"
 	"math"
 	"os"
-	"os/exec"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -196,16 +194,7 @@ func TestBoundedProcess(t *testing.T) {
 		boundedProcess(t, path)
 		return
 	}
-	maps, err := os.ReadFile("/proc/self/maps")
-	require.NoError(t, err)
-	if strings.Contains(string(maps), "libasan") || strings.Contains(string(maps), "libtsan") {
-		t.Skip("the memory of a sanitized process cannot be bounded")
-	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestBoundedProcess$", "-test.v")
-	command.Env = append(os.Environ(), "TRTGO_TEST_BOUNDED="+smallModel(bf16).write(t))
-	output, err := command.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	require.Contains(t, string(output), "--- PASS: TestBoundedProcess")
+	inOwnProcess(t, "TRTGO_TEST_BOUNDED="+smallModel(bf16).write(t))
 }
 
 func boundedProcess(t *testing.T, path string) {

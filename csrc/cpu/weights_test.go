@@ -222,14 +222,21 @@ func TestRefusedThreads(t *testing.T) {
 		step(t, openEngine(t, path, Options{Threads: 2, KVCacheTokens: 32, MaxNumTokens: 8}), piece([]int32{1}, 0, 0))
 		return
 	}
+	inOwnProcess(t, "TRTGO_TEST_ENGINE="+smallModel(bf16).write(t))
+}
+
+// inOwnProcess runs the test that calls it again, in a process that has the setting
+// in its environment and may bound its own memory.
+func inOwnProcess(t *testing.T, setting string) {
+	t.Helper()
 	maps, err := os.ReadFile("/proc/self/maps")
 	require.NoError(t, err)
 	if strings.Contains(string(maps), "libasan") || strings.Contains(string(maps), "libtsan") {
 		t.Skip("the memory of a sanitized process cannot be bounded")
 	}
-	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestRefusedThreads$", "-test.v")
-	command.Env = append(os.Environ(), "TRTGO_TEST_ENGINE="+smallModel(bf16).write(t))
+	command := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	command.Env = append(os.Environ(), setting)
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s", output)
-	require.Contains(t, string(output), "--- PASS: TestRefusedThreads")
+	require.Contains(t, string(output), "--- PASS: "+t.Name())
 }

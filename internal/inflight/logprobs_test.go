@@ -14,23 +14,10 @@ import (
 	"github.com/trtgo/trtgo/internal/executor/executortest"
 )
 
-// logSoftmax is the log-probs of a row, in float64.
-func logSoftmax(logits []float32) []float64 {
-	top, sum := float64(slices.Max(logits)), 0.0
-	for _, l := range logits {
-		sum += math.Exp(float64(l) - top)
-	}
-	list := make([]float64, len(logits))
-	for i, l := range logits {
-		list[i] = float64(l) - top - math.Log(sum)
-	}
-	return list
-}
-
 // requireTop compares best tokens with a row.
 func requireTop(t *testing.T, logits []float32, n int, got []executor.LogProb) {
 	t.Helper()
-	want := logSoftmax(logits)
+	want := executortest.LogSoftmax(logits)
 	order := make([]int32, len(want))
 	for i := range order {
 		order[i] = int32(i)
@@ -100,7 +87,7 @@ func requireLogProbs(t *testing.T, r *executor.Request, sequence int, out *gener
 	}
 	sum := 0.0
 	for i, id := range out.OutputIDs {
-		p := logSoftmax(out.Logits[i])[id]
+		p := executortest.LogSoftmax(out.Logits[i])[id]
 		sum += p
 		if r.LogProbs {
 			require.InDelta(t, p, out.LogProbs[i], 1e-5)
@@ -126,7 +113,7 @@ func requireLogProbs(t *testing.T, r *executor.Request, sequence int, out *gener
 		require.Len(t, out.PromptLogProbs, len(rows))
 		require.Zero(t, out.PromptLogProbs[0])
 		for i := 1; i < len(rows); i++ {
-			require.InDelta(t, logSoftmax(rows[i-1])[r.InputIDs[i]], out.PromptLogProbs[i], 1e-5)
+			require.InDelta(t, executortest.LogSoftmax(rows[i-1])[r.InputIDs[i]], out.PromptLogProbs[i], 1e-5)
 		}
 	} else {
 		require.Nil(t, out.PromptLogProbs)

@@ -137,7 +137,7 @@ func (s *scheduler) advance(p *planned, rows []executor.RowResult) {
 
 // failSequence fails the request of q, whose step or logits are to blame.
 func (s *scheduler) failSequence(q *sequence, err error) {
-	s.failRequests(func(r *request) bool { return r == q.request }, fmt.Errorf("%w: %w", executor.ErrFailed, err))
+	s.failRequest(q.request, fmt.Errorf("%w: %w", executor.ErrFailed, err))
 }
 
 // pick chooses the next token of p from its row. decided is false when the row must

@@ -60,7 +60,7 @@ func rankedBeamBehaviour(f *fixture) {
 		for i, o := range f.wait(f.submit(r)) {
 			require.Equal(f, want[i], o.ids)
 			require.Equal(f, reasons[i], o.reason)
-			require.InDelta(f, logSoftmax(logits, best[i]), float64(o.cumLogProb), 1e-4, "the end id counts")
+			require.InDelta(f, LogSoftmax(logits)[best[i]], float64(o.cumLogProb), 1e-4, "the end id counts")
 		}
 	}
 	check([2][]int32{best[:1], best[1:2]}, [2]executor.FinishReason{executor.FinishLength, executor.FinishLength})

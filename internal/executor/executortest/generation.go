@@ -189,19 +189,24 @@ func logProbsBehaviour(f *fixture) {
 	sum := 0.0
 	for i, p := range out.logProbs {
 		require.LessOrEqual(f, p, float32(0))
-		require.InDelta(f, logSoftmax(out.logits[i], out.ids[i]), float64(p), 1e-4)
+		require.InDelta(f, LogSoftmax(out.logits[i])[out.ids[i]], float64(p), 1e-4)
 		sum += float64(p)
 	}
 	require.InDelta(f, sum, float64(out.cumLogProb), 1e-3)
 }
 
-func logSoftmax(logits []float32, id int32) float64 {
-	top := float64(slices.Max(logits))
-	sum := 0.0
+// LogSoftmax is the log-probs of a row of logits, in float64 and by definition:
+// log(exp(x) / sum of exp(x)).
+func LogSoftmax(logits []float32) []float64 {
+	top, sum := float64(slices.Max(logits)), 0.0
 	for _, l := range logits {
 		sum += math.Exp(float64(l) - top)
 	}
-	return float64(logits[id]) - top - math.Log(sum)
+	list := make([]float64, len(logits))
+	for i, l := range logits {
+		list[i] = float64(l) - top - math.Log(sum)
+	}
+	return list
 }
 
 func logitsBehaviour(f *fixture) {

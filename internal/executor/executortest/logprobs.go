@@ -49,7 +49,7 @@ func promptLogProbsBehaviour(f *fixture) {
 	require.Empty(f, want.promptTop[0])
 	for i := 1; i < 21; i++ {
 		row := want.contextLogits[i-1]
-		require.InDelta(f, logSoftmax(row, r.InputIDs[i]), want.prompt[i], 1e-4)
+		require.InDelta(f, LogSoftmax(row)[r.InputIDs[i]], want.prompt[i], 1e-4)
 		requireBest(f, row, 4, want.promptTop[i])
 	}
 	r.ContextLogits = false // no other numbers without the rows, nor now that the prompt is known
@@ -85,6 +85,6 @@ func requireBest(f *fixture, logits []float32, n int, best []executor.LogProb) {
 	require.Len(f, best, n)
 	for i, p := range best {
 		require.Equal(f, order[i], p.Token)
-		require.InDelta(f, logSoftmax(logits, p.Token), p.LogProb, 1e-4)
+		require.InDelta(f, LogSoftmax(logits)[p.Token], p.LogProb, 1e-4)
 	}
 }

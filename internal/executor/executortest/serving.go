@@ -289,7 +289,7 @@ func processorBehaviour(f *fixture) {
 			require.Len(f, o.ids, 6)
 			for i, token := range o.ids {
 				require.Equal(f, of[id].token, token)
-				require.InDelta(f, logSoftmax(o.logits[i], token), float64(o.logProbs[i]), 1e-4, "logits and log-probs are the model's")
+				require.InDelta(f, LogSoftmax(o.logits[i])[token], float64(o.logProbs[i]), 1e-4, "logits and log-probs are the model's")
 			}
 		}
 		require.GreaterOrEqual(f, of[id].calls, 6)
