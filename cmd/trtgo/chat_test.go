@@ -1,3 +1,5 @@
+//go:build cgo && linux && (amd64 || arm64)
+
 package main
 
 import (
@@ -6,28 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 	"github.com/urfave/cli/v2"
 
-	"github.com/trtgo/trtgo/internal/testmodel"
 	"github.com/trtgo/trtgo/tokenizer"
 )
-
-// longEngine is an engine that can talk for long, and its tokenizer.
-func longEngine(t *testing.T) (string, *tokenizer.Tokenizer) {
-	dir := t.TempDir()
-	engine := filepath.Join(dir, "engine")
-	require.Zero(t, run([]string{"trtgo", "export", testmodel.Dir(t, "llama-text"), "-o", filepath.Join(dir, "checkpoint"), "--quiet"}, nil, io.Discard, os.Stderr))
-	require.Zero(t, run([]string{"trtgo", "build", "--checkpoint_dir", filepath.Join(dir, "checkpoint"), "-o", engine, "--max_batch_size", "4", "--max_input_len", "59000", "--max_seq_len", "60000", "--quiet"}, nil, io.Discard, io.Discard))
-	tok, err := tokenizer.Open(engine)
-	require.NoError(t, err)
-	return engine, tok
-}
 
 // talking is a chat with a person, who is the test.
 type talking struct {

@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -125,50 +124,6 @@ func enlargeVocabulary(t *testing.T, dir, weights string) {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(path, append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), 0o644))
 	require.NoError(t, os.Truncate(path, int64(8+len(text))+end))
-}
-
-// TestInterruptedRun interrupts generation: what there is by then is printed, and
-// no file is written.
-func TestInterruptedRun(t *testing.T) {
-	engine, _ := longEngine(t)
-	dir := t.TempDir()
-
-	t.Run("streaming", func(t *testing.T) {
-		c := startCommand(t, "run", "--engine_dir", engine, "--max_output_len", "50000", "--input_text", "a", "b", "--end_id", "-1", "--streaming")
-		line, err := c.stdout.ReadString('\n')
-		require.NoError(t, err)
-		require.Equal(t, "Input [Text 0]: \"<|bos|>a\"\n", line)
-		require.Regexp(t, `^Output \[Text 0 Beam 0\]: "`, c.interrupted(t))
-	})
-	t.Run("json", func(t *testing.T) {
-		pipe := filepath.Join(dir, "prompts.jsonl") // written when the engine is open
-		require.NoError(t, syscall.Mkfifo(pipe, 0o600))
-		csv := filepath.Join(dir, "ids.csv")
-		c := startCommand(t, "run", "--engine_dir", engine, "--max_output_len", "50000", "--input_file", pipe, "--end_id", "-1", "--json", "--output_csv", csv)
-		require.NoError(t, os.WriteFile(pipe, []byte("\"a\"\n\"b\"\n"), 0o600))
-		lines := strings.Split(strings.TrimSuffix(c.interrupted(t), "\n"), "\n")
-		require.Len(t, lines, 2)
-		for i, line := range lines {
-			require.Regexp(t, fmt.Sprintf(`^\{"index":%d,"sequence":0,"input_ids":\[[0-9,]+\],"output_ids":\[[0-9,]*\],"text":".*","finish_reason":"cancelled"\}$`, i), line)
-		}
-		require.NoFileExists(t, csv)
-	})
-	t.Run("summarize", func(t *testing.T) {
-		articles, kept := filepath.Join(dir, "articles.jsonl"), filepath.Join(dir, "kept.jsonl")
-		require.NoError(t, os.WriteFile(articles, []byte(strings.Repeat(`{"article":"a b c","highlights":"a"}`+"\n", 1000)), 0o600))
-		c := startCommand(t, "summarize", "--engine_dir", engine, "--test_trt_llm", "--dataset", articles, "--output_len", "200", "--max_ite", "1000", "--end_id", "-1", "--streaming",
-			"--output", kept, "--output_dir", filepath.Join(dir, "out"))
-		for line := ""; !strings.Contains(line, "(rouge1"); { // until an article is done
-			var err error
-			line, err = c.stdout.ReadString('\n')
-			require.NoError(t, err)
-		}
-		require.NotContains(t, c.interrupted(t), "result")
-		require.NoFileExists(t, kept)
-		require.NoFileExists(t, filepath.Join(dir, "out", "trtllm.out"))
-		require.Regexp(t, `warning: \d+ articles were summarised before: mean rouge1 .*; kept in .*kept.jsonl.partial and .*trtllm.out.partial`, c.stderr.String())
-		require.FileExists(t, kept+".partial")
-	})
 }
 
 // A command that takes Ctrl-C and does not notice it can still be ended.
