@@ -1,0 +1,13 @@
+package tensorrt
+
+// Release is what varies by release of TensorRT-LLM.
+type Release struct {
+	Version  string // of TensorRT-LLM, e.g. "1.2.1"
+	TensorRT string // that its engines are built and run with, e.g. "10.14.1"
+}
+
+// Releases are those that are known, newest first.
+var Releases = []*Release{
+	{Version: "1.2.1", TensorRT: "10.14.1"},
+	{Version: "1.1.0", TensorRT: "10.11.0"},
+}
