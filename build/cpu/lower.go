@@ -129,8 +129,7 @@ func (l *lowering) op(i int, op network.Op) error {
 	case *network.Linear:
 		return l.linear(i, o)
 	case *network.Attention:
-		l.attention(o)
-		return nil
+		return l.attention(o)
 	case *network.Activation:
 		op := l.emit(cpuengine.OpActivation, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
 		op.Function, op.Width = string(o.Function), o.In.Width
@@ -180,12 +179,22 @@ func (l *lowering) norm(o *network.Norm) {
 	}
 }
 
-func (l *lowering) attention(o *network.Attention) {
+func (l *lowering) attention(o *network.Attention) error {
 	op := l.emit(cpuengine.OpAttention, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
 	op.Layer, op.Heads, op.KVHeads, op.HeadSize, op.Scale, op.Window = o.Layer, o.Heads, o.KVHeads, o.HeadSize, o.Scale, o.Window
-	if o.Rotary != nil {
-		op.RotaryDim, op.InvFreq = o.Rotary.Dim, l.frequencies(o.Rotary.InvFreq)
+	r := o.Rotary
+	if r == nil {
+		return nil
 	}
+	op.RotaryDim, op.InvFreq = r.Dim, l.frequencies(r.InvFreq)
+	if r.Magnitude == 1 {
+		return nil
+	}
+	if r.Dim != o.HeadSize {
+		return fmt.Errorf("%s rotary scaling multiplies the %d of %d values of a head that rotate by %g; only whole heads can be multiplied", r.Scaling, r.Dim, o.HeadSize, r.Magnitude)
+	}
+	op.Scale = float32(float64(o.Scale) * r.Magnitude * r.Magnitude) // once for the query, once for the key
+	return nil
 }
 
 // linear lowers o alone, or with the residual's addition behind it, or with its

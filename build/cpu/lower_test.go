@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -61,7 +62,7 @@ func TestLowerRotariesThatDiffer(t *testing.T) {
 	x := b.Embedding("transformer.vocab_embedding", 0, 10, 8)
 	for _, f := range []float32{0.5, 0.25, 0.5} {
 		a := b.Attention("attention", b.Linear("qkv", x, 24, false), network.Attention{Heads: 2, KVHeads: 2, HeadSize: 4, Scale: 1,
-			Rotary: &network.Rotary{Dim: 2, Base: 10, Scaling: "none", Factor: 1, InvFreq: []float32{f}}})
+			Rotary: &network.Rotary{Dim: 2, Base: 10, Scaling: "none", Factor: 1, InvFreq: []float32{f}, Magnitude: 1}})
 		x = b.Add("r", x, b.Linear("dense", a, 8, false))
 	}
 	b.Logits(b.Linear("lm_head", b.SelectLastTokens(x), 10, false))
@@ -77,6 +78,29 @@ func TestLowerRotariesThatDiffer(t *testing.T) {
 		}
 	}
 	require.Equal(t, []float32{0.5, 0.25, 0.5}, used)
+}
+
+// rotating builds a network of one layer whose heads of 4 values rotate.
+func rotating(t *testing.T, r *network.Rotary) *network.Network {
+	t.Helper()
+	b := network.NewBuilder(network.Network{Architecture: "Test", Dtype: network.Float32, Mapping: single, VocabSize: 10, HiddenSize: 8, NumLayers: 1, MaxPositionEmbeddings: 16})
+	x := b.Embedding("transformer.vocab_embedding", 0, 10, 8)
+	attended := b.Attention("attention", b.Linear("qkv", x, 24, false), network.Attention{Heads: 2, KVHeads: 2, HeadSize: 4, Scale: 0.5, Rotary: r})
+	b.Logits(b.Linear("lm_head", b.SelectLastTokens(b.Add("r", x, b.Linear("dense", attended, 8, false))), 10, false))
+	net, err := b.Network()
+	require.NoError(t, err)
+	return net
+}
+
+// Queries and keys that rotate whole are both larger by the magnitude, and so are
+// their products by its square; values are not.
+func TestLowerMagnitude(t *testing.T) {
+	net := rotating(t, &network.Rotary{Dim: 4, Base: 10, Scaling: "yarn", Factor: 4, InvFreq: []float32{1, 0.25}, Magnitude: 1.5})
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
+	require.NoError(t, err)
+	validate(t, program, weights)
+	i := slices.IndexFunc(program.Ops, func(o cpuengine.Op) bool { return o.Kind == cpuengine.OpAttention })
+	require.InDelta(t, 0.5*1.5*1.5, program.Ops[i].Scale, 1e-6)
 }
 
 func TestLowerRefuses(t *testing.T) {
@@ -100,6 +124,8 @@ func TestLowerRefuses(t *testing.T) {
 			return b.SelectLastTokens(b.Gated("gated", network.Silu, b.Linear("fc", y, 8, false), b.RMSNorm("n2", y, 1e-5)))
 		}),
 		"selects rows 0 times": layer(t, single, residual),
+		"attention: yarn rotary scaling multiplies the 2 of 4 values of a head that rotate by 1.5": rotating(t,
+			&network.Rotary{Dim: 2, Base: 10, Scaling: "yarn", Factor: 4, InvFreq: []float32{1}, Magnitude: 1.5}),
 		"belongs to tensor or pipeline parallelism": layer(t, network.Mapping{TPSize: 2, PPSize: 1}, func(b *network.Builder, x, attended *network.Tensor) *network.Tensor {
 			return b.SelectLastTokens(b.Add("r", x, b.RowParallel("dense", attended, 8, false)))
 		}),

@@ -22,7 +22,7 @@ func small(t *testing.T) *network.Network {
 	x := b.Embedding("transformer.vocab_embedding", 0, 10, 8)
 	qkv := b.Linear("transformer.layers.0.attention.qkv", b.LayerNorm("transformer.layers.0.input_layernorm", x, 1e-5), 16, true)
 	a := b.Attention("transformer.layers.0.attention", qkv, network.Attention{Heads: 2, KVHeads: 1, KVHeadsAll: 1, HeadSize: 4, Scale: 0.5, Window: 3,
-		Rotary: &network.Rotary{Dim: 4, Base: 10000, Scaling: "linear", Factor: 2, InvFreq: []float32{0.5, 0.005}}})
+		Rotary: &network.Rotary{Dim: 4, Base: 10000, Scaling: "linear", Factor: 2, InvFreq: []float32{0.5, 0.005}, Magnitude: 1}})
 	x = b.Add("transformer.layers.0.attention.residual", x, b.RowParallel("transformer.layers.0.attention.dense", a, 8, true))
 	y := b.RMSNorm("transformer.layers.0.post_layernorm", x, 1e-6)
 	g := b.Gated("transformer.layers.0.mlp.activation", network.Silu, b.Linear("transformer.layers.0.mlp.fc", y, 12, false), b.Linear("transformer.layers.0.mlp.gate", y, 12, false))
@@ -155,6 +155,7 @@ func TestValidate(t *testing.T) {
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Window = -1 }, "window -1"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Layer = 1 }, "layer 1 where 0 is next"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.Dim = 6 }, "rotary dimension 6"},
+		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.Magnitude = 0 }, "rotary magnitude 0"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.InvFreq = nil }, "0 inverse frequencies"},
 		{func(t *testing.T, n *network.Network) { find[*network.Activation](t, n).Function = "sin" }, `unknown activation function "sin"`},
 		{func(t *testing.T, n *network.Network) { find[*network.Gated](t, n).Gate.Width = 13 }, "want [13 8]"},

@@ -51,9 +51,12 @@ type Norm struct {
 type Rotary struct {
 	Dim     int
 	Base    float64
-	Scaling string // "none", "linear" or "llama3"
+	Scaling string // "none", "linear", "llama3" or "yarn"
 	Factor  float64
 	InvFreq []float32 // Dim/2 frequencies with the scaling applied
+	// Magnitude is what cosines and sines are multiplied by: 1 but for yarn, and
+	// above 0.
+	Magnitude float64
 }
 
 // Attention is causal attention over the KV cache of Layer: rows of In are
@@ -251,6 +254,9 @@ func (o *Attention) describe() string {
 		fmt.Fprintf(&s, " rotary %d base %g", r.Dim, r.Base)
 		if r.Scaling != "none" {
 			fmt.Fprintf(&s, " %s %g", r.Scaling, r.Factor)
+		}
+		if r.Magnitude != 1 {
+			fmt.Fprintf(&s, " magnitude %g", r.Magnitude)
 		}
 	}
 	if o.CacheScale != nil {

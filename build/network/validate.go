@@ -207,6 +207,9 @@ func (o *Attention) check() error {
 		if len(r.InvFreq) != r.Dim/2 {
 			return fmt.Errorf("%d inverse frequencies for rotary dimension %d", len(r.InvFreq), r.Dim)
 		}
+		if m := float32(r.Magnitude); !(m > 0) || !finite(m) {
+			return fmt.Errorf("rotary magnitude %g must be positive", r.Magnitude)
+		}
 	}
 	if o.CacheScale != nil {
 		if err := shaped(o.CacheScale, "scale of the cache", 1); err != nil {
