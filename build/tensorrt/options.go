@@ -2,6 +2,7 @@ package tensorrt
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
@@ -19,5 +20,28 @@ type Options struct {
 	MaxNumTokens, OptNumTokens int    // tokens of a step, all sequences together
 	LogitsDtype                string // float32 or float16
 	GatherContextLogits        bool   // logits of every token, not only of the last ones
-	Plugins                    engineconfig.Plugin
+	// TiedHead: lm_head.weight has the values of the embedding, or the checkpoint has none.
+	TiedHead bool
+	Plugins  engineconfig.Plugin
+}
+
+// checkOptions refuses what this lowering does not have.
+func checkOptions(o Options) error {
+	p := &o.Plugins
+	for _, c := range []struct {
+		refused bool
+		what    string
+	}{
+		{p.GPTAttentionPlugin == nil, "gpt_attention_plugin is off: attention is a plugin here"},
+		{!p.RemoveInputPadding, "remove_input_padding is off: tokens are packed here"},
+		{!p.PagedKVCache, "paged_kv_cache is off: the KV cache is paged here"},
+		{p.TokensPerBlock < 1 || p.TokensPerBlock&(p.TokensPerBlock-1) != 0, fmt.Sprintf("tokens_per_block is %d, want a power of two", p.TokensPerBlock)},
+		{o.LogitsDtype != "float32" && o.LogitsDtype != "float16", fmt.Sprintf("logits_dtype is %q, want float32 or float16", o.LogitsDtype)},
+		{min(o.MaxBatchSize, o.MaxBeamWidth, o.MaxInputLen, o.MaxSeqLen, o.MaxNumTokens) < 1, "a limit is below 1"},
+	} {
+		if c.refused {
+			return fmt.Errorf("%w: %s", ErrUnsupported, c.what)
+		}
+	}
+	return nil
 }

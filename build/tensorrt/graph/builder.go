@@ -250,3 +250,14 @@ func (b *Builder) Columns(x *Tensor, first, n int64) *Tensor {
 	}
 	return b.add(op, x, nil, b.Concatenate(0, parts...))
 }
+
+// PadColumns appends a [Slice] that makes the last dimension n, with zeros; x is [rows, columns].
+func (b *Builder) PadColumns(x *Tensor, n int64) *Tensor {
+	to := Shape{x.Shape[0], Fixed(n)}
+	op := Slice{Start: []int64{0, 0}, Size: []int64{max(x.Shape[0].Size, 0), n}, Stride: []int64{1, 1}, Fill: true, To: to}
+	if x.Shape[0].Size >= 0 {
+		return b.add(op, x)
+	}
+	rows := b.add(Slice{Start: []int64{0}, Size: []int64{1}, Stride: []int64{1}, To: Shape{Fixed(1)}}, b.ShapeOf(x))
+	return b.add(op, x, nil, b.Concatenate(0, rows, b.Scalars(Int64, []int64{1}, float64(n))))
+}

@@ -103,6 +103,9 @@ func (n *Network) Validate() error {
 		}
 		names[in.Tensor.Name] = true
 	}
+	if err := n.hostInputs(); err != nil {
+		return err
+	}
 	if len(n.Outputs) == 0 {
 		return fmt.Errorf("%w: it has no outputs", ErrInvalid)
 	}
@@ -121,6 +124,26 @@ func (n *Network) Validate() error {
 		for _, in := range n.Inputs {
 			if _, _, _, err := n.Bounds(p, in); err != nil {
 				return err
+			}
+		}
+	}
+	return nil
+}
+
+// hostInputs checks that memory of the CPU goes to plugins only: TensorRT would read it as
+// memory of the GPU.
+func (n *Network) hostInputs() error {
+	host := map[*Tensor]bool{}
+	for _, in := range n.Inputs {
+		host[in.Tensor] = in.Host
+	}
+	for _, l := range n.Layers {
+		if _, ok := l.Op.(Plugin); ok {
+			continue
+		}
+		for _, t := range l.Inputs {
+			if host[t] {
+				return fmt.Errorf("%w: layer %s reads %s, which is memory of the CPU: only plugins may", ErrInvalid, l.Name, t.Name)
 			}
 		}
 	}

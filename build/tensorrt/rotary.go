@@ -1,0 +1,61 @@
+package tensorrt
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/trtgo/trtgo/build/network"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
+)
+
+// rotaryTables are the constants that the attention plugin turns queries and keys with.
+type rotaryTables struct {
+	of              *network.Rotary
+	invFreq, cosSin *graph.Tensor
+}
+
+// rotary gives the tables of r: [dim/2] frequencies and [1, positions·dim], in which each
+// position has dim/2 pairs of cosine and sine. Layers that turn alike share them.
+func (p *packed) rotary(r *network.Rotary) rotaryTables {
+	for _, t := range p.tables {
+		if t.of.Dim == r.Dim && slices.Equal(t.of.InvFreq, r.InvFreq) {
+			return t
+		}
+	}
+	positions, suffix := p.positions(), ""
+	if len(p.tables) > 0 {
+		suffix = fmt.Sprintf("_%d", len(p.tables))
+	}
+	t := rotaryTables{of: r}
+	t.invFreq = p.b.Constant(computed("rotary_inv_freq"+suffix, []int64{int64(r.Dim / 2)}, func() []float32 { return r.InvFreq }))
+	t.cosSin = p.b.Constant(computed("rotary_cos_sin"+suffix, []int64{1, int64(positions * r.Dim)}, func() []float32 { return cosSin(r, positions) }))
+	p.tables = append(p.tables, t)
+	return t
+}
+
+// cosSin has cosine and sine of position·frequency, each product rounded to float32 as
+// upstream's tables have it.
+func cosSin(r *network.Rotary, positions int) []float32 {
+	table := make([]float32, 0, positions*r.Dim)
+	for p := range positions {
+		for _, f := range r.InvFreq {
+			sin, cos := math.Sincos(float64(float32(p) * f))
+			table = append(table, float32(cos), float32(sin))
+		}
+	}
+	return table
+}
+
+// computed are float32 values that follow from the config; they are made when they are read.
+func computed(name string, shape []int64, values func() []float32) *graph.Weights {
+	return &graph.Weights{Name: name, Type: graph.Float, Shape: shape, Recipe: "computed", Read: func(graph.Source) ([]byte, error) {
+		list := values()
+		data := make([]byte, 4*len(list))
+		for i, v := range list {
+			binary.LittleEndian.PutUint32(data[4*i:], math.Float32bits(v))
+		}
+		return data, nil
+	}}
+}

@@ -1,0 +1,130 @@
+package tensorrt
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/trtgo/trtgo/build/network"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/internal/floatformat"
+)
+
+// dataTypes are the types of weights and activations that are numbers by themselves.
+var dataTypes = map[network.Dtype]graph.DataType{network.Float32: graph.Float, network.Float16: graph.Half, network.BFloat16: graph.BF16}
+
+// safetensorsDtypes are those of files.
+var safetensorsDtypes = map[graph.DataType]string{graph.Float: "F32", graph.Half: "F16", graph.BF16: "BF16", graph.FP8: "F8_E4M3", graph.Int8: "I8"}
+
+// weight gives the values of a weight, in the shape and type that the checkpoint has:
+// a constant of the plan, or an input where weights are managed outside.
+func (l *lowering) weight(w *network.Weight) *graph.Tensor {
+	t, ok := dataTypes[w.Dtype]
+	if !ok {
+		l.b.Fail(fmt.Errorf("%w: weight %s of dtype %s where plain numbers are needed", ErrUnsupported, w.Name, w.Dtype))
+	}
+	found, ok := l.weights[w]
+	if !ok {
+		found = stored(w.Name, t, wide(w.Shape))
+		l.weights[w] = found
+	}
+	return l.give(found)
+}
+
+// give makes a tensor of weights.
+func (l *lowering) give(w *graph.Weights) *graph.Tensor {
+	if l.managed {
+		return l.b.WeightInput(w)
+	}
+	return l.b.Constant(w)
+}
+
+// row is a vector as [1, …, n], to be combined with x.
+func (l *lowering) row(w *network.Weight, x *graph.Tensor) *graph.Tensor {
+	return l.rowOf(l.weight(w), x)
+}
+
+// rowOf makes [1, …, n] of [n], with as many dimensions as x has.
+func (l *lowering) rowOf(vector, x *graph.Tensor) *graph.Tensor {
+	shape := make([]graph.Dim, len(x.Shape))
+	for i := range shape {
+		shape[i] = graph.Fixed(1)
+	}
+	shape[len(shape)-1] = vector.Shape[0]
+	return l.b.Reshape(vector, shape...)
+}
+
+// scalar is a number that is combined with x.
+func (l *lowering) scalar(value float64, x *graph.Tensor) *graph.Tensor {
+	return l.b.Scalars(x.Type, slices.Repeat([]int64{1}, len(x.Shape)), value)
+}
+
+// addBias adds a vector to each row; nil adds nothing.
+func (l *lowering) addBias(x *graph.Tensor, bias *network.Weight) *graph.Tensor {
+	if bias == nil {
+		return x
+	}
+	return l.b.ElementWise(x, graph.Sum, l.row(bias, x))
+}
+
+// stored are weights that the checkpoint has, converted where it has another type.
+func stored(name string, t graph.DataType, shape []int64) *graph.Weights {
+	return &graph.Weights{Name: name, Type: t, Shape: shape, From: []string{name}, Recipe: "as stored",
+		Read: func(source graph.Source) ([]byte, error) { return readAs(source, name, t, shape) }}
+}
+
+// reciprocal is 1/w of a weight of one float32.
+func (l *lowering) reciprocal(w *network.Weight) *graph.Weights {
+	if found, ok := l.reciprocals[w]; ok {
+		return found
+	}
+	found := &graph.Weights{Name: w.Name + ".reciprocal", Type: graph.Float, Shape: wide(w.Shape), From: []string{w.Name}, Recipe: "reciprocal"}
+	found.Read = func(source graph.Source) ([]byte, error) {
+		data, err := readAs(source, w.Name, graph.Float, found.Shape)
+		if err != nil {
+			return nil, err
+		}
+		values := make([]float32, found.Elements())
+		floatformat.Decode(values, data, "F32")
+		for i, v := range values {
+			values[i] = 1 / v
+		}
+		data = make([]byte, found.Bytes())
+		floatformat.Encode(data, values, "F32")
+		return data, nil
+	}
+	l.reciprocals[w] = found
+	return found
+}
+
+// readAs reads a tensor of the checkpoint as type t. Nothing is copied where it is stored so.
+func readAs(source graph.Source, name string, t graph.DataType, shape []int64) ([]byte, error) {
+	s, err := source.Tensor(name)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Equal(s.Shape, shape) {
+		return nil, fmt.Errorf("%w: the checkpoint has %s as %v, the network needs %v", graph.ErrInvalid, name, s.Shape, shape)
+	}
+	to := safetensorsDtypes[t]
+	if s.Dtype == to {
+		return s.Bytes, nil
+	}
+	if t != graph.Float && t != graph.Half && t != graph.BF16 || floatformat.Size(s.Dtype) == 0 {
+		return nil, fmt.Errorf("%w: the checkpoint has %s as %s, the network needs %s", graph.ErrInvalid, name, s.Dtype, t)
+	}
+	values := make([]float32, len(s.Bytes)/floatformat.Size(s.Dtype))
+	floatformat.Decode(values, s.Bytes, s.Dtype)
+	data := make([]byte, len(values)*floatformat.Size(to))
+	if floatformat.Encode(data, values, to) {
+		return nil, fmt.Errorf("%w: %s has values beyond %s", graph.ErrInvalid, name, t)
+	}
+	return data, nil
+}
+
+func wide(values []int) []int64 {
+	list := make([]int64, len(values))
+	for i, v := range values {
+		list[i] = int64(v)
+	}
+	return list
+}
