@@ -136,7 +136,9 @@ func readFloats(t *testing.T, w *graph.Weights) []float32 {
 // TestNativeMasks: layers of one window share a mask; one with a window has its lower end too.
 func TestNativeMasks(t *testing.T) {
 	count := func(windows []int64) (not, and int) {
-		g := lowerNative(t, "mistral-window", func(c *checkpoint.Config) { c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: windows} }, nativeOptions())
+		g := lowerNative(t, "mistral-window", func(c *checkpoint.Config) {
+			c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: windows}
+		}, nativeOptions())
 		for _, l := range g.Layers {
 			switch l.Op {
 			case graph.Unary{Operation: graph.Not}:
