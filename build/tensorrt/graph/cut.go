@@ -9,7 +9,8 @@ import (
 // Cut takes the plugins out of a network, so that a library without them can check and
 // compile all that lies between: what the plugins read become outputs, cutN.inK for input K
 // of plugin N, and what they give become inputs, cutN.outK, of the types and shapes that were
-// inferred. Dynamic dimensions keep their names, so that they remain equal. Inputs of the
+// inferred. Dynamic dimensions keep their names, so that they remain equal; the rows that an
+// AllGather gives get the name of its input's and a range that is as many times larger as it has ranks. Inputs of the
 // network stay, also those that only plugins read: their names, types and profiles are checked too.
 // The plugins' own fields and outputs are what no cut network can check.
 //
@@ -96,7 +97,31 @@ func (c *cutter) cut(n int, l Layer) {
 	for k, out := range l.Outputs {
 		t := c.tensor(out)
 		t.Name = fmt.Sprintf("cut%d.out%d", n, k)
+		if len(t.Shape) > 0 && t.Shape[0].Size < 0 && t.Shape[0].Name == "" {
+			t.Shape[0] = c.gathered(l)
+		}
 		c.given[t] = true
 		c.net.Inputs = append(c.net.Inputs, Input{Tensor: t})
 	}
+}
+
+// gathered is the first dimension of what an AllGather gives: its input's, once for each rank.
+func (c *cutter) gathered(l Layer) Dim {
+	ranks := int64(0)
+	for _, f := range l.Op.Fields() {
+		if f.Name == "group" {
+			ranks = int64(f.Length())
+		}
+	}
+	if ranks == 0 || l.Inputs[0] == nil || len(l.Inputs[0].Shape) == 0 {
+		return Dynamic("") // has no range, which Validate tells
+	}
+	rows := l.Inputs[0].Shape[0].Name
+	name := fmt.Sprintf("%s_of_%d_ranks", rows, ranks)
+	for _, ranges := range c.net.Profiles {
+		if r, ok := ranges[rows]; ok {
+			ranges[name] = Range{r.Min * ranks, r.Opt * ranks, r.Max * ranks}
+		}
+	}
+	return Dynamic(name)
 }

@@ -64,6 +64,26 @@ output sum = %6 BF16[num_tokens, 4]
 	require.Equal(t, whole.String(), same.String())
 }
 
+// TestCutGathered: what an AllGather gives has its rows once for each rank.
+func TestCutGathered(t *testing.T) {
+	b := graph.NewBuilder("rank0")
+	x := b.Input("x", graph.BF16, graph.Dynamic("num_tokens"), graph.Fixed(8))
+	b.At("lm_head")
+	gather := graph.Plugin{Creator: "AllGather", Version: "1", Namespace: "tensorrt_llm", Attributes: []graph.Field{graph.Int32Field("group", 0, 1, 2)},
+		Outputs: []graph.Tensor{{Type: graph.BF16, Shape: graph.Shape{graph.Dynamic(""), graph.Fixed(8)}}}}
+	b.Output("y", b.Cast(b.Add(gather, x)[0], graph.Float))
+	b.Profiles(map[string]graph.Range{"num_tokens": {Min: 1, Opt: 8, Max: 16}})
+	net, err := b.Network()
+	require.NoError(t, err)
+	cut, err := graph.Cut(net)
+	require.NoError(t, err)
+	least, best, most, err := cut.Bounds(0, cut.Inputs[1])
+	require.NoError(t, err)
+	require.Equal(t, [][]int64{{3, 8}, {24, 8}, {48, 8}}, [][]int64{least, best, most})
+	require.Equal(t, "num_tokens_of_3_ranks", cut.Inputs[1].Tensor.Shape[0].Name)
+	require.Len(t, net.Profiles[0], 1, "the network itself was changed")
+}
+
 // TestCutUnknown: an output of a plugin whose dimension has no range cannot become an input.
 func TestCutUnknown(t *testing.T) {
 	b := graph.NewBuilder("rank0")
