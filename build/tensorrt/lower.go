@@ -91,6 +91,9 @@ func (l *lowering) network() (*graph.Network, error) {
 	for _, op := range l.net.Ops {
 		l.b.At(op.OpName())
 		l.lower(op)
+		if err := l.b.Err(); err != nil {
+			return nil, err // what follows would need the tensor that did not come
+		}
 	}
 	return l.b.Network()
 }

@@ -37,6 +37,9 @@ func (b *Builder) Network() (*Network, error) {
 	return &b.net, nil
 }
 
+// Err returns the first mistake so far, nil for none.
+func (b *Builder) Err() error { return b.err }
+
 // At names the layers that follow: name, a slash and the kind.
 func (b *Builder) At(name string) { b.at = name }
 
