@@ -92,6 +92,34 @@ func TestLogits(t *testing.T) {
 	}
 }
 
+// The same with rotary embeddings that no tiny model was made with.
+func TestRotaryLogits(t *testing.T) {
+	for _, name := range testmodel.RotaryNames() {
+		t.Run(name, func(t *testing.T) {
+			want := testmodel.RotaryGolden(t, name)
+			dir := tinycheckpoint.Convert(t, want.Dir(t, false), nil)
+			ckpt := open(t, dir)
+			rank, err := ckpt.Rank(0)
+			require.NoError(t, err)
+			net, err := model.New(ckpt.Config(), 0)
+			require.NoError(t, err)
+			for what, all := range map[string]matrix{
+				"network": evaluateNetwork(t, net, rank, want.Prompt),
+				"program": openEngine(t, write(t, plan(t, dir))).evaluate(t, want.Prompt),
+			} {
+				var got matrix
+				for _, p := range want.Positions {
+					got = append(got, all[p])
+				}
+				most, rms := difference([]matrix{got}, [][][]float32{want.Logits})
+				t.Logf("%s: greatest difference %.2g, rms %.2g", what, most, rms)
+				require.LessOrEqual(t, most, 1.5e-4, what)
+				require.LessOrEqual(t, rms, 2e-5, what)
+			}
+		})
+	}
+}
+
 // describe prints a program, one operation a line.
 func describe(p *cpu.Plan) string {
 	var s strings.Builder

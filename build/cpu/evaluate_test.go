@@ -84,21 +84,22 @@ func activate(function string, x float64) float64 {
 }
 
 // rotate turns the first 2·len(frequencies) values of a head by position.
-func rotate(head []float64, frequencies []float32, position int) {
+func rotate(head []float64, frequencies []float32, magnitude float64, position int) {
 	half := len(frequencies)
 	for j, f := range frequencies {
 		angle := float64(float32(position) * f)
+		cos, sin := magnitude*math.Cos(angle), magnitude*math.Sin(angle)
 		a, b := head[j], head[j+half]
-		head[j], head[j+half] = a*math.Cos(angle)-b*math.Sin(angle), b*math.Cos(angle)+a*math.Sin(angle)
+		head[j], head[j+half] = a*cos-b*sin, b*cos+a*sin
 	}
 }
 
-func attention(qkv matrix, heads, kvHeads, size, window int, scale float32, frequencies []float32) matrix {
+func attention(qkv matrix, heads, kvHeads, size, window int, scale float32, frequencies []float32, magnitude float64) matrix {
 	rows := newMatrix(len(qkv), 0)
 	for p := range qkv {
 		rows[p] = append([]float64(nil), qkv[p]...)
 		for h := range heads + kvHeads {
-			rotate(rows[p][h*size:(h+1)*size], frequencies, p)
+			rotate(rows[p][h*size:(h+1)*size], frequencies, magnitude, p)
 		}
 	}
 	out := newMatrix(len(qkv), heads*size)
@@ -177,7 +178,7 @@ func evaluateNetwork(t testing.TB, net *network.Network, rank *checkpoint.Rank, 
 		case *network.Linear:
 			values[o.Out] = linear(values[o.In], weights(o.Weight), first(weights(o.Bias)))
 		case *network.Attention:
-			values[o.Out] = attention(values[o.In], o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, o.Rotary.InvFreq)
+			values[o.Out] = attention(values[o.In], o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, o.Rotary.InvFreq, o.Rotary.Magnitude)
 		case *network.Activation:
 			values[o.Out] = mapped(values[o.In], func(i, k int, x float64) float64 { return activate(string(o.Function), x) })
 		case *network.Gated:
@@ -280,7 +281,7 @@ func (e *engine) evaluate(t testing.TB, prompt []int32) matrix {
 				frequencies = append(frequencies, float32(f))
 			}
 			require.Equal(t, o.RotaryDim, 2*len(frequencies))
-			out = attention(in, o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, frequencies)
+			out = attention(in, o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, frequencies, 1)
 		case cpuengine.OpActivation:
 			out = newMatrix(len(in), o.Width)
 			for i := range in {

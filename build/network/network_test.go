@@ -2,6 +2,7 @@ package network_test
 
 import (
 	"fmt"
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -156,6 +157,9 @@ func TestValidate(t *testing.T) {
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Layer = 1 }, "layer 1 where 0 is next"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.Dim = 6 }, "rotary dimension 6"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.Magnitude = 0 }, "rotary magnitude 0"},
+		{func(t *testing.T, n *network.Network) {
+			find[*network.Attention](t, n).Rotary.InvFreq = []float32{1, float32(math.NaN())}
+		}, "inverse frequency 1 is NaN"},
 		{func(t *testing.T, n *network.Network) { find[*network.Attention](t, n).Rotary.InvFreq = nil }, "0 inverse frequencies"},
 		{func(t *testing.T, n *network.Network) { find[*network.Activation](t, n).Function = "sin" }, `unknown activation function "sin"`},
 		{func(t *testing.T, n *network.Network) { find[*network.Gated](t, n).Gate.Width = 13 }, "want [13 8]"},

@@ -200,15 +200,9 @@ func (o *Attention) check() error {
 	if o.Window < 0 {
 		return fmt.Errorf("window %d is negative", o.Window)
 	}
-	if r := o.Rotary; r != nil {
-		if r.Dim < 2 || r.Dim%2 != 0 || r.Dim > o.HeadSize {
-			return fmt.Errorf("rotary dimension %d must be even and at most the head size %d", r.Dim, o.HeadSize)
-		}
-		if len(r.InvFreq) != r.Dim/2 {
-			return fmt.Errorf("%d inverse frequencies for rotary dimension %d", len(r.InvFreq), r.Dim)
-		}
-		if m := float32(r.Magnitude); !(m > 0) || !finite(m) {
-			return fmt.Errorf("rotary magnitude %g must be positive", r.Magnitude)
+	if o.Rotary != nil {
+		if err := o.Rotary.check(o.HeadSize); err != nil {
+			return err
 		}
 	}
 	if o.CacheScale != nil {
@@ -220,6 +214,24 @@ func (o *Attention) check() error {
 		return fmt.Errorf("attention needs every token, not the selected ones")
 	}
 	return sameRows(o.In, o.Out)
+}
+
+func (r *Rotary) check(headSize int) error {
+	if r.Dim < 2 || r.Dim%2 != 0 || r.Dim > headSize {
+		return fmt.Errorf("rotary dimension %d must be even and at most the head size %d", r.Dim, headSize)
+	}
+	if len(r.InvFreq) != r.Dim/2 {
+		return fmt.Errorf("%d inverse frequencies for rotary dimension %d", len(r.InvFreq), r.Dim)
+	}
+	for i, f := range r.InvFreq {
+		if !(f >= 0) || !finite(f) {
+			return fmt.Errorf("inverse frequency %d is %g: the rotary base %g or its %s scaling is out of range", i, f, r.Base, r.Scaling)
+		}
+	}
+	if m := float32(r.Magnitude); !(m > 0) || !finite(m) {
+		return fmt.Errorf("rotary magnitude %g must be positive", r.Magnitude)
+	}
+	return nil
 }
 
 func (f Function) check() error {

@@ -144,6 +144,28 @@ func TestNemoLogitsEqualTransformers(t *testing.T) {
 	}
 }
 
+// TestRotaryLogitsEqualTransformers runs rotary embeddings that no tiny model was made
+// with, from either spelling of them.
+func TestRotaryLogitsEqualTransformers(t *testing.T) {
+	for _, name := range testmodel.RotaryNames() {
+		golden := testmodel.RotaryGolden(t, name)
+		for spelling, old := range map[string]bool{"transformers 4": true, "transformers 5": false} {
+			t.Run(name+" "+spelling, func(t *testing.T) {
+				r := openRunner(t, buildEngine(t, golden.Dir(t, old), "float32"), cpu.Options{})
+				var got [][]float32
+				all := forward(t, r, golden.Prompt, len(golden.Prompt), 0)
+				for _, p := range golden.Positions {
+					got = append(got, all[p])
+				}
+				largest, rms := difference(golden.Logits, got)
+				t.Logf("largest difference %.2e, rms %.2e", largest, rms)
+				require.LessOrEqual(t, largest, 1.5e-4)
+				require.LessOrEqual(t, rms, 2e-5)
+			})
+		}
+	}
+}
+
 func compareLogits(t *testing.T, r *cpu.Runner, golden testmodel.Reference, maxLargest, maxRMS float64) {
 	t.Helper()
 	var want, got [][]float32

@@ -106,7 +106,7 @@ func TestConfigRefuses(t *testing.T) {
 		{`{"type": "llama3"}`, `{"type": "yarn", "original_max_position_embeddings": 8}`, checkpoint.ErrInvalid, "factor 0"},
 		{`{"type": "llama3"}`, `{"type": "yarn", "factor": 2, "original_max_position_embeddings": 8, "beta_fast": 0.5}`, checkpoint.ErrInvalid, "beta_slow (1) <= beta_fast (0.5)"},
 		{`{"type": "llama3"}`, `{"type": "yarn", "factor": 2, "original_max_position_embeddings": 8, "attention_factor": 0}`, checkpoint.ErrInvalid, "attention_factor 0 is not above 0"},
-		{`{"type": "llama3"}`, `{"type": "yarn", "factor": 2, "original_max_position_embeddings": 8, "mscale": -1}`, checkpoint.ErrInvalid, "mscale -1 is not between 0 and 1000"},
+		{`{"type": "llama3"}`, `{"type": "yarn", "factor": 2, "original_max_position_embeddings": 8, "mscale": -20, "mscale_all_dim": 1}`, checkpoint.ErrInvalid, "mscale -20 and mscale_all_dim 1 multiply cosines and sines by -"},
 		{`{"type": "llama3"}`, `{"type": "yarn", "factor": 2, "original_max_position_embeddings": 8, "truncate": 1}`, checkpoint.ErrInvalid, "rotary_scaling.truncate"},
 		{`{"type": "llama3"}`, `{"type": "linear", "rope_type": "llama3"}`, checkpoint.ErrInvalid, "disagree"},
 		{`{"type": "llama3"}`, `{"type": "linear"}`, checkpoint.ErrInvalid, "factor 0"},
@@ -186,6 +186,13 @@ func FuzzConfig(f *testing.F) {
 		require.NoError(f, err)
 		f.Add(text)
 	}
+	for _, scaling := range []string{
+		`{"type": "yarn", "factor": 4, "original_max_position_embeddings": 16, "beta_fast": 16, "beta_slow": 2, "truncate": false, "mscale": 0.5, "mscale_all_dim": 2}`,
+		`{"rope_type": "yarn", "factor": 1e6, "original_max_position_embeddings": 9007199254740993, "attention_factor": 0.001, "mscale": -7}`,
+		`{"type": "linear", "factor": 2}`,
+	} {
+		f.Add([]byte(strings.Replace(modelopt, `{"type": "llama3"}`, scaling, 1)))
+	}
 	f.Add([]byte(`{"mapping":{"tp_size":4096,"pp_size":4096,"world_size":16777216}}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c, err := checkpoint.ParseConfig(text)
@@ -198,6 +205,7 @@ func FuzzConfig(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, c.Mapping.TPSize, again.Mapping.TPSize)
 		require.Equal(t, c.HeadSize, again.HeadSize)
+		require.Equal(t, c.RotaryScaling, again.RotaryScaling)
 		c.RankTensors(c.Mapping.WorldSize - 1)
 	})
 }

@@ -182,16 +182,12 @@ func (s *RotaryScaling) validateYarn() error {
 		return fmt.Errorf("%w: rotary_scaling yarn: 0 < beta_slow (%g) <= beta_fast (%g) and 0 < original_max_position_embeddings (%d) must hold",
 			ErrInvalid, s.BetaSlow, s.BetaFast, s.OriginalMaxPositionEmbeddings)
 	}
-	for _, f := range []struct {
-		key   string
-		value float64
-	}{{"mscale", s.MScale}, {"mscale_all_dim", s.MScaleAllDim}, {"attention_factor", s.AttentionFactor}} {
-		if !(f.value >= 0) || f.value > maxMagnitude {
-			return fmt.Errorf("%w: rotary_scaling yarn: %s %g is not between 0 and %g", ErrInvalid, f.key, f.value, float64(maxMagnitude))
-		}
+	if m := s.Magnitude(); !(m >= 1/maxMagnitude) || m > maxMagnitude {
+		return fmt.Errorf("%w: rotary_scaling yarn: attention_factor %g, mscale %g and mscale_all_dim %g multiply cosines and sines by %g, which is not between %g and %g",
+			ErrInvalid, s.AttentionFactor, s.MScale, s.MScaleAllDim, m, 1/maxMagnitude, maxMagnitude)
 	}
 	return nil
 }
 
 // maxMagnitude is far beyond the 1.5 of a factor of 100.
-const maxMagnitude = 1000
+const maxMagnitude = 1000.0

@@ -1,7 +1,6 @@
 package hf
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -225,57 +224,5 @@ func (c *config) windows(f *fields, fam family) error {
 	case first == "sliding_attention":
 		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: list[:1]}
 	}
-	return nil
-}
-
-// rotary reads rope_theta and rope_scaling, or rope_parameters, which holds
-// both. As in transformers, a rope_scaling that says something wins.
-func (c *config) rotary(f *fields) error {
-	r := &fields{}
-	name := "rope_scaling"
-	if !f.get(&r.values, name) || len(r.values) == 0 {
-		name = "rope_parameters"
-		f.get(&r.values, name)
-	}
-	f.get(&c.RotaryBase, "rope_theta", "rotary_emb_base")
-	r.get(&c.RotaryBase, "rope_theta")
-	factor := r.get(&c.RotaryPct, "partial_rotary_factor") ||
-		f.get(&c.RotaryPct, "partial_rotary_factor", "rope_percent", "rope_percentage", "rotary_percent", "rotary_pct")
-	switch {
-	case c.Family() == checkpoint.LLaMA && c.RotaryPct != 1:
-		return fmt.Errorf("partial_rotary_factor %g of %s is %w: upstream's LLaMA class rotates whole heads", c.RotaryPct, c.source, checkpoint.ErrUnsupported)
-	case c.Family() == checkpoint.GPT && !factor:
-		c.RotaryPct = 0.5
-		c.notes = append(c.notes, "config.json gives no partial_rotary_factor (rope_percent): 0.5 is assumed, transformers' default and that of every published Nemotron")
-	}
-	kind := "default"
-	r.get(&kind, "rope_type", "type")
-	s := &checkpoint.RotaryScaling{Type: kind}
-	switch kind {
-	case "default":
-		for key, raw := range r.values {
-			if bytes.HasPrefix(raw, []byte("{")) {
-				return fmt.Errorf("%s.%.100s: rotary embedding that differs by layer is %w", name, key, checkpoint.ErrUnsupported)
-			}
-		}
-		s = nil
-	case checkpoint.RotaryLlama3:
-		if !r.get(&s.Factor, "factor") || !r.get(&s.LowFreqFactor, "low_freq_factor") || !r.get(&s.HighFreqFactor, "high_freq_factor") ||
-			!r.integer(&s.OriginalMaxPositionEmbeddings, "original_max_position_embeddings") && !f.integer(&s.OriginalMaxPositionEmbeddings, "original_max_position_embeddings") {
-			if r.err == nil {
-				return fmt.Errorf("%w: %s of type llama3 needs factor, low_freq_factor, high_freq_factor and original_max_position_embeddings", checkpoint.ErrInvalid, name)
-			}
-		}
-	case checkpoint.RotaryLinear:
-		if !r.get(&s.Factor, "factor") && r.err == nil {
-			return fmt.Errorf("%w: %s of type linear has no factor", checkpoint.ErrInvalid, name)
-		}
-	default:
-		return fmt.Errorf("%s of type %.100q is %w: default, linear and llama3 are", name, kind, checkpoint.ErrUnsupported)
-	}
-	if r.err != nil {
-		return fmt.Errorf("%w: %s: %w", checkpoint.ErrInvalid, name, r.err)
-	}
-	c.RotaryScaling = s
 	return nil
 }

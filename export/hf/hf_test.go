@@ -164,6 +164,70 @@ func TestConfigSpellings(t *testing.T) {
 	}
 }
 
+// What a config says of yarn, and what the checkpoint then says: the same to
+// transformers and to us, and the same magnitude to upstream's class too, which reads
+// mscale in another way and no attention_factor.
+func TestYarn(t *testing.T) {
+	base := checkpoint.RotaryScaling{Type: "yarn", Factor: 4, OriginalMaxPositionEmbeddings: 16, BetaFast: 32, BetaSlow: 1, Truncate: true}
+	paper := 0.1*math.Log(4) + 1
+	for _, test := range []struct {
+		name      string
+		edits     map[string]any // of rope_scaling
+		size      any            // original_max_position_embeddings beside rope_scaling
+		want      func(s *checkpoint.RotaryScaling)
+		magnitude float64
+		note      string
+	}{
+		{"plain", nil, nil, func(s *checkpoint.RotaryScaling) {}, paper, ""},
+		{"no factor but null", map[string]any{"factor": nil}, nil, func(s *checkpoint.RotaryScaling) {}, paper, ""},
+		{"zeros are defaults", map[string]any{"beta_fast": 0, "beta_slow": 0, "mscale": 0, "mscale_all_dim": 0}, nil, func(s *checkpoint.RotaryScaling) {}, paper, ""},
+		{"betas", map[string]any{"beta_fast": 16, "beta_slow": 2.5}, nil, func(s *checkpoint.RotaryScaling) { s.BetaFast, s.BetaSlow = 16, 2.5 }, paper, ""},
+		{"size beside", nil, 32, func(s *checkpoint.RotaryScaling) { s.OriginalMaxPositionEmbeddings = 32 }, paper, "rope_scaling.factor 4 is not max_position_embeddings 64 / original_max_position_embeddings 32"},
+		{"no size", map[string]any{"original_max_position_embeddings": nil}, nil, func(s *checkpoint.RotaryScaling) { s.OriginalMaxPositionEmbeddings = 64 }, paper, ""},
+		{"not truncated", map[string]any{"truncate": false}, nil, func(s *checkpoint.RotaryScaling) { s.Truncate = false }, paper, "rope_scaling.truncate is false"},
+		{"both mscales", map[string]any{"mscale": 1.0, "mscale_all_dim": 2.0}, nil, func(s *checkpoint.RotaryScaling) { s.MScale, s.MScaleAllDim = 1, 2 }, paper / (0.2*math.Log(4) + 1), ""},
+		{"mscale alone", map[string]any{"mscale": 2.0}, nil, func(s *checkpoint.RotaryScaling) { s.AttentionFactor, s.MScale = paper, 1 }, paper, ""},
+		{"mscale_all_dim alone", map[string]any{"mscale_all_dim": 2.0}, nil, func(s *checkpoint.RotaryScaling) { s.AttentionFactor, s.MScale = paper, 1 }, paper, ""},
+		{"attention factor", map[string]any{"attention_factor": 0.5}, nil, func(s *checkpoint.RotaryScaling) {
+			s.AttentionFactor, s.MScale = 0.5, -0.5/(0.1*math.Log(4))
+		}, 0.5, ""},
+		{"attention factor of factor 1", map[string]any{"factor": 1, "original_max_position_embeddings": 64, "attention_factor": 2.0}, nil, func(s *checkpoint.RotaryScaling) {
+			s.Factor, s.OriginalMaxPositionEmbeddings, s.AttentionFactor = 1, 64, 2
+		}, 2, "known to trtgo's own builders only"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			scaling := map[string]any{"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": 16}
+			maps.Copy(scaling, test.edits)
+			if v, given := test.edits["original_max_position_embeddings"]; given && v == nil {
+				delete(scaling, "original_max_position_embeddings")
+			}
+			m, err := open(t, config(map[string]any{"rope_scaling": scaling, "original_max_position_embeddings": test.size}), shapes(true, 6), "BF16")
+			require.NoError(t, err)
+			want := base
+			test.want(&want)
+			got := m.Config().RotaryScaling
+			require.InDelta(t, want.MScale, got.MScale, 1e-9)
+			want.MScale = got.MScale
+			require.Equal(t, &want, got)
+			require.InDelta(t, test.magnitude, got.Magnitude(), 1e-12)
+			if test.note == "" {
+				require.Empty(t, m.Notes())
+			} else {
+				require.Len(t, m.Notes(), 1)
+				require.Contains(t, m.Notes()[0], test.note)
+			}
+			if got.Factor > 1 { // upstream's formula, of the keys that are written
+				text, err := json.Marshal(got)
+				require.NoError(t, err)
+				written := map[string]any{"mscale": 1.0, "mscale_all_dim": 0.0}
+				require.NoError(t, json.Unmarshal(text, &written))
+				grow := func(key string) float64 { return 0.1*written[key].(float64)*math.Log(4) + 1 }
+				require.InDelta(t, test.magnitude, grow("mscale")/grow("mscale_all_dim"), 1e-9)
+			}
+		})
+	}
+}
+
 func TestNemotron(t *testing.T) {
 	for name, edits := range map[string]map[string]any{
 		"partial_rotary_factor": nil,
@@ -276,7 +340,11 @@ func TestRefused(t *testing.T) {
 		{"architecture", map[string]any{"architectures": []string{"Qwen3ForCausalLM"}}, checkpoint.ErrUnsupported, "Qwen3ForCausalLM is not supported: LlamaForCausalLM, MistralForCausalLM, NemotronForCausalLM are"},
 		{"nemotron-h", map[string]any{"architectures": []string{"NemotronHForCausalLM"}}, checkpoint.ErrUnsupported, "later release"},
 		{"no architecture", map[string]any{"architectures": nil}, checkpoint.ErrInvalid, "architectures"},
-		{"yarn", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4}}, checkpoint.ErrUnsupported, `rope_scaling of type "yarn"`},
+		{"yarn without factor", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn"}}, checkpoint.ErrInvalid, "rope_scaling of type yarn has no factor"},
+		{"yarn's betas", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4, "beta_fast": 1, "beta_slow": 2}}, checkpoint.ErrInvalid, "beta_slow (2) <= beta_fast (1)"},
+		{"yarn's original size", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4}, "original_max_position_embeddings": 0}, checkpoint.ErrInvalid, "original_max_position_embeddings (0)"},
+		{"yarn's size of text", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4, "original_max_position_embeddings": "x"}}, checkpoint.ErrInvalid, `original_max_position_embeddings: "x" is not a number`},
+		{"yarn's attention factor", map[string]any{"rope_scaling": map[string]any{"rope_type": "yarn", "factor": 4, "attention_factor": 0}}, checkpoint.ErrInvalid, "rope_scaling.attention_factor 0 is not above 0"},
 		{"dynamic", map[string]any{"rope_parameters": map[string]any{"rope_type": "dynamic", "factor": 4}}, checkpoint.ErrUnsupported, `rope_parameters of type "dynamic"`},
 		{"rope by layer", map[string]any{"rope_parameters": map[string]any{"full_attention": map[string]any{"rope_type": "default"}}}, checkpoint.ErrUnsupported, "differs by layer"},
 		{"llama3 without length", map[string]any{"rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8, "low_freq_factor": 1, "high_freq_factor": 4}}, checkpoint.ErrInvalid, "original_max_position_embeddings"},

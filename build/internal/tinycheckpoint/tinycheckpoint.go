@@ -47,6 +47,10 @@ type huggingFace struct {
 		LowFreqFactor       float64 `json:"low_freq_factor"`
 		HighFreqFactor      float64 `json:"high_freq_factor"`
 		OriginalMax         int64   `json:"original_max_position_embeddings"`
+		MScale              float64 `json:"mscale"`
+		MScaleAllDim        float64 `json:"mscale_all_dim"`
+		BetaFast            float64 `json:"beta_fast"`
+		Truncate            *bool   `json:"truncate"`
 	} `json:"rope_parameters"`
 }
 
@@ -64,6 +68,13 @@ func (h *huggingFace) config() *checkpoint.Config {
 	if r := h.RopeParameters; r.RopeType != "default" {
 		c.RotaryScaling = &checkpoint.RotaryScaling{Type: r.RopeType, Factor: r.Factor, LowFreqFactor: r.LowFreqFactor, HighFreqFactor: r.HighFreqFactor,
 			OriginalMaxPositionEmbeddings: r.OriginalMax}
+		if y := c.RotaryScaling; r.RopeType == checkpoint.RotaryYarn {
+			y.BetaFast, y.BetaSlow, y.Truncate = checkpoint.DefaultBetaFast, checkpoint.DefaultBetaSlow, r.Truncate == nil || *r.Truncate
+			if r.BetaFast > 0 {
+				y.BetaFast = r.BetaFast
+			}
+			y.MScale, y.MScaleAllDim = r.MScale, r.MScaleAllDim
+		}
 	}
 	if h.SlidingWindow > 0 {
 		c.RuntimeDefaults = &checkpoint.RuntimeDefaults{MaxAttentionWindow: []int64{h.SlidingWindow}}
@@ -115,7 +126,12 @@ func read(t testing.TB, dir string) *huggingFace {
 // the config first; weights are converted to its dtype.
 func Dir(t testing.TB, name string, change func(c *checkpoint.Config)) string {
 	t.Helper()
-	hf := testmodel.Dir(t, name)
+	return Convert(t, testmodel.Dir(t, name), change)
+}
+
+// Convert is [Dir] for a tiny model's Hugging Face directory with another config.json.
+func Convert(t testing.TB, hf string, change func(c *checkpoint.Config)) string {
+	t.Helper()
 	h := read(t, hf)
 	c := h.config()
 	if change != nil {
