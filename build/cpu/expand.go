@@ -84,9 +84,9 @@ func newExpander(o *network.Linear, rank *checkpoint.Rank, dtype string) (expand
 		}
 		return eightBits(tensor, scale, o.In.Width), nil
 	case checkpoint.W8A16:
-		return rounded(tensor, o.In.Width, 128, dtype), nil
-	case checkpoint.W4A16:
 		return rounded(tensor, o.In.Width, 8, dtype), nil
+	case checkpoint.W4A16:
+		return rounded(tensor, o.In.Width, 4, dtype), nil
 	case checkpoint.W4A16AWQ:
 		return newGroups(o, rank, tensor, dtype)
 	}
@@ -111,30 +111,21 @@ func eightBits(t checkpoint.Tensor, scale float32, columns int) expander {
 	}
 }
 
-// rounded rounds plain weights as trtllm-build does when it loads them (symmetric_quantize
-// in cutlass_preprocessors.cpp): the scale of an output is its largest weight divided
-// by most, values are rounded half away from zero by the float32 scale and clamped to
-// -most … most-1, and multiplied by the scale rounded to the model's dtype.
-func rounded(t checkpoint.Tensor, columns int, most float32, dtype string) expander {
+// rounded rounds plain weights as trtllm-build does when it loads them: to signed numbers
+// of some bits by a float32 scale for each output, which are multiplied by the scale
+// rounded to the model's dtype.
+func rounded(t checkpoint.Tensor, columns, bits int, dtype string) expander {
 	return func(dst []float32, row int) error {
 		if err := t.ReadFloat32(dst, int64(row)); err != nil {
 			return err
 		}
+		codes := make([]int8, columns)
 		for ; len(dst) > 0; dst = dst[columns:] {
 			values := dst[:columns]
-			largest := float32(0)
-			for _, v := range values {
-				largest = max(largest, float32(math.Abs(float64(v))))
-			}
-			scale := largest / most
-			if scale == 0 {
-				continue // zeros, or numbers that no scale is left for
-			}
-			stored := []float32{scale}
+			stored := []float32{floatformat.RoundSymmetric(codes, values, bits)}
 			roundTo(stored, dtype)
-			for i, v := range values {
-				q := float32(math.Round(float64(v / scale)))
-				values[i] = min(max(q, -most), most-1) * stored[0]
+			for i, code := range codes {
+				values[i] = float32(code) * stored[0]
 			}
 		}
 		return nil
