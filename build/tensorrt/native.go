@@ -54,8 +54,10 @@ func LowerNative(net *network.Network, o NativeOptions) (*graph.Network, error) 
 		return nil, fmt.Errorf("%w: tp_size %d and pp_size %d without plugins, whose collectives they need: export the checkpoint with 1 and 1", ErrUnsupported, m.TPSize, m.PPSize)
 	}
 	for _, op := range net.Ops {
-		if a, ok := op.(*network.Attention); ok && a.CacheScale != nil {
-			return nil, fmt.Errorf("%w: %s has a quantised KV cache, and TensorRT-RTX takes caches of plain numbers only: export the checkpoint without kv_cache_quant_algo", ErrUnsupported, a.Name)
+		if a, ok := op.(*network.Attention); ok {
+			if err := checkNative(a, net.Dtype); err != nil {
+				return nil, err
+			}
 		}
 	}
 	l, err := newLowering(net, &engineconfig.Plugin{ManageWeights: !o.WeightsInside})
@@ -63,14 +65,25 @@ func LowerNative(net *network.Network, o NativeOptions) (*graph.Network, error) 
 		return nil, err
 	}
 	l.tiedHead = o.TiedHead
-	p := &padded{lowering: l, o: o, masks: map[int]*graph.Tensor{}}
+	p := &batched{lowering: l, o: o, masks: map[int]*graph.Tensor{}}
 	l.form = p
 	p.declare()
 	return l.network()
 }
 
-// padded is the plugin-free form: [batch, sequence, columns].
-type padded struct {
+// checkNative refuses what TensorRT-RTX's attention has not got.
+func checkNative(a *network.Attention, dtype network.Dtype) error {
+	switch {
+	case a.CacheScale != nil:
+		return fmt.Errorf("%w: %s has a quantised KV cache, and TensorRT-RTX takes caches of plain numbers only: export the checkpoint without kv_cache_quant_algo", ErrUnsupported, a.Name)
+	case a.HeadSize%8 != 0 && dtype != network.Float32:
+		return fmt.Errorf("%w: %s has head_size %d, and TensorRT-RTX's attention in %s needs a multiple of 8", ErrUnsupported, a.Name, a.HeadSize, dtype)
+	}
+	return nil
+}
+
+// batched is the plugin-free form: [batch, sequence, columns].
+type batched struct {
 	*lowering
 	o NativeOptions
 
@@ -84,7 +97,7 @@ type padded struct {
 }
 
 // declare adds the inputs, their profile, and what all layers share.
-func (p *padded) declare() {
+func (p *batched) declare() {
 	b := p.b
 	p.batch, p.sequence = graph.Dynamic("batch_size"), graph.Dynamic("sequence_length")
 	p.inputIDs = b.Input("input_ids", graph.Int32, p.batch, p.sequence)
@@ -109,10 +122,10 @@ func (p *padded) declare() {
 	p.sizes = b.ShapeOf(p.inputIDs)
 }
 
-func (p *padded) ids() *graph.Tensor { return p.inputIDs }
+func (p *batched) ids() *graph.Tensor { return p.inputIDs }
 
 // multiply is x·wᵀ. TensorRT-RTX accumulates in float32 without being told by casts.
-func (p *padded) multiply(x, w *graph.Tensor) *graph.Tensor {
+func (p *batched) multiply(x, w *graph.Tensor) *graph.Tensor {
 	if n := len(x.Shape); n > len(w.Shape) {
 		w = p.b.Reshape(w, append(make1(n-len(w.Shape)), w.Shape...)...)
 	}
@@ -120,7 +133,7 @@ func (p *padded) multiply(x, w *graph.Tensor) *graph.Tensor {
 }
 
 // numbers is an INT64 vector, to be part of a shape.
-func (p *padded) numbers(values ...int) *graph.Tensor {
+func (p *batched) numbers(values ...int) *graph.Tensor {
 	list := make([]float64, len(values))
 	for i, v := range values {
 		list[i] = float64(v)
@@ -129,12 +142,12 @@ func (p *padded) numbers(values ...int) *graph.Tensor {
 }
 
 // size is one element of sizes, [1]: 0 the batch, 1 the sequence.
-func (p *padded) size(of int) *graph.Tensor {
+func (p *batched) size(of int) *graph.Tensor {
 	return p.b.Add(graph.Slice{Start: []int64{int64(of)}, Size: []int64{1}, Stride: []int64{1}, To: graph.Shape{graph.Fixed(1)}}, p.sizes)[0]
 }
 
 // selectLastTokens keeps the last token of each row that is none of padding.
-func (p *padded) selectLastTokens(x *graph.Tensor) *graph.Tensor {
+func (p *batched) selectLastTokens(x *graph.Tensor) *graph.Tensor {
 	if p.lastTokenIDs == nil {
 		return x
 	}
@@ -146,7 +159,7 @@ func (p *padded) selectLastTokens(x *graph.Tensor) *graph.Tensor {
 	return p.b.Gather(p.b.Reshape(x, graph.Dynamic("num_tokens"), x.Shape[2]), 0, index)
 }
 
-func (p *padded) logits(x *graph.Tensor) {
+func (p *batched) logits(x *graph.Tensor) {
 	to := graph.Float
 	if p.o.LogitsDtype == "float16" {
 		to = graph.Half
@@ -156,12 +169,12 @@ func (p *padded) logits(x *graph.Tensor) {
 
 // A network of one rank has none of these.
 
-func (p *padded) allReduce(_ []int, x *graph.Tensor) *graph.Tensor { return p.collective(x) }
-func (p *padded) allGather(_ []int, x *graph.Tensor) *graph.Tensor { return p.collective(x) }
-func (p *padded) send(int, *graph.Tensor)                          { p.collective(nil) }
-func (p *padded) receive(int) *graph.Tensor                        { return p.collective(p.inputIDs) }
+func (p *batched) allReduce(_ []int, x *graph.Tensor) *graph.Tensor { return p.collective(x) }
+func (p *batched) allGather(_ []int, x *graph.Tensor) *graph.Tensor { return p.collective(x) }
+func (p *batched) send(int, *graph.Tensor)                          { p.collective(nil) }
+func (p *batched) receive(int) *graph.Tensor                        { return p.collective(p.inputIDs) }
 
-func (p *padded) collective(x *graph.Tensor) *graph.Tensor {
+func (p *batched) collective(x *graph.Tensor) *graph.Tensor {
 	p.b.Fail(fmt.Errorf("%w: a collective of several ranks without plugins", ErrUnsupported))
 	return x
 }

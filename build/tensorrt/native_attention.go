@@ -10,7 +10,7 @@ import (
 )
 
 // attention over the whole cache; qkv is [B, S, (heads + 2·KV heads)·head size].
-func (p *padded) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tensor {
+func (p *batched) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tensor {
 	d := int64(o.HeadSize)
 	heads, kvHeads := int64(o.Heads), int64(o.KVHeads)
 	q := p.heads(p.b.Columns(qkv, 0, heads*d), heads, d)
@@ -28,20 +28,20 @@ func (p *padded) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tenso
 	p.b.Output(fmt.Sprintf("updated_k_cache_%d", o.Layer), keys)
 	p.b.Output(fmt.Sprintf("updated_v_cache_%d", o.Layer), values)
 
-	// No fused kernel takes float32.
-	op := graph.Attention{Decomposable: p.dtype == graph.Float}
+	// TensorRT-RTX has fused kernels for 16-bit types and heads of 16 to 256.
+	op := graph.Attention{Decomposable: p.dtype == graph.Float || o.HeadSize < 16 || o.HeadSize > 256}
 	attended := p.b.Transpose(p.b.Add(op, q, keys, values, p.mask(o.Window))[0], 0, 2, 1, 3)
 	return p.b.ReshapeTo(attended, p.b.Concatenate(0, p.sizes, p.numbers(o.Heads*o.HeadSize)), p.batch, p.sequence, graph.Fixed(heads*d))
 }
 
 // heads makes [B, n, S, d] of [B, S, n·d].
-func (p *padded) heads(x *graph.Tensor, n, d int64) *graph.Tensor {
+func (p *batched) heads(x *graph.Tensor, n, d int64) *graph.Tensor {
 	sizes := p.b.Concatenate(0, p.sizes, p.numbers(int(n), int(d)))
 	return p.b.Transpose(p.b.ReshapeTo(x, sizes, p.batch, p.sequence, graph.Fixed(n), graph.Fixed(d)), 0, 2, 1, 3)
 }
 
 // turn applies the rotary embedding; what comes is float32 and not yet rounded.
-func (p *padded) turn(r *network.Rotary, x *graph.Tensor) *graph.Tensor {
+func (p *batched) turn(r *network.Rotary, x *graph.Tensor) *graph.Tensor {
 	wide := p.b.Cast(x, graph.Float)
 	if r == nil {
 		return wide
@@ -62,7 +62,7 @@ type turnTables struct {
 
 // turns gives the tables of r, which layers that turn alike share. They are part of the
 // plan, whether the weights are or not: no checkpoint has them.
-func (p *padded) turns(r *network.Rotary) turnTables {
+func (p *batched) turns(r *network.Rotary) turnTables {
 	for _, t := range p.tables {
 		if t.of.Dim == r.Dim && t.of.Magnitude == r.Magnitude && slices.Equal(t.of.InvFreq, r.InvFreq) {
 			return t
@@ -94,7 +94,7 @@ func turnTable(r *network.Rotary, positions int, f func(float64) float64) []floa
 
 // mask is BOOL [B, 1, S, T]: a token may attend to the rows of the cache up to its own position,
 // the last window of them where there is one. Layers with one window share it.
-func (p *padded) mask(window int) *graph.Tensor {
+func (p *batched) mask(window int) *graph.Tensor {
 	if m, ok := p.masks[window]; ok {
 		return m
 	}

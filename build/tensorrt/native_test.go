@@ -164,6 +164,7 @@ func TestLowerNativeRefuses(t *testing.T) {
 		{func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 2, PPSize: 1} }, "tp_size 2 and pp_size 1 without plugins"},
 		{func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 1, PPSize: 2} }, "tp_size 1 and pp_size 2 without plugins"},
 		{func(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = "FP8" }, "layers.0.attention has a quantised KV cache"},
+		{func(c *checkpoint.Config) { c.HeadSize = 12 }, "layers.0.attention has head_size 12, and TensorRT-RTX's attention in bfloat16 needs a multiple of 8"},
 	} {
 		config := tinycheckpoint.Config(t, "llama-gqa")
 		c.change(config)
