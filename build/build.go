@@ -9,9 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/trtgo/trtgo/build/cpu"
 	"github.com/trtgo/trtgo/export/checkpoint"
-	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
@@ -21,11 +19,25 @@ const ProducerName = "trtgo"
 // Report is what Build did, or with DryRun would do.
 type Report struct {
 	Dir         string
-	WeightDtype string   // float32 or bfloat16
-	Bytes       int64    // of packed weights
+	Backend     string
+	WeightDtype string   // as the engine has linear weights: float32, float16, bfloat16, or a quant_algo
+	Bytes       int64    // of the engines and of the weights beside them; with DryRun of the weights
 	Notes       []string // sentences that the user should see
 
 	MaxBatchSize, MaxInputLen, MaxSeqLen, MaxNumTokens int // as obeyed
+
+	Ranks               []RankReport // for TensorRT
+	TensorRT            string       // the version that built them, e.g. "10.14.1"; empty with DryRun
+	ComputeCapabilities []string     // of the GPUs that an engine for tensorrt-rtx is for
+}
+
+// RankReport is what became of one rank's network.
+type RankReport struct {
+	Rank    int   `json:"rank"`
+	Layers  int   `json:"layers,omitempty"`       // of the TensorRT network
+	Weights int64 `json:"weight_bytes,omitempty"` // of its weights
+	Engine  int64 `json:"engine_bytes,omitempty"` // of the plan; 0 when none was built
+	Managed int64 `json:"managed_weight_bytes,omitempty"`
 }
 
 // Build builds the engine of the checkpoint in o.CheckpointDir. The output
@@ -33,8 +45,12 @@ type Report struct {
 // project that stands there is replaced, anything else is refused with
 // [ErrExists]. When ctx ends, or on any error, nothing is left behind. Errors wrap
 // [ErrOption], [ErrUnsupported], [ErrExists], checkpoint.ErrInvalid,
-// checkpoint.ErrUnsupported, or those of packages build/cpu and build/model.
+// checkpoint.ErrUnsupported, those of packages build/cpu, build/model, build/tensorrt and csrc/native, or
+// [ErrUpstream].
 func Build(ctx context.Context, o Options) (*Report, error) {
+	if o.Builder == BuilderTRTLLMBuild {
+		return buildUpstream(ctx, o)
+	}
 	p, err := prepare(ctx, o)
 	if err != nil {
 		return nil, err
@@ -48,11 +64,19 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	return p.report(), nil
 }
 
+// plan makes the engines of one backend.
+type plan interface {
+	// write writes engines, and what weights stand beside them, into a directory.
+	write(ctx context.Context, dir string) error
+	// complete adds what the backend knows to a report and to config.json.
+	complete(*Report, *engineconfig.Trtgo)
+}
+
 // prepared is an engine that can be written.
 type prepared struct {
 	*settings
 	ckpt *checkpoint.Checkpoint
-	plan *cpu.Plan
+	plan plan
 }
 
 // prepare checks everything that can be checked before anything is written. The
@@ -73,29 +97,29 @@ func prepare(ctx context.Context, o Options) (*prepared, error) {
 	}
 	p := &prepared{ckpt: ckpt}
 	if p.settings, err = resolve(o, ckpt.Config()); err == nil {
-		p.plan, err = cpu.New(ctx, ckpt)
+		p.plan, err = newPlan(ctx, p.settings, ckpt)
 	}
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
 	}
-	// The runner goes as far as this says.
-	p.plan.Program.MaxPositionEmbeddings = max(p.plan.Program.MaxPositionEmbeddings, p.MaxSeqLen)
-	p.notes = append(p.notes, p.plan.Notes...)
 	return p, nil
 }
 
-func (p *prepared) report() *Report {
-	return &Report{
-		Dir: p.OutputDir, WeightDtype: p.weightDtype(), Bytes: p.plan.Size(), Notes: p.notes,
-		MaxBatchSize: p.MaxBatchSize, MaxInputLen: p.MaxInputLen, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens,
+func newPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (plan, error) {
+	if s.Backend == BackendCPU {
+		return newCPUPlan(ctx, s, ckpt)
 	}
+	return newRankPlan(ctx, s, ckpt)
 }
 
-func (p *prepared) weightDtype() string {
-	if p.plan.Program.WeightDtype == cpuengine.DtypeBF16 {
-		return checkpoint.BFloat16
+func (p *prepared) report() *Report {
+	r := &Report{
+		Dir: p.OutputDir, Backend: p.Backend,
+		MaxBatchSize: p.MaxBatchSize, MaxInputLen: p.MaxInputLen, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens,
 	}
-	return checkpoint.Float32
+	p.plan.complete(r, &engineconfig.Trtgo{})
+	r.Notes = p.notes
+	return r
 }
 
 // write fills a temporary sibling of the output directory and renames it.
@@ -105,17 +129,11 @@ func (p *prepared) write(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = d.abort() }() // after commit there is nothing to remove
-	if err := p.writeEngine(ctx, filepath.Join(d.partial, engineconfig.EngineName(0))); err != nil {
+	if err := p.plan.write(ctx, d.partial); err != nil {
 		return err
 	}
-	files, err := checkpoint.TokenizerFiles(p.CheckpointDir)
-	if err != nil {
+	if err := copyTokenizer(d.partial, p.CheckpointDir); err != nil {
 		return err
-	}
-	for _, f := range files {
-		if err := copyFile(filepath.Join(d.partial, filepath.Base(f)), f); err != nil {
-			return err
-		}
 	}
 	config, err := p.config()
 	if err != nil {
@@ -134,12 +152,43 @@ func (p *prepared) write(ctx context.Context) error {
 	return d.commit()
 }
 
-func (p *prepared) writeEngine(ctx context.Context, path string) error {
+// config makes config.json: the checkpoint's own config is pretrained_config, of no rank.
+func (p *prepared) config() (*engineconfig.Config, error) {
+	c := p.ckpt.Config().Clone()
+	if p.LogitsDtype != "" {
+		c.LogitsDtype = p.LogitsDtype
+	}
+	delete(c.Mapping.Extra, "rank")
+	pretrained, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	t := &engineconfig.Trtgo{Backend: p.Backend, Producer: engineconfig.Producer{Name: ProducerName, Version: p.Version}}
+	p.plan.complete(&Report{}, t)
+	return &engineconfig.Config{Version: engineconfig.RuntimeVersion, PretrainedJSON: pretrained, Build: p.build, Trtgo: t}, nil
+}
+
+// copyTokenizer copies the tokenizer's files of a checkpoint.
+func copyTokenizer(to, checkpointDir string) error {
+	files, err := checkpoint.TokenizerFiles(checkpointDir)
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := copyFile(filepath.Join(to, filepath.Base(f)), f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createFile makes a file that must not be there yet, and fills it by write.
+func createFile(path string, write func(f *os.File) error) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return err
 	}
-	err = p.plan.Write(ctx, f, cpu.WriteOptions{Workers: p.Workers, Progress: p.Progress})
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}
@@ -149,33 +198,11 @@ func (p *prepared) writeEngine(ctx context.Context, path string) error {
 	return nil
 }
 
-// config makes config.json: the checkpoint's own config is pretrained_config.
-func (p *prepared) config() (*engineconfig.Config, error) {
-	c := p.ckpt.Config().Clone()
-	if p.LogitsDtype != "" {
-		c.LogitsDtype = p.LogitsDtype
-	}
-	pretrained, err := json.Marshal(c)
-	if err != nil {
-		return nil, err
-	}
-	return &engineconfig.Config{
-		Version: engineconfig.RuntimeVersion, PretrainedJSON: pretrained, Build: p.build,
-		Trtgo: &engineconfig.Trtgo{
-			Backend: engineconfig.BackendCPU, FormatVersion: cpuengine.FormatVersion,
-			Producer:    engineconfig.Producer{Name: ProducerName, Version: p.Version},
-			WeightDtype: p.weightDtype(), WeightBytes: p.plan.Size(), TiedHead: p.plan.TiedHead,
-		},
-	}, nil
-}
-
 func writeFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	return createFile(path, func(f *os.File) error {
+		_, err := f.Write(data)
 		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	})
 }
 
 func copyFile(to, from string) error {
@@ -184,10 +211,8 @@ func copyFile(to, from string) error {
 		return err
 	}
 	defer source.Close()
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
+	return createFile(to, func(f *os.File) error {
+		_, err := io.Copy(f, source)
 		return err
-	}
-	_, err = io.Copy(f, source)
-	return errors.Join(err, f.Sync(), f.Close())
+	})
 }

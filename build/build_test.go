@@ -108,7 +108,8 @@ func TestConfigHasTheRuntimesKeys(t *testing.T) {
 	require.Equal(t, []any{12.0}, pretrained["runtime_defaults"].(map[string]any)["max_attention_window"])
 
 	b := c["build_config"].(map[string]any)
-	require.Equal(t, map[string]any{"lora_dir": []any{}, "lora_ckpt_source": "hf", "max_lora_rank": 64.0, "lora_target_modules": []any{}}, b["lora_config"])
+	require.Equal(t, map[string]any{"lora_dir": []any{}, "lora_ckpt_source": "hf", "max_lora_rank": 64.0, "lora_target_modules": []any{},
+		"trtllm_modules_to_hf_modules": map[string]any{}, "max_loras": nil, "max_cpu_loras": nil, "swap_gate_up_proj_lora_b_weight": true}, b["lora_config"])
 	require.Equal(t, "PAGED", b["kv_cache_type"])
 	require.Equal(t, 1.0, b["speculative_decoding_mode"])
 	for _, key := range []string{"max_batch_size", "max_beam_width", "max_input_len", "max_seq_len", "max_num_tokens", "opt_num_tokens"} {
@@ -229,7 +230,7 @@ func TestOptionErrors(t *testing.T) {
 		want    string
 	}{
 		{build.Options{CheckpointDir: ""}, build.ErrOption, "--checkpoint_dir is required"},
-		{build.Options{Backend: "tensorrt-llm"}, build.ErrOption, `--backend is "tensorrt-llm", want cpu`},
+		{build.Options{Backend: "tensorrt"}, build.ErrOption, `--backend is "tensorrt", want cpu, tensorrt-llm, tensorrt-rtx`},
 		{build.Options{MaxBatchSize: -1}, build.ErrOption, "--max_batch_size is -1"},
 		{build.Options{MaxSeqLen: 1 << 40}, build.ErrOption, "--max_seq_len"},
 		{build.Options{MaxInputLen: 100, MaxSeqLen: 50}, build.ErrOption, "--max_input_len 100 is more than --max_seq_len 50"},

@@ -3,8 +3,8 @@ package build
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/engineconfig"
@@ -36,6 +36,10 @@ func (d *directory) commit() error { return d.out.Commit() }
 // is empty, or is an engine of this project with nothing else in it.
 func replaceable(dir string) error { return outputdir.Check(dir, replaceableEngine) }
 
+// engineFile is the name of a file that builders write besides: plans, weights beside
+// them, timing caches, and what trtllm-build tells of mixed precision.
+var engineFile = regexp.MustCompile(`^(rank\d+(\.engine|_managed_weights\.safetensors)|.*\.cache|quant_cfg\.json)$`)
+
 func replaceableEngine(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -47,8 +51,7 @@ func replaceableEngine(dir string) error {
 	}
 	for _, e := range entries {
 		name := e.Name()
-		ours := name == engineconfig.FileName || slices.Contains(checkpoint.TokenizerNames(), name) ||
-			strings.HasPrefix(name, "rank") && strings.HasSuffix(name, ".engine")
+		ours := name == engineconfig.FileName || slices.Contains(checkpoint.TokenizerNames(), name) || engineFile.MatchString(name)
 		if !ours || !e.Type().IsRegular() {
 			return fmt.Errorf("%s: %w: its %s is no part of an engine: choose another directory or move that file away", dir, ErrExists, name)
 		}

@@ -38,20 +38,24 @@ type WeightGroup struct {
 // each limit. It writes nothing. What o asks for is checked as by Build.
 func Explain(ctx context.Context, o Options) (*Memory, error) {
 	o.DryRun = true
+	if o.Backend != "" && o.Backend != BackendCPU {
+		return nil, o.unsupported("explain", "it tells of the CPU backend's memory")
+	}
 	p, err := prepare(ctx, o)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = p.ckpt.Close() }() // it was only read
-	m := &Memory{Precision: "exact", MaxBatchSize: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens, Total: p.plan.Size(), Notes: p.notes}
+	plan := p.plan.(*cpuPlan)
+	m := &Memory{Precision: "exact", MaxBatchSize: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens, Total: plan.Size(), Notes: p.notes}
 	width := int64(4) // of a key, a value or a linear's input
-	if p.plan.Program.WeightDtype == cpuengine.DtypeBF16 {
+	if plan.Program.WeightDtype == cpuengine.DtypeBF16 {
 		m.Precision, width = "fast", 2
 	}
-	if err := m.weights(p.plan.Sections, p.plan.TiedHead); err != nil {
+	if err := m.weights(plan.Sections, plan.TiedHead); err != nil {
 		return nil, err
 	}
-	for _, b := range p.plan.Program.Buffers {
+	for _, b := range plan.Program.Buffers {
 		bytes := int64(b.Width+cpuengine.PanelRows-1) / cpuengine.PanelRows * cpuengine.PanelRows * 4
 		if b.LinearInput {
 			bytes = bytes / 4 * width
@@ -62,7 +66,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 			m.ActivationPerToken += bytes
 		}
 	}
-	for _, op := range p.plan.Program.Ops {
+	for _, op := range plan.Program.Ops {
 		if op.Kind == cpuengine.OpAttention {
 			m.KVPerToken += 2 * int64(op.KVHeads) * int64(op.HeadSize) * width
 		}

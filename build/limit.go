@@ -36,27 +36,47 @@ func resolve(o Options, c *checkpoint.Config) (*settings, error) {
 	if err := s.sequenceLength(c); err != nil {
 		return nil, err
 	}
-	s.numTokens(plugins)
-	s.optionNotes(c, plugins, cache)
+	if s.Backend != BackendTensorRTRTX {
+		s.numTokens(plugins)
+	}
+	switch s.Backend {
+	case BackendCPU:
+		s.cpuNotes(c, plugins, cache)
+	case BackendTensorRTLLM:
+		err = s.trtllmRules(c, plugins, cache)
+	case BackendTensorRTRTX:
+		cache, err = s.rtxRules(c, plugins)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.buildConfig(plugins, cache)
+	return s, nil
+}
 
+// buildConfig makes build_config of what was resolved.
+func (s *settings) buildConfig(plugins *engineconfig.Plugin, cache string) {
 	s.build = engineconfig.Build{
 		MaxInputLen: s.MaxInputLen, MaxSeqLen: s.MaxSeqLen, OptBatchSize: 8, MaxBatchSize: s.MaxBatchSize, MaxBeamWidth: s.MaxBeamWidth,
 		MaxNumTokens: s.MaxNumTokens, KVCacheType: cache, GatherContextLogits: s.GatherContextLogits, GatherGenerationLogits: s.GatherGenerationLogits,
 		StronglyTyped: true, ProfilingVerbosity: s.ProfilingVerbosity, EnableDebugOutput: s.EnableDebugOutput, SpeculativeDecodingMode: 1,
-		InputTimingCache: s.InputTimingCache, OutputTimingCache: s.OutputTimingCache, WeightSparsity: s.WeightSparsity, WeightStreaming: s.WeightStreaming,
-		Lora:    engineconfig.Lora{LoraDir: []string{}, LoraCkptSource: s.LoraCkptSource, MaxLoraRank: s.MaxLoraRank, LoraTargetModules: []string{}},
+		OutputTimingCache: s.OutputTimingCache, WeightSparsity: s.WeightSparsity, WeightStreaming: s.WeightStreaming,
+		Lora: engineconfig.Lora{LoraDir: []string{}, LoraCkptSource: s.LoraCkptSource, MaxLoraRank: s.MaxLoraRank, LoraTargetModules: []string{},
+			TRTLLMModulesToHFModules: map[string]string{}, SwapGateUpProjLoraBWeight: true},
 		Plugins: *plugins, UseStripPlan: s.StripPlan, MaxEncoderInputLen: s.MaxEncoderInputLen, MonitorMemory: s.MonitorMemory,
 	}
 	if s.OptNumTokens > 0 {
 		s.build.OptNumTokens = &s.OptNumTokens
 	}
-	return s, nil
+	if s.InputTimingCache != "" {
+		s.build.InputTimingCache = &s.InputTimingCache
+	}
 }
 
 // sequenceLength sets MaxSeqLen and fits MaxInputLen to it.
 func (s *settings) sequenceLength(c *checkpoint.Config) error {
 	factor := 1.0
-	if r := c.RotaryScaling; r != nil && r.Type == checkpoint.RotaryLinear {
+	if r := c.RotaryScaling; r != nil && r.Type != checkpoint.RotaryLlama3 {
 		factor = r.Factor
 	}
 	model := int(min(math.Ceil(float64(c.MaxPositionEmbeddings)*factor), maxLimit))
@@ -109,8 +129,14 @@ func (s *settings) numTokens(plugins *engineconfig.Plugin) {
 	}
 }
 
-// optionNotes tells where the CPU does a thing in another way than was asked.
-func (s *settings) optionNotes(c *checkpoint.Config, plugins *engineconfig.Plugin, cache string) {
+func (s *settings) noteDeprecated() {
+	if s.GatherGenerationLogits && !s.GatherAllTokenLogits {
+		s.note("gather_generation_logits is deprecated: it is a choice at run time")
+	}
+}
+
+// cpuNotes tells where the CPU does a thing in another way than was asked.
+func (s *settings) cpuNotes(c *checkpoint.Config, plugins *engineconfig.Plugin, cache string) {
 	for _, f := range []struct {
 		flag       string
 		value, top int
@@ -130,9 +156,7 @@ func (s *settings) optionNotes(c *checkpoint.Config, plugins *engineconfig.Plugi
 	if s.LogitsDtype == "float16" {
 		s.note("logits_dtype float16 is recorded; the CPU computes logits in float32")
 	}
-	if s.GatherGenerationLogits && !s.GatherAllTokenLogits {
-		s.note("gather_generation_logits is deprecated: it is a choice at run time")
-	}
+	s.noteDeprecated()
 	if p := plugins.GPTAttentionPlugin; p != nil && *p != "auto" && *p != c.Dtype {
 		s.note("gpt_attention_plugin %s differs from the checkpoint's dtype %s, which TensorRT-LLM would refuse; the CPU has no plugins", *p, c.Dtype)
 	}

@@ -3,9 +3,11 @@ package build
 import (
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
+	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/outputdir"
 )
 
@@ -14,8 +16,8 @@ var (
 	// that contradicts another option or the model.
 	ErrOption = errors.New("illegal option")
 	// ErrUnsupported is wrapped by errors about an option that asks for what the
-	// CPU backend does not have.
-	ErrUnsupported = errors.New("not supported by the CPU backend")
+	// backend does not have.
+	ErrUnsupported = errors.New("not supported")
 	// ErrExists is wrapped when the output directory holds something that is not
 	// an engine of this project, or cannot be replaced itself.
 	ErrExists = outputdir.ErrRefused
@@ -26,13 +28,16 @@ var (
 type Options struct {
 	CheckpointDir string
 	OutputDir     string // required unless DryRun
-	Backend       string // "cpu", the default
+	Backend       string // "cpu", the default, "tensorrt-llm" or "tensorrt-rtx"
+	// Builder is "trtgo", the default, or "trtllm-build": upstream's program, found on
+	// PATH, builds the engine for tensorrt-llm from the checkpoint. Its own rules hold then.
+	Builder string
 
-	MaxBatchSize int // 2048
+	MaxBatchSize int // 2048; 8 for tensorrt-rtx, which keeps a row of cache for each
 	MaxInputLen  int // 1024; cut to max_seq_len
 	MaxSeqLen    int // from the model: max_position_embeddings, times the factor of linear rope scaling
 	MaxBeamWidth int // 1
-	MaxNumTokens int // 8192; cut to MaxSeqLen·MaxBatchSize
+	MaxNumTokens int // 8192; cut to MaxSeqLen·MaxBatchSize; not for tensorrt-rtx
 	OptNumTokens int // MaxBatchSize·MaxBeamWidth, cut to MaxNumTokens
 
 	MaxEncoderInputLen          int    // 1024, recorded
@@ -55,30 +60,50 @@ type Options struct {
 	// Plugins are the plugin flags by name, e.g. "gemm_plugin": see [PluginFlags].
 	Plugins map[string]string
 
-	// These are TensorRT's: legal values are checked and recorded.
-	ProfilingVerbosity                                    string // layer_names_only, detailed or none
-	InputTimingCache, OutputTimingCache                   string
-	StripPlan, WeightSparsity, WeightStreaming, FastBuild bool
-	EnableDebugOutput, MonitorMemory                      bool
-	VisualizeNetwork                                      string // refused: there is no TensorRT network to draw
+	// These are TensorRT's: the CPU backend checks legal values and records them.
+	ProfilingVerbosity string // layer_names_only, detailed or none
+	// InputTimingCache is read where it exists. OutputTimingCache, model.cache in the
+	// working directory by default, is written when the engine is there.
+	InputTimingCache, OutputTimingCache        string
+	StripPlan, WeightSparsity, WeightStreaming bool
+	FastBuild                                  bool // weights are inputs of the engine and stand in a file beside it
+	EnableDebugOutput, MonitorMemory           bool
+	VisualizeNetwork                           string // a directory for a drawing of each rank's network, rank0.dot …
+	// ComputeCapabilities are the GPUs that an engine for tensorrt-rtx is for, e.g. "8.6"
+	// or "86"; by default the GeForce RTX cards that have the checkpoint's types.
+	ComputeCapabilities []string
 
-	DryRun  bool   // check everything, write nothing
-	Workers int    // goroutines that read and pack weights; GOMAXPROCS
-	Version string // of the program, recorded as producer; "devel"
+	DryRun bool // check everything, write nothing
+	// Workers are goroutines that read and pack weights for the CPU, GOMAXPROCS by
+	// default. For tensorrt-llm they are processes that build a rank each: with 0 or 1, ranks are
+	// built one after another in this process. More need WorkerCommand.
+	Workers int
+	// WorkerCommand starts a worker: a program with arguments that calls [ServeWorker]
+	// on its standard input and output, and nothing else.
+	WorkerCommand []string
+	Version       string // of the program, recorded as producer; "devel"
 
-	// Progress, when not nil, hears of every block of weights that was written:
-	// bytes done and in all, and the name of the section. One goroutine calls it.
-	Progress func(done, total int64, section string)
+	// Progress, when not nil, hears of every block of weights that was written for the CPU:
+	// bytes done and in all, and the name of the section. For TensorRT it hears of the
+	// steps of a phase, done and in all, and the name of rank and phase; in a file of
+	// weights these are bytes. One goroutine calls it at a time.
+	Progress func(done, total int64, section string) `json:"-"`
+	// UpstreamOutput gets what trtllm-build prints; nil drops it. Only with Builder "trtllm-build".
+	UpstreamOutput io.Writer `json:"-"`
 }
 
 // withDefaults fills in upstream's defaults that do not depend on the model.
 func (o Options) withDefaults() Options {
+	batch, tokens := 2048, 8192
+	if o.Backend == BackendTensorRTRTX {
+		batch, tokens = rtxSlots, 0
+	}
 	for _, d := range []struct {
 		value *int
 		is    int
 	}{
-		{&o.MaxBatchSize, 2048}, {&o.MaxInputLen, defaultMaxInputLen}, {&o.MaxBeamWidth, 1}, {&o.MaxNumTokens, 8192},
-		{&o.MaxEncoderInputLen, 1024}, {&o.MaxLoraRank, 64}, {&o.TokensPerBlock, 32},
+		{&o.MaxBatchSize, batch}, {&o.MaxInputLen, defaultMaxInputLen}, {&o.MaxBeamWidth, 1}, {&o.MaxNumTokens, tokens},
+		{&o.MaxEncoderInputLen, defaultMaxEncoderInputLen}, {&o.MaxLoraRank, 64}, {&o.TokensPerBlock, defaultTokensPerBlock},
 	} {
 		if *d.value == 0 {
 			*d.value = d.is
@@ -88,8 +113,8 @@ func (o Options) withDefaults() Options {
 		value *string
 		is    string
 	}{
-		{&o.Backend, "cpu"}, {&o.LoraCkptSource, "hf"}, {&o.ProfilingVerbosity, "layer_names_only"},
-		{&o.OutputTimingCache, "model.cache"}, {&o.Version, "devel"},
+		{&o.Backend, BackendCPU}, {&o.Builder, BuilderTrtgo}, {&o.LoraCkptSource, "hf"}, {&o.ProfilingVerbosity, "layer_names_only"},
+		{&o.OutputTimingCache, defaultOutputCache}, {&o.Version, "devel"},
 	} {
 		if *d.value == "" {
 			*d.value = d.is
@@ -101,7 +126,18 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-const defaultMaxInputLen = 1024
+// Values of [Options.Backend] and [Options.Builder].
+const (
+	BackendCPU                = engineconfig.BackendCPU
+	BackendTensorRTLLM        = engineconfig.BackendTensorRTLLM
+	BackendTensorRTRTX        = engineconfig.BackendTensorRTRTX
+	BuilderTrtgo              = "trtgo"
+	BuilderTRTLLMBuild        = "trtllm-build"
+	defaultOutputCache        = "model.cache"
+	defaultMaxInputLen        = 1024
+	defaultMaxEncoderInputLen = 1024
+	defaultTokensPerBlock     = 32
+)
 
 // maxLimit keeps products of limits inside 64 bits.
 const maxLimit = 1 << 30
@@ -114,15 +150,21 @@ func (o *Options) check() error {
 	if o.OutputDir == "" && !o.DryRun {
 		return fmt.Errorf("%w: --output_dir is required", ErrOption)
 	}
-	if err := oneOf("backend", o.Backend, "cpu"); err != nil {
+	if err := oneOf("backend", o.Backend, BackendCPU, BackendTensorRTLLM, BackendTensorRTRTX); err != nil {
 		return err
+	}
+	if err := oneOf("builder", o.Builder, BuilderTrtgo, BuilderTRTLLMBuild); err != nil {
+		return err
+	}
+	if o.Builder == BuilderTRTLLMBuild && o.Backend != BackendTensorRTLLM {
+		return fmt.Errorf("%w: --builder %s builds for --backend %s, not %s", ErrOption, o.Builder, BackendTensorRTLLM, o.Backend)
 	}
 	for _, f := range []struct {
 		flag       string
 		value, min int
 	}{
 		{"max_batch_size", o.MaxBatchSize, 1}, {"max_input_len", o.MaxInputLen, 1}, {"max_seq_len", o.MaxSeqLen, 0}, {"max_beam_width", o.MaxBeamWidth, 1},
-		{"max_num_tokens", o.MaxNumTokens, 1}, {"opt_num_tokens", o.OptNumTokens, 0}, {"max_encoder_input_len", o.MaxEncoderInputLen, 0},
+		{"max_num_tokens", o.MaxNumTokens, 0}, {"opt_num_tokens", o.OptNumTokens, 0}, {"max_encoder_input_len", o.MaxEncoderInputLen, 0},
 		{"max_prompt_embedding_table_size", o.MaxPromptEmbeddingTableSize, 0}, {"max_lora_rank", o.MaxLoraRank, 1}, {"max_draft_len", o.MaxDraftLen, 0},
 		{"tokens_per_block", o.TokensPerBlock, 1}, {"workers", o.Workers, 0},
 	} {
@@ -145,7 +187,31 @@ func (o *Options) check() error {
 	return o.checkUnsupported()
 }
 
-// checkUnsupported refuses what the engine would have to do without.
+// unsupported is the error about a flag that the backend has not got.
+func (o *Options) unsupported(flag, why string) error {
+	name := "--backend " + o.Backend
+	if o.Backend == BackendCPU {
+		name = "the CPU backend"
+	}
+	return fmt.Errorf("--%s is %w by %s: %s", flag, ErrUnsupported, name, why)
+}
+
+// refusal is a flag that is refused when it is set.
+type refusal struct {
+	flag, why string
+	set       bool
+}
+
+func (o *Options) refuse(list []refusal) error {
+	for _, f := range list {
+		if f.set {
+			return o.unsupported(f.flag, f.why)
+		}
+	}
+	return nil
+}
+
+// checkUnsupported refuses what the engine would have to do without, on every backend.
 func (o *Options) checkUnsupported() error {
 	if err := oneOf("speculative_decoding_mode", o.SpeculativeDecodingMode, "", "draft_tokens_external", "lookahead_decoding", "medusa", "explicit_draft_tokens", "eagle"); err != nil {
 		return err
@@ -153,22 +219,17 @@ func (o *Options) checkUnsupported() error {
 	if o.MaxDraftLen > 0 && o.GatherContextLogits {
 		return fmt.Errorf("%w: --gather_context_logits needs --max_draft_len 0, it is %d", ErrOption, o.MaxDraftLen)
 	}
-	for _, f := range []struct {
-		flag, why string
-		set       bool
-	}{
-		{"lora_dir", "LoRA adapters cannot be run yet; merge the adapter into the model before export", len(o.LoraDir) > 0},
-		{"lora_target_modules", "LoRA adapters cannot be run yet; merge the adapter into the model before export", len(o.LoraTargetModules) > 0},
+	const lora = "LoRA adapters cannot be run yet; merge the adapter into the model before export"
+	return o.refuse([]refusal{
+		{"lora_dir", lora, len(o.LoraDir) > 0},
+		{"lora_target_modules", lora, len(o.LoraTargetModules) > 0},
 		{"speculative_decoding_mode", "there is no speculative decoding", o.SpeculativeDecodingMode != ""},
 		{"max_draft_len", "there is no speculative decoding", o.MaxDraftLen > 0},
 		{"max_prompt_embedding_table_size", "there is no prompt tuning", o.MaxPromptEmbeddingTableSize > 0},
-		{"visualize_network", "there is no TensorRT network to draw; --explain prints the engine", o.VisualizeNetwork != ""},
-	} {
-		if f.set {
-			return fmt.Errorf("--%s is %w: %s", f.flag, ErrUnsupported, f.why)
-		}
-	}
-	return nil
+		{"visualize_network", "there is no TensorRT network to draw; --explain prints the engine", o.VisualizeNetwork != "" && o.Backend == BackendCPU},
+		{"compute_capability", "its engines run on every x86-64 processor", len(o.ComputeCapabilities) > 0 && o.Backend == BackendCPU},
+		{"compute_capability", "an engine for TensorRT-LLM is for the GPU of the machine that builds it", len(o.ComputeCapabilities) > 0 && o.Backend == BackendTensorRTLLM},
+	})
 }
 
 // kvCacheType returns PAGED or CONTINUOUS, as build_config has it.
@@ -191,7 +252,7 @@ func (o *Options) kvCacheType() (string, error) {
 	}
 	switch kind {
 	case "disabled":
-		return "", fmt.Errorf("--kv_cache_type disabled is %w: generation needs the cache", ErrUnsupported)
+		return "", o.unsupported("kv_cache_type disabled", "generation needs the cache")
 	case "continuous":
 		return "CONTINUOUS", nil
 	}

@@ -78,7 +78,7 @@ func PluginFlags() []PluginFlag {
 // plugins returns the plugin_config that the flags describe.
 func (o *Options) plugins(dtype string) (*engineconfig.Plugin, error) {
 	known := map[string]bool{}
-	c := &engineconfig.Plugin{Dtype: dtype, TokensPerBlock: o.TokensPerBlock, ManageWeights: o.FastBuild}
+	c := &engineconfig.Plugin{Dtype: dtype, TokensPerBlock: o.TokensPerBlock, ManageWeights: o.FastBuild, SmoothQuantPlugins: true}
 	for _, f := range pluginFlags {
 		known[f.Flag] = true
 		value := o.Plugins[f.Flag]
@@ -99,7 +99,6 @@ func (o *Options) plugins(dtype string) (*engineconfig.Plugin, error) {
 			return nil, fmt.Errorf("%w: there is no plugin flag --%s", ErrOption, name)
 		}
 	}
-	c.ExplicitlyDisableGemmPlugin = o.Plugins["gemm_plugin"] == "disable"
 	if c.StreamingLLM {
 		return nil, fmt.Errorf("%w: --streamingllm enable: attention sinks left TensorRT-LLM in 1.2", ErrOption)
 	}

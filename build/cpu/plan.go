@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,7 +57,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	if algo := c.Quantization.KVCacheQuantAlgo; algo != "" {
 		p.note("the checkpoint asks for a KV cache in %s; the CPU backend keeps keys and values in float32 or bfloat16", algo)
 	}
-	tied, err := equalTensors(ctx, rank, embeddingWeight, headWeight)
+	tied, err := rank.TiedHead(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -228,24 +227,4 @@ func fitsBF16(ctx context.Context, t checkpoint.Tensor) (bool, error) {
 		return fits, nil
 	})
 	return fits, err
-}
-
-// equalTensors tells whether two tensors have the same shape, dtype and bytes.
-func equalTensors(ctx context.Context, rank *checkpoint.Rank, first, second string) (bool, error) {
-	a, ok := rank.Tensor(first)
-	b, ok2 := rank.Tensor(second)
-	if !ok || !ok2 || a.Dtype != b.Dtype || !slices.Equal(a.Shape, b.Shape) {
-		return false, nil
-	}
-	other := make([]byte, min(chunkBytes, b.Size()))
-	equal := true
-	err := chunks(ctx, a, func(chunk []byte, offset int64) (bool, error) {
-		o := other[:len(chunk)]
-		if _, err := b.ReadAt(o, offset); err != nil {
-			return false, err
-		}
-		equal = bytes.Equal(chunk, o)
-		return equal, nil
-	})
-	return equal, err
 }

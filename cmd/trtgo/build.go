@@ -20,13 +20,16 @@ var buildUpstreamFlags = []upstreamFlag{
 }
 
 func buildCommand() *cli.Command {
-	flags := append(buildSizeFlags(), buildRecordedFlags()...)
+	flags := append(buildSizeFlags(), buildTensorRTFlags()...)
+	flags = append(flags, buildRecordedFlags()...)
 	flags = append(flags, buildPluginFlags()...)
 	return &cli.Command{
 		Name:  "build",
 		Usage: "TensorRT-LLM checkpoint → engine",
-		Description: "The size flags are trtllm-build's and are obeyed. Plugin flags are checked for legal values and recorded; the\n" +
-			"CPU backend has no plugins. The output directory appears only when it is complete.",
+		Description: "Flags are trtllm-build's and mean the same. --backend cpu obeys the size flags, and checks and records the others: it has\n" +
+			"no plugins. --backend tensorrt-llm obeys them all, or refuses by name what it has not; it needs TensorRT-LLM's libraries,\n" +
+			"except for --network-only. --backend tensorrt-rtx builds without plugins, for GeForce RTX cards, on a machine that needs no\n" +
+			"GPU; its engines have not yet been run on a GPU. The output directory appears only when it is complete.",
 		Flags:  append(flags, cliFlags(buildUpstreamFlags)...),
 		Action: runBuild,
 	}
@@ -36,40 +39,52 @@ func buildSizeFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "checkpoint-dir", Usage: "checkpoint that export wrote (required)"},
 		&cli.StringFlag{Name: "output-dir", Aliases: []string{"o"}, Value: "engine_outputs", Usage: "directory to write"},
-		&cli.StringFlag{Name: "backend", Value: "cpu", Usage: "cpu (tensorrt-llm and tensorrt-rtx come with later releases)"},
-		&cli.IntFlag{Name: "max-batch-size", Value: 2048, Usage: "sequences in one step"},
-		&cli.IntFlag{Name: "max-input-len", Value: 1024, Usage: "tokens of a prompt"},
+		&cli.StringFlag{Name: "backend", Value: build.BackendCPU, Usage: "cpu, tensorrt-llm or tensorrt-rtx (not yet run on a GPU)"},
+		&cli.IntFlag{Name: "max-batch-size", DefaultText: "2048; tensorrt-rtx: 8", Usage: "sequences in one step"},
+		&cli.IntFlag{Name: "max-input-len", Value: 1024, Usage: "tokens of a prompt; tensorrt-rtx: of a sequence in one step"},
 		&cli.IntFlag{Name: "max-seq-len", Aliases: []string{"max-decoder-seq-len"}, DefaultText: "from the model", Usage: "tokens of prompt and output together"},
-		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; recorded, the CPU backend takes up to max-batch-size"},
-		&cli.IntFlag{Name: "max-num-tokens", Value: 8192, Usage: "tokens in one step, over all sequences"},
-		&cli.IntFlag{Name: "opt-num-tokens", DefaultText: "max-batch-size · max-beam-width", Usage: "recorded"},
+		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; cpu: recorded, it takes up to max-batch-size; tensorrt-rtx: only 1"},
+		&cli.IntFlag{Name: "max-num-tokens", DefaultText: "8192", Usage: "tokens in one step, over all sequences; not with tensorrt-rtx"},
+		&cli.IntFlag{Name: "opt-num-tokens", DefaultText: "max-batch-size · max-beam-width", Usage: "tokens in the step that tensorrt-llm tunes for; cpu: recorded"},
 		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0: prompt tuning is not supported"},
-		&cli.StringFlag{Name: "kv-cache-type", DefaultText: "paged", Usage: "paged, or continuous, which is recorded only; disabled is refused"},
+		&cli.StringFlag{Name: "kv-cache-type", DefaultText: "paged; tensorrt-rtx: continuous", Usage: "paged or continuous; cpu: recorded; tensorrt-llm: only paged; disabled is refused"},
 		&cli.StringFlag{Name: "paged-kv-cache", Usage: "enable or disable; deprecated, must agree with --kv-cache-type"},
-		&cli.StringFlag{Name: "logits-dtype", DefaultText: "the checkpoint's", Usage: "float16 or float32, recorded; the CPU computes float32"},
-		&cli.BoolFlag{Name: "gather-context-logits", Usage: "run --output_logits_npy writes the logits of prompt positions without being told"},
+		&cli.StringFlag{Name: "logits-dtype", DefaultText: "the checkpoint's", Usage: "float16 or float32; cpu: recorded, it computes float32"},
+		&cli.BoolFlag{Name: "gather-context-logits", Usage: "logits of every prompt position; with a cpu engine, run --output_logits_npy writes them without being told"},
 		&cli.BoolFlag{Name: "gather-all-token-logits", Usage: "--gather_context_logits and --gather_generation_logits"},
-		&cli.IntFlag{Name: "workers", DefaultText: "the CPUs", Usage: "goroutines that read and pack weights"},
+		&cli.IntFlag{Name: "workers", DefaultText: "cpu: the CPUs; tensorrt-llm: 1", Usage: "cpu: goroutines that read and pack weights; tensorrt-llm: processes that build a rank each"},
 		&cli.BoolFlag{Name: "dry-run", Usage: "check everything, write nothing"},
-		&cli.BoolFlag{Name: "explain", Usage: "print where memory goes for each limit, and write nothing"},
+		&cli.BoolFlag{Name: "explain", Usage: "print where memory goes for each limit, and write nothing; cpu only"},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout: what was built, or with --explain where memory goes"},
 	}
 }
 
-// buildRecordedFlags are trtllm-build's flags about TensorRT's own matters: they
-// are checked, and recorded in the engine's config.json where upstream does so.
+const tensorrtCategory = "TensorRT"
+
+// buildTensorRTFlags are those of the TensorRT backends that are this project's own, and upstream's about TensorRT that change
+// what is built. The CPU backend records the latter.
+func buildTensorRTFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "network-only", Usage: "write the TensorRT network as JSON to `FILE` (- is stdout) instead of building; needs no library. Several ranks are a JSON array", Category: tensorrtCategory},
+		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "8.6 8.9 12.0, of these what the types need", Usage: "GPUs of a tensorrt-rtx engine: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; several, or separated by commas", Category: tensorrtCategory},
+		&cli.IntFlag{Name: "tokens-per-block", Value: 32, Usage: "tokens in a block of the KV cache, a power of two; cpu: recorded, its blocks are its own", Category: tensorrtCategory},
+	}
+}
+
+// buildRecordedFlags are trtllm-build's flags about TensorRT's own matters. The CPU backend checks them and
+// records them in the engine's config.json where upstream does so.
 func buildRecordedFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "max-encoder-input-len", Value: 1024, Usage: "recorded", Category: upstreamCategory},
-		&cli.StringFlag{Name: "profiling-verbosity", Usage: "layer_names_only, detailed or none; recorded", Category: upstreamCategory},
+		&cli.StringFlag{Name: "profiling-verbosity", Usage: "layer_names_only, detailed or none: what the plan tells of its layers; cpu: recorded", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "input-timing-cache", Usage: "recorded", Category: upstreamCategory},
 		&cli.StringFlag{Name: "output-timing-cache", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "strip-plan", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "weight-sparsity", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "weight-streaming", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "fast-build", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "enable-debug-output", Usage: "recorded", Category: upstreamCategory},
-		&cli.BoolFlag{Name: "monitor-memory", Usage: "recorded; see --explain", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "strip-plan", Usage: "a plan without weights, to be refitted; cpu: recorded", Category: tensorrtCategory},
+		&cli.BoolFlag{Name: "weight-sparsity", Usage: "use sparse kernels where weights are sparse; cpu: recorded", Category: tensorrtCategory},
+		&cli.BoolFlag{Name: "weight-streaming", Usage: "a plan whose weights may stay in host memory; cpu: recorded", Category: tensorrtCategory},
+		&cli.BoolFlag{Name: "fast-build", Usage: "weights beside the plan, as its inputs: built in seconds, runs a little slower; cpu: recorded; tensorrt-rtx: always so", Category: tensorrtCategory},
+		&cli.BoolFlag{Name: "enable-debug-output", Usage: "cpu: recorded; refused for TensorRT: see --network-only", Category: upstreamCategory},
+		&cli.BoolFlag{Name: "monitor-memory", Usage: "TensorRT tells its memory while building; cpu: recorded, see --explain", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "visualize-network", Usage: "refused: there is no TensorRT network to draw", Category: upstreamCategory},
 		&cli.BoolFlag{Name: "gather-generation-logits", Usage: "recorded; it is a choice of run now", Category: upstreamCategory},
 		&cli.StringSliceFlag{Name: "lora-dir", Usage: "refused: LoRA is not supported yet", Category: upstreamCategory},
@@ -78,7 +93,6 @@ func buildRecordedFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-lora-rank", Value: 64, Usage: "recorded", Category: upstreamCategory},
 		&cli.StringFlag{Name: "speculative-decoding-mode", Usage: "refused: speculative decoding is not supported", Category: upstreamCategory},
 		&cli.IntFlag{Name: "max-draft-len", Usage: "only 0", Category: upstreamCategory},
-		&cli.IntFlag{Name: "tokens-per-block", Value: 32, Usage: "recorded; the CPU's blocks are its own", Category: "plugins"},
 	}
 }
 
@@ -103,7 +117,10 @@ func runBuild(c *cli.Context) error {
 		return err
 	}
 	options := buildOptions(c)
-	if !c.Bool("explain") {
+	switch {
+	case c.String("network-only") != "":
+		return writeNetworks(c, options, log)
+	case !c.Bool("explain"):
 		return buildEngine(c, options, log)
 	}
 	memory, err := build.Explain(c.Context, options)
@@ -117,16 +134,23 @@ func runBuild(c *cli.Context) error {
 }
 
 // checkBuildFlags refuses what build.Options could not tell from a flag that was
-// left out, and the backends to come.
+// left out.
 func checkBuildFlags(c *cli.Context) error {
 	if c.String("checkpoint-dir") == "" {
 		return usagef("--checkpoint_dir is required")
 	}
-	if err := oneOf(c, "backend", "cpu", "tensorrt-llm", "tensorrt-rtx"); err != nil {
+	if err := oneOf(c, "backend", build.BackendCPU, build.BackendTensorRTLLM, build.BackendTensorRTRTX); err != nil {
 		return err
 	}
-	if backend := c.String("backend"); backend != "cpu" {
-		return usagef("--backend %s cannot be used here: it comes with a later release; use cpu", backend)
+	if c.String("backend") == build.BackendCPU {
+		for _, name := range []string{"network-only"} {
+			if c.IsSet(name) {
+				return usagef("--%s needs --backend %s or %s", name, build.BackendTensorRTLLM, build.BackendTensorRTRTX)
+			}
+		}
+	}
+	if c.Bool("explain") && c.String("network-only") != "" {
+		return usagef("give one of --explain and --network-only")
 	}
 	for _, f := range buildSizeFlags() {
 		if f, isNumber := f.(*cli.IntFlag); isNumber && c.IsSet(f.Name) {
@@ -158,8 +182,8 @@ func buildOptions(c *cli.Context) build.Options {
 		InputTimingCache: c.String("input-timing-cache"), OutputTimingCache: c.String("output-timing-cache"),
 		StripPlan: c.Bool("strip-plan"), WeightSparsity: c.Bool("weight-sparsity"), WeightStreaming: c.Bool("weight-streaming"),
 		FastBuild: c.Bool("fast-build"), EnableDebugOutput: c.Bool("enable-debug-output"), MonitorMemory: c.Bool("monitor-memory"),
-		VisualizeNetwork: c.String("visualize-network"),
-		DryRun:           c.Bool("dry-run"), Workers: c.Int("workers"), Version: programVersion(), Plugins: map[string]string{},
+		VisualizeNetwork: c.String("visualize-network"), ComputeCapabilities: commaValues(c, "compute-capability"),
+		DryRun: c.Bool("dry-run"), Workers: c.Int("workers"), Version: programVersion(), Plugins: map[string]string{},
 	}
 	for _, p := range build.PluginFlags() {
 		if name := dashed(p.Flag); c.IsSet(name) {
@@ -188,23 +212,48 @@ func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error 
 			time.Since(start).Seconds(), options.OutputDir))
 	}
 	if c.Bool("json") {
-		return printJSON(c, jsonEngine{
-			options.OutputDir, report.WeightDtype, report.Bytes, report.MaxBatchSize, report.MaxInputLen, report.MaxSeqLen,
-			report.MaxNumTokens, c.Bool("dry-run"), report.Notes,
-		})
+		return printJSON(c, newJSONEngine(c, report))
 	}
 	return nil
 }
 
+// commaValues returns the values of a list flag, which may also stand in one with commas between.
+func commaValues(c *cli.Context, name string) []string {
+	var values []string
+	for _, value := range listValues(c, name) {
+		values = append(values, strings.Split(value, ",")...)
+	}
+	return values
+}
+
 // jsonEngine is the line of build --json.
 type jsonEngine struct {
-	OutputDir    string   `json:"output_dir"`
-	WeightDtype  string   `json:"weight_dtype"`
-	WeightBytes  int64    `json:"weight_bytes"`
-	MaxBatchSize int      `json:"max_batch_size"` // these four as obeyed
-	MaxInputLen  int      `json:"max_input_len"`
-	MaxSeqLen    int      `json:"max_seq_len"`
-	MaxNumTokens int      `json:"max_num_tokens"`
-	DryRun       bool     `json:"dry_run,omitempty"` // nothing was written
-	Notes        []string `json:"notes,omitempty"`
+	OutputDir    string             `json:"output_dir"`
+	Backend      string             `json:"backend"`
+	WeightDtype  string             `json:"weight_dtype"`
+	WeightBytes  int64              `json:"weight_bytes,omitempty"` // of a cpu engine
+	Bytes        int64              `json:"engine_bytes,omitempty"` // of plans and of the weights beside them
+	MaxBatchSize int                `json:"max_batch_size"`         // these four as obeyed
+	MaxInputLen  int                `json:"max_input_len"`
+	MaxSeqLen    int                `json:"max_seq_len"`
+	MaxNumTokens int                `json:"max_num_tokens"`
+	TensorRT     string             `json:"tensorrt,omitempty"`
+	Capabilities []string           `json:"compute_capabilities,omitempty"`
+	Ranks        []build.RankReport `json:"ranks,omitempty"`
+	DryRun       bool               `json:"dry_run,omitempty"` // nothing was built
+	Notes        []string           `json:"notes,omitempty"`
+}
+
+func newJSONEngine(c *cli.Context, r *build.Report) jsonEngine {
+	j := jsonEngine{
+		OutputDir: c.String("output-dir"), Backend: r.Backend, WeightDtype: r.WeightDtype, MaxBatchSize: r.MaxBatchSize, MaxInputLen: r.MaxInputLen,
+		MaxSeqLen: r.MaxSeqLen, MaxNumTokens: r.MaxNumTokens, TensorRT: r.TensorRT, Capabilities: r.ComputeCapabilities, Ranks: r.Ranks,
+		DryRun: c.Bool("dry-run"), Notes: r.Notes,
+	}
+	if r.Backend == build.BackendCPU {
+		j.WeightBytes = r.Bytes
+	} else {
+		j.Bytes = r.Bytes
+	}
+	return j
 }

@@ -35,6 +35,7 @@ const (
 const (
 	BackendCPU         = "cpu"
 	BackendTensorRTLLM = "tensorrt-llm"
+	BackendTensorRTRTX = "tensorrt-rtx"
 )
 
 // ErrInvalid is wrapped by errors about a directory that holds no engine or a
@@ -43,6 +44,12 @@ var ErrInvalid = errors.New("not a valid engine")
 
 // EngineName is the file name of a rank's engine.
 func EngineName(rank int) string { return fmt.Sprintf("rank%d.engine", rank) }
+
+// ManagedWeightsName is the file name of the weights of a rank that are inputs of its
+// engine, which the runtime opens beside it.
+func ManagedWeightsName(rank int) string {
+	return fmt.Sprintf("rank%d_managed_weights.safetensors", rank)
+}
 
 // Config is config.json.
 type Config struct {
@@ -56,12 +63,23 @@ type Config struct {
 
 // Trtgo is this project's part.
 type Trtgo struct {
-	Backend       string   `json:"backend"`
-	FormatVersion int      `json:"format_version"` // of rank0.engine
-	Producer      Producer `json:"producer"`
-	WeightDtype   string   `json:"weight_dtype"` // float32 or bfloat16, of linear weights
-	WeightBytes   int64    `json:"weight_bytes"`
-	TiedHead      bool     `json:"tied_head"` // lm_head shares the embedding's section
+	Backend  string   `json:"backend"`
+	Producer Producer `json:"producer"`
+	// WeightDtype is the dtype of linear weights as the engine has them: float32 or
+	// bfloat16 for the CPU, otherwise the checkpoint's dtype or its quant_algo.
+	WeightDtype string `json:"weight_dtype,omitempty"`
+
+	// Of CPU engines.
+	FormatVersion int   `json:"format_version,omitempty"` // of rank0.engine
+	WeightBytes   int64 `json:"weight_bytes,omitempty"`
+	TiedHead      bool  `json:"tied_head,omitempty"` // lm_head shares the embedding's section
+
+	// Of engines for TensorRT: they run with this version of the library only, e.g.
+	// "10.14.1", and, TensorRT-RTX, on these compute capabilities, e.g. "8.9". Builder is
+	// trtllm-build where that built the engine.
+	TensorRT            string   `json:"tensorrt,omitempty"`
+	ComputeCapabilities []string `json:"compute_capabilities,omitempty"`
+	Builder             string   `json:"builder,omitempty"`
 }
 
 // Producer is the program that built the engine.

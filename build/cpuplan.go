@@ -1,0 +1,44 @@
+package build
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/trtgo/trtgo/build/cpu"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+)
+
+// cpuPlan makes the engine of the CPU backend.
+type cpuPlan struct {
+	*cpu.Plan
+	s *settings
+}
+
+func newCPUPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (*cpuPlan, error) {
+	p, err := cpu.New(ctx, ckpt)
+	if err != nil {
+		return nil, err
+	}
+	// The runner goes as far as this says.
+	p.Program.MaxPositionEmbeddings = max(p.Program.MaxPositionEmbeddings, s.MaxSeqLen)
+	s.notes = append(s.notes, p.Notes...)
+	return &cpuPlan{p, s}, nil
+}
+
+func (p *cpuPlan) write(ctx context.Context, dir string) error {
+	return createFile(filepath.Join(dir, engineconfig.EngineName(0)), func(f *os.File) error {
+		return p.Write(ctx, f, cpu.WriteOptions{Workers: p.s.Workers, Progress: p.s.Progress})
+	})
+}
+
+func (p *cpuPlan) complete(r *Report, t *engineconfig.Trtgo) {
+	dtype := checkpoint.Float32
+	if p.Program.WeightDtype == cpuengine.DtypeBF16 {
+		dtype = checkpoint.BFloat16
+	}
+	r.WeightDtype, r.Bytes = dtype, p.Size()
+	t.WeightDtype, t.WeightBytes, t.FormatVersion, t.TiedHead = dtype, p.Size(), cpuengine.FormatVersion, p.TiedHead
+}
