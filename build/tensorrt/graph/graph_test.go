@@ -72,6 +72,17 @@ func TestRefused(t *testing.T) {
 		}, "the number of elements differs"},
 		"two inputs": {func(b *graph.Builder) { bf16(b, "x", n); bf16(b, "x", n) }, "two inputs are called x"},
 		"no output":  {func(b *graph.Builder) { bf16(b, "x", n) }, "it has no outputs"},
+		"computed cache": {func(b *graph.Builder) {
+			shape := []graph.Dim{graph.Fixed(1), graph.Fixed(1), graph.Fixed(4), graph.Fixed(8)}
+			x := bf16(b, "x", shape...)
+			cache := b.ElementWise(x, graph.Sum, x)
+			b.Output("y", b.Add(graph.KVCacheUpdate{}, cache, x, b.Input("at", graph.Int32, graph.Fixed(1)))[0])
+		}, "layer mlp/KVCacheUpdate: the cache %2 BF16[1, 1, 4, 8] is not an input of the network"},
+		"hidden cache": {func(b *graph.Builder) {
+			x := bf16(b, "x", graph.Fixed(1), graph.Fixed(1), graph.Fixed(4), graph.Fixed(8))
+			updated := b.Add(graph.KVCacheUpdate{}, x, x, b.Input("at", graph.Int32, graph.Fixed(1)))[0]
+			b.Output("y", b.Cast(updated, graph.Float))
+		}, "layer mlp/KVCacheUpdate: the updated cache %2 BF16[1, 1, 4, 8] is not an output of the network"},
 		"no range": {func(b *graph.Builder) {
 			b.Output("y", b.Cast(bf16(b, "x", n), graph.Float))
 			b.Profiles(map[string]graph.Range{})

@@ -109,6 +109,9 @@ func (n *Network) Validate() error {
 	if len(n.Outputs) == 0 {
 		return fmt.Errorf("%w: it has no outputs", ErrInvalid)
 	}
+	if err := n.caches(); err != nil {
+		return err
+	}
 	for _, out := range n.Outputs {
 		if names[out.Name] {
 			return fmt.Errorf("%w: two inputs or outputs are called %s", ErrInvalid, out.Name)
@@ -145,6 +148,29 @@ func (n *Network) hostInputs() error {
 			if host[t] {
 				return fmt.Errorf("%w: layer %s reads %s, which is memory of the CPU: only plugins may", ErrInvalid, l.Name, t.Name)
 			}
+		}
+	}
+	return nil
+}
+
+// caches checks that what is written in place comes from the runtime and goes back to it.
+func (n *Network) caches() error {
+	input, output := map[*Tensor]bool{}, map[*Tensor]bool{}
+	for _, in := range n.Inputs {
+		input[in.Tensor] = true
+	}
+	for _, out := range n.Outputs {
+		output[out.Tensor] = true
+	}
+	for _, l := range n.Layers {
+		if _, ok := l.Op.(KVCacheUpdate); !ok {
+			continue
+		}
+		if !input[l.Inputs[0]] {
+			return fmt.Errorf("%w: layer %s: the cache %s is not an input of the network", ErrInvalid, l.Name, l.Inputs[0])
+		}
+		if !output[l.Outputs[0]] {
+			return fmt.Errorf("%w: layer %s: the updated cache %s is not an output of the network", ErrInvalid, l.Name, l.Outputs[0])
 		}
 	}
 	return nil
