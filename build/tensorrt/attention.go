@@ -2,9 +2,11 @@ package tensorrt
 
 import (
 	"math"
+	"strings"
 
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/export/checkpoint"
 )
 
 // packed is the form of TensorRT-LLM: the tokens of a step are rows, whatever sequence
@@ -40,16 +42,33 @@ func (p *packed) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tenso
 		in("context_lengths"), in("cache_indirection"), in("host_request_types"),
 		in("kv_cache_block_offsets"), in("host_kv_cache_block_offsets"), in("host_kv_cache_pool_pointers"), in("host_kv_cache_pool_mapping"),
 	}
-	if o.CacheScale != nil {
-		inputs = append(inputs, p.give(p.reciprocal(o.CacheScale)), p.weight(o.CacheScale))
+	if w := o.CacheScale; w != nil {
+		inverse := strings.TrimSuffix(w.Name, checkpoint.KVCacheScale) + "kv_cache_rcp_scaling_factor"
+		inputs = append(inputs, p.give(p.reciprocal(inverse, w)), p.weight(w))
+	}
+	out := graph.Tensor{Type: qkv.Type, Shape: graph.Shape{qkv.Shape[0], graph.Fixed(int64(o.Out.Width))}}
+	if w := p.outputScale(o); w != nil {
+		out.Type = graph.FP8
+		inputs = append(inputs, p.give(p.reciprocal("transformer."+o.Name+".attention_output_orig_quant_scale", w)))
 	}
 	if o.Rotary != nil {
 		tables := p.rotary(o.Rotary)
 		inputs = append(inputs, tables.invFreq, tables.cosSin)
 	}
 	inputs = append(inputs, in("host_context_lengths"), in("host_runtime_perf_knobs"), in("host_context_progress"))
-	out := graph.Tensor{Type: qkv.Type, Shape: graph.Shape{qkv.Shape[0], graph.Fixed(int64(o.Out.Width))}}
 	return plugin(p, "GPTAttention", p.release.gptAttention, attention{p, o}, []graph.Tensor{out}, inputs...)[0]
+}
+
+// outputScale is what the linear behind attention multiplies its FP8 input by, where the plugin
+// gives that input: with use_fp8_context_fmha, if the linear is FP8. Otherwise it is nil.
+func (p *packed) outputScale(o *network.Attention) *network.Weight {
+	if !p.plugins.UseFP8ContextFMHA || !p.plugins.ContextFMHA || len(p.readers[o.Out]) != 1 {
+		return nil
+	}
+	if dense, ok := p.readers[o.Out][0].(*network.Linear); ok && dense.Quantisation != nil && dense.Quantisation.Algo == "FP8" {
+		return dense.Quantisation.InputScale
+	}
+	return nil
 }
 
 // attention is what the fields of the attention plugin depend on.
@@ -61,4 +80,18 @@ type attention struct {
 // qScaling divides the scores, beside the square root of the head size.
 func (a attention) qScaling() float32 {
 	return float32(1 / (float64(a.o.Scale) * math.Sqrt(float64(a.o.HeadSize))))
+}
+
+// quantMode tells how the model is quantised, the cache included.
+func (a attention) quantMode() int64 {
+	mode := int64(0)
+	for _, op := range a.p.net.Ops {
+		if o, ok := op.(*network.Linear); ok && o.Quantisation != nil {
+			mode |= quantModes[o.Quantisation.Algo]
+		}
+	}
+	if a.o.CacheScale != nil {
+		mode |= quantModeFP8Cache
+	}
+	return mode
 }

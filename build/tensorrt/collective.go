@@ -20,20 +20,24 @@ type collective struct {
 	dtype graph.DataType
 }
 
+// exchange appends a plugin that moves x, or combines it, between ranks, in the type of
+// nccl_plugin. rows are those of what comes.
+func (p *packed) exchange(creator string, table []pluginField[collective], call collective, x *graph.Tensor, rows graph.Dim) *graph.Tensor {
+	call.dtype, _ = p.pluginDtype(p.plugins.NCCLPlugin)
+	out := graph.Tensor{Type: call.dtype, Shape: graph.Shape{rows, x.Shape[1]}}
+	y := plugin(p, creator, table, call, []graph.Tensor{out}, p.b.Cast(x, call.dtype))[0]
+	return p.b.Cast(y, x.Type)
+}
+
 func (p *packed) allReduce(group []int, x *graph.Tensor) *graph.Tensor {
-	return plugin(p, "AllReduce", p.release.allReduce, collective{group: group, dtype: x.Type}, []graph.Tensor{{Type: x.Type, Shape: x.Shape}}, x)[0]
+	return p.exchange("AllReduce", p.release.allReduce, collective{group: group}, x, x.Shape[0])
 }
 
 // allGather joins columns. The plugin puts the ranks' rows behind one another, so each
 // rank's are cut out again and joined.
 func (p *packed) allGather(group []int, x *graph.Tensor) *graph.Tensor {
-	rows, n := x.Shape[0], int64(len(group))
-	all := graph.Shape{graph.Dynamic(""), x.Shape[1]}
-	if rows.Size >= 0 {
-		all[0] = graph.Fixed(rows.Size * n)
-	}
-	gathered := plugin(p, "AllGather", p.release.allGather, collective{group: group, dtype: x.Type}, []graph.Tensor{{Type: x.Type, Shape: all}}, x)[0]
-	// [n·rows, columns] is [n, rows, columns]; rank by rank that is rows, columns.
+	n := int64(len(group))
+	gathered := p.exchange("AllGather", p.release.allGather, collective{group: group}, x, graph.Dynamic(""))
 	size := p.b.ShapeOf(x)
 	parts := make([]*graph.Tensor, n)
 	for i := range parts {
@@ -46,12 +50,11 @@ func (p *packed) allGather(group []int, x *graph.Tensor) *graph.Tensor {
 
 // send hands x to the next stage. The output is marked so that TensorRT keeps the layer.
 func (p *packed) send(to int, x *graph.Tensor) {
-	out := plugin(p, "Send", p.release.send, collective{peer: to, dtype: x.Type}, []graph.Tensor{{Type: x.Type, Shape: x.Shape}}, x)[0]
-	p.b.Output("hidden_states_output", out)
+	p.b.Output("hidden_states_output", p.exchange("Send", p.release.send, collective{peer: to}, x, x.Shape[0]))
 }
 
 // receive takes what the previous stage sends; the plugin hangs on an input that says the shape.
 func (p *packed) receive(from int) *graph.Tensor {
 	x := p.inputs["hidden_states_input"]
-	return plugin(p, "Recv", p.release.recv, collective{peer: from, dtype: x.Type}, []graph.Tensor{{Type: x.Type, Shape: x.Shape}}, x)[0]
+	return p.exchange("Recv", p.release.recv, collective{peer: from}, x, x.Shape[0])
 }

@@ -9,10 +9,14 @@ import (
 const (
 	positionLearned, positionRopeNeoX = 0, 2 // PositionEmbeddingType
 	maskCausal                        = 1    // AttentionMaskType
-	quantModeFP8Cache                 = 1 << 7
 	strategyNCCL, fusionNone          = 0, 0 // AllReduceStrategy, AllReduceFusionOp
 	unused                            = -1
 )
+
+// quantModes are the bits of QuantMode that an algorithm sets.
+var quantModes = map[string]int64{"": 0, "W4A16": 1 << 0, "W8A16": 1 << 1, "W4A16_AWQ": 1<<0 | 1<<5, "FP8": 1 << 8}
+
+const quantModeFP8Cache = 1 << 7
 
 // scaleTypes are RotaryScalingType.
 var scaleTypes = map[string]int64{"none": 0, "linear": 1, "dynamic": 2, "longrope": 3, "llama3": 4, "yarn": 5}
@@ -48,12 +52,7 @@ var gptAttentionFields = []pluginField[attention]{
 	i8("unfuse_qkv_gemm", always[attention, int64](0)),
 	i8("use_logn_scaling", always[attention, int64](0)),
 	i8("context_fmha_type", func(a attention) int64 { return truth(a.p.plugins.ContextFMHA) }),
-	i32("kv_cache_quant_mode", func(a attention) int64 {
-		if a.o.CacheScale != nil {
-			return quantModeFP8Cache
-		}
-		return 0
-	}),
+	i32("kv_cache_quant_mode", attention.quantMode),
 	i8("remove_input_padding", always[attention, int64](1)),
 	i32("mask_type", always[attention, int64](maskCausal)),
 	i32("block_sparse_block_size", always[attention, int64](64)),
@@ -70,7 +69,7 @@ var gptAttentionFields = []pluginField[attention]{
 	i8("pos_shift_enabled", func(a attention) int64 { return truth(a.p.plugins.StreamingLLM) }),
 	i8("dense_context_fmha", func(a attention) int64 { return truth(a.p.plugins.StreamingLLM) }),
 	i8("use_paged_context_fmha", func(a attention) int64 { return truth(a.p.plugins.UsePagedContextFMHA) }),
-	i8("use_fp8_context_fmha", always[attention, int64](0)),
+	i8("use_fp8_context_fmha", func(a attention) int64 { return truth(a.p.outputScale(a.o) != nil) }),
 	i8("has_full_attention_mask", always[attention, int64](0)),
 	i32("use_cache", always[attention, int64](1)),
 	i8("is_spec_decoding_enabled", always[attention, int64](0)),
@@ -137,7 +136,7 @@ var allReduceFields = []pluginField[collective]{
 	ranks, typeOfCollective,
 	i8("strategy", always[collective, int64](strategyNCCL)),
 	i8("fusion_op", always[collective, int64](fusionNone)),
-	f32("eps", always[collective, float32](1e-5)),
+	f32("eps", always[collective, float32](1e-6)), // of a fused norm: unused
 	i8("affine", always[collective, int64](0)),
 	i8("bias", always[collective, int64](0)),
 	i8("scale", always[collective, int64](0)),

@@ -6,7 +6,7 @@ import (
 )
 
 func (l *lowering) linear(o *network.Linear) *graph.Tensor {
-	if l.fused[o] {
+	if l.fused[o.Out] != nil {
 		return nil
 	}
 	if o.Quantisation != nil {

@@ -25,6 +25,9 @@ func Lower(net *network.Network, o Options) (*graph.Network, error) {
 	l.tiedHead = o.TiedHead
 	p := &packed{lowering: l, o: o, release: o.Release, inputs: map[string]*graph.Tensor{}}
 	l.form = p
+	if err := p.checkDtypes(); err != nil {
+		return nil, err
+	}
 	p.declare()
 	return l.network()
 }
@@ -48,8 +51,8 @@ type lowering struct {
 	managed bool
 	// tiedHead: the head's matrix is the embedding's.
 	tiedHead bool
-	// fused are linears whose columns another layer has made.
-	fused map[*network.Linear]bool
+	// fused are the linears of gated MLPs that are made together, by their output.
+	fused map[*network.Tensor]*network.Linear
 }
 
 // form is what the TensorRT-LLM form and the plugin-free form differ in.
@@ -76,12 +79,15 @@ func newLowering(net *network.Network, plugins *engineconfig.Plugin) (*lowering,
 	l := &lowering{
 		net: net, b: graph.NewBuilder(fmt.Sprintf("rank%d", net.Mapping.Rank)), plugins: plugins, dtype: dtype,
 		values: map[*network.Tensor]*graph.Tensor{}, weights: map[*network.Weight]*graph.Weights{}, readers: map[*network.Tensor][]network.Op{},
-		reciprocals: map[*network.Weight]*graph.Weights{}, managed: plugins.ManageWeights, fused: map[*network.Linear]bool{},
+		reciprocals: map[*network.Weight]*graph.Weights{}, managed: plugins.ManageWeights, fused: map[*network.Tensor]*network.Linear{},
 	}
 	for _, op := range net.Ops {
 		for _, t := range op.Inputs() {
 			l.readers[t] = append(l.readers[t], op)
 		}
+	}
+	if plugins.UseFusedMLP {
+		l.fuse()
 	}
 	return l, nil
 }

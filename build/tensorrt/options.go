@@ -37,6 +37,16 @@ func checkOptions(o Options) error {
 		{!p.PagedKVCache, "paged_kv_cache is off: the KV cache is paged here"},
 		{p.TokensPerBlock < 1 || p.TokensPerBlock&(p.TokensPerBlock-1) != 0, fmt.Sprintf("tokens_per_block is %d, want a power of two", p.TokensPerBlock)},
 		{o.LogitsDtype != "float32" && o.LogitsDtype != "float16", fmt.Sprintf("logits_dtype is %q, want float32 or float16", o.LogitsDtype)},
+		{p.LoraPlugin != nil || p.DoraPlugin, "lora_plugin is on: adapters are not lowered"},
+		{p.GemmSwigluPlugin != nil, "gemm_swiglu_plugin is on"},
+		{p.FP8RowwiseGemmPlugin != nil, "fp8_rowwise_gemm_plugin is on"},
+		{p.LowLatencyGemmPlugin != nil || p.LowLatencyGemmSwigluPlugin != nil, "low_latency_gemm_plugin or low_latency_gemm_swiglu_plugin is on"},
+		{p.GemmAllreducePlugin != nil, "gemm_allreduce_plugin is on"},
+		{p.NormQuantFusion, "norm_quant_fusion is on"},
+		{p.ReduceFusion, "reduce_fusion is on"},
+		{p.UserBuffer, "user_buffer is on"},
+		{p.FuseFP4Quant, "fuse_fp4_quant is on"},
+		{p.PPReduceScatter, "pp_reduce_scatter is on"},
 		{min(o.MaxBatchSize, o.MaxBeamWidth, o.MaxInputLen, o.MaxSeqLen, o.MaxNumTokens) < 1, "a limit is below 1"},
 	} {
 		if c.refused {

@@ -1,6 +1,9 @@
 package tensorrt
 
 import (
+	"fmt"
+
+	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 )
 
@@ -37,6 +40,37 @@ func f32[T any](name string, value func(T) float32) pluginField[T] {
 
 // always gives every call one value.
 func always[T any, V any](value V) func(T) V { return func(T) V { return value } }
+
+// pluginDtype is the type that a plugin is told: "auto" is the activations'.
+func (p *packed) pluginDtype(setting *string) (graph.DataType, bool) {
+	if setting == nil {
+		return "", false
+	}
+	if *setting == "auto" {
+		return p.dtype, true
+	}
+	t, ok := dataTypes[network.Dtype(*setting)]
+	return t, ok
+}
+
+// checkDtypes refuses plugins of another type than the activations. Those that
+// exchange data between ranks may have one: it is cast.
+func (p *packed) checkDtypes() error {
+	if t, ok := p.pluginDtype(p.plugins.GPTAttentionPlugin); !ok || t != p.dtype {
+		return fmt.Errorf("%w: gpt_attention_plugin is %s for activations of %s: say auto", ErrUnsupported, *p.plugins.GPTAttentionPlugin, p.net.Dtype)
+	}
+	if g := p.plugins.GemmPlugin; g != nil && *g != "fp8" {
+		if t, ok := p.pluginDtype(g); !ok || t != p.dtype {
+			return fmt.Errorf("%w: gemm_plugin is %s for activations of %s: say auto", ErrUnsupported, *g, p.net.Dtype)
+		}
+	}
+	if m := p.net.Mapping; m.TPSize*m.PPSize > 1 {
+		if _, ok := p.pluginDtype(p.plugins.NCCLPlugin); !ok {
+			return fmt.Errorf("%w: tp_size %d and pp_size %d need nccl_plugin auto, float32, float16 or bfloat16", ErrUnsupported, m.TPSize, m.PPSize)
+		}
+	}
+	return nil
+}
 
 // gemm is what the fields of the GEMM plugin depend on.
 type gemm struct {

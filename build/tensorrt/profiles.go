@@ -15,7 +15,7 @@ func profiles(o Options) []map[string]graph.Range {
 	sequences := o.MaxBatchSize * o.MaxBeamWidth
 	ranges := map[string]graph.Range{
 		numSequences: upTo(sequences), numSelected: upTo(sequences), numRequests: upTo(o.MaxBatchSize),
-		beamWidth: upTo(o.MaxBeamWidth), maxSequenceLength: upTo(o.MaxSeqLen), numBlocks: blocks(o),
+		beamWidth: upTo(o.MaxBeamWidth), maxSequenceLength: upTo(o.MaxSeqLen), numBlocks: kvBlocks(o),
 	}
 	var list []map[string]graph.Range
 	for _, tokens := range tokenRanges(o) {
@@ -29,9 +29,9 @@ func profiles(o Options) []map[string]graph.Range {
 // upTo is upstream's range of a dimension of at most n.
 func upTo(n int) graph.Range { return graph.Range{Min: 1, Opt: int64(n+1) / 2, Max: int64(n)} }
 
-// blocks is the range of KV blocks a sequence. Beams need a block more, and so does a
+// kvBlocks is the range of KV blocks a sequence. Beams need a block more, and so does a
 // window that streams.
-func blocks(o Options) graph.Range {
+func kvBlocks(o Options) graph.Range {
 	tokens := o.MaxSeqLen
 	if o.Plugins.StreamingLLM {
 		tokens += o.Plugins.TokensPerBlock - 1

@@ -9,16 +9,39 @@ type Release struct {
 	gptAttention                     []pluginField[attention]
 	gemm                             []pluginField[gemm]
 	allReduce, allGather, send, recv []pluginField[collective]
+	differences                      map[string]FieldDifferences
 }
 
-// Releases are those that are known, newest first.
+// Releases are those that are known, newest first. The plugins of both have the same fields.
 var Releases = []*Release{
 	{
 		Version: "1.2.1", TensorRT: "10.14.1",
-		gptAttention: gptAttentionFields, gemm: gemmFields, allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields,
+		gptAttention: gptAttentionFields, gemm: gemmFields,
+		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 	{
-		Version: "1.1.0", TensorRT: "10.11.0",
-		gptAttention: gptAttentionFields, gemm: gemmFields, allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields,
+		Version: "1.1.0", TensorRT: "10.13.2",
+		gptAttention: gptAttentionFields, gemm: gemmFields,
+		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 }
+
+// FieldDifferences is what the getFieldNames() of a plugin's creator says otherwise than what
+// the creator reads.
+type FieldDifferences struct {
+	Unsent   []string // listed, but not read, or read with a default
+	Unlisted []string // read, but not listed
+}
+
+// fieldDifferences are those of releases 1.1 and 1.2, by creator.
+var fieldDifferences = map[string]FieldDifferences{
+	"GPTAttention": {Unsent: []string{"layer_idx_in_cache_pool"}},
+	"Gemm": {
+		Unsent:   []string{"transA", "transB", "padLda", "padLdb", "padLdc"},
+		Unlisted: []string{"transa", "transb", "pad_lda", "pad_ldb", "pad_ldc", "alpha"},
+	},
+	"AllReduce": {Unsent: []string{"config", "counter"}},
+}
+
+// FieldDifferences returns the known differences of a plugin's creator.
+func (r *Release) FieldDifferences(creator string) FieldDifferences { return r.differences[creator] }

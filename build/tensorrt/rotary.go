@@ -20,7 +20,7 @@ type rotaryTables struct {
 // position has dim/2 pairs of cosine and sine. Layers that turn alike share them.
 func (p *packed) rotary(r *network.Rotary) rotaryTables {
 	for _, t := range p.tables {
-		if t.of.Dim == r.Dim && slices.Equal(t.of.InvFreq, r.InvFreq) {
+		if t.of.Dim == r.Dim && t.of.Magnitude == r.Magnitude && slices.Equal(t.of.InvFreq, r.InvFreq) {
 			return t
 		}
 	}
@@ -36,13 +36,13 @@ func (p *packed) rotary(r *network.Rotary) rotaryTables {
 }
 
 // cosSin has cosine and sine of position·frequency, each product rounded to float32 as
-// upstream's tables have it.
+// upstream's tables have it, times the magnitude.
 func cosSin(r *network.Rotary, positions int) []float32 {
 	table := make([]float32, 0, positions*r.Dim)
 	for p := range positions {
 		for _, f := range r.InvFreq {
 			sin, cos := math.Sincos(float64(float32(p) * f))
-			table = append(table, float32(cos), float32(sin))
+			table = append(table, float32(cos*r.Magnitude), float32(sin*r.Magnitude))
 		}
 	}
 	return table

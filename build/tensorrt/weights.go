@@ -72,12 +72,12 @@ func stored(name string, t graph.DataType, shape []int64) *graph.Weights {
 		Read: func(source graph.Source) ([]byte, error) { return readAs(source, name, t, shape) }}
 }
 
-// reciprocal is 1/w of a weight of one float32.
-func (l *lowering) reciprocal(w *network.Weight) *graph.Weights {
+// reciprocal is 1/w of a weight of one float32, called name.
+func (l *lowering) reciprocal(name string, w *network.Weight) *graph.Weights {
 	if found, ok := l.reciprocals[w]; ok {
 		return found
 	}
-	found := &graph.Weights{Name: w.Name + ".reciprocal", Type: graph.Float, Shape: wide(w.Shape), From: []string{w.Name}, Recipe: "reciprocal"}
+	found := &graph.Weights{Name: name, Type: graph.Float, Shape: wide(w.Shape), From: []string{w.Name}, Recipe: "reciprocal"}
 	found.Read = func(source graph.Source) ([]byte, error) {
 		data, err := readAs(source, w.Name, graph.Float, found.Shape)
 		if err != nil {
@@ -86,6 +86,9 @@ func (l *lowering) reciprocal(w *network.Weight) *graph.Weights {
 		values := make([]float32, found.Elements())
 		floatformat.Decode(values, data, "F32")
 		for i, v := range values {
+			if !(v > 0) {
+				return nil, fmt.Errorf("%w: the scale %s is %g, want a number above 0", graph.ErrInvalid, w.Name, v)
+			}
 			values[i] = 1 / v
 		}
 		data = make([]byte, found.Bytes())
@@ -119,6 +122,28 @@ func readAs(source graph.Source, name string, t graph.DataType, shape []int64) (
 		return nil, fmt.Errorf("%w: %s has values beyond %s", graph.ErrInvalid, name, t)
 	}
 	return data, nil
+}
+
+// concatenated are matrices of one width, or vectors, behind one another.
+func concatenated(name string, t graph.DataType, parts ...*network.Weight) *graph.Weights {
+	w := &graph.Weights{Name: name, Type: t, Shape: wide(parts[0].Shape), Recipe: "rows concatenated"}
+	w.Shape[0] = 0
+	for _, p := range parts {
+		w.Shape[0] += int64(p.Shape[0])
+		w.From = append(w.From, p.Name)
+	}
+	w.Read = func(source graph.Source) ([]byte, error) {
+		data := make([]byte, 0, w.Bytes())
+		for _, p := range parts {
+			rows, err := readAs(source, p.Name, t, wide(p.Shape))
+			if err != nil {
+				return nil, err
+			}
+			data = append(data, rows...)
+		}
+		return data, nil
+	}
+	return w
 }
 
 func wide(values []int) []int64 {
