@@ -1,0 +1,212 @@
+package tensorrt_test
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/build/internal/tinycheckpoint"
+	"github.com/trtgo/trtgo/build/model"
+	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// engine is a checkpoint whose ranks were lowered.
+type engine struct {
+	config   *checkpoint.Config
+	options  tensorrt.Options
+	networks []*graph.Network
+	sources  []graph.Source
+}
+
+// lowered lowers all ranks of the checkpoint in dir.
+func lowered(t testing.TB, dir string, o tensorrt.Options) *engine {
+	t.Helper()
+	ckpt, err := checkpoint.Open(dir)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, ckpt.Close()) })
+	e := &engine{config: ckpt.Config(), options: o}
+	for rank := range e.config.Mapping.WorldSize {
+		net, err := model.New(e.config, rank)
+		require.NoError(t, err)
+		g, err := tensorrt.Lower(net, o)
+		require.NoError(t, err)
+		tensors, err := ckpt.Rank(rank)
+		require.NoError(t, err)
+		e.networks, e.sources = append(e.networks, g), append(e.sources, rankSource{tensors})
+	}
+	return e
+}
+
+// rankSource reads a rank's tensors into memory.
+type rankSource struct{ *checkpoint.Rank }
+
+func (s rankSource) Tensor(name string) (graph.Stored, error) {
+	t, ok := s.Rank.Tensor(name)
+	if !ok {
+		return graph.Stored{}, fmt.Errorf("no tensor %s", name)
+	}
+	data := make([]byte, t.Size())
+	return graph.Stored{Dtype: t.Dtype, Shape: t.Shape, Bytes: data}, t.ReadAll(data)
+}
+
+// runtime loads the networks as the runtime loads engines.
+func (e *engine) runtime(t testing.TB, typed bool) *evaluator.Runtime {
+	t.Helper()
+	c, o := e.config, e.options
+	config := evaluator.Config{
+		TPSize: c.Mapping.TPSize, PPSize: c.Mapping.PPSize, NumLayers: int(c.NumHiddenLayers), NumKVHeads: int(c.NumKeyValueHeads),
+		HeadSize: int(c.HeadSize), HiddenSize: int(c.HiddenSize), VocabSize: int(c.VocabSize), TokensPerBlock: o.Plugins.TokensPerBlock,
+		MaxBatchSize: o.MaxBatchSize, MaxBeamWidth: o.MaxBeamWidth, MaxSeqLen: o.MaxSeqLen, GatherContextLogits: o.GatherContextLogits,
+		CacheBytes: map[string]int64{"float32": 4, "float16": 2, "bfloat16": 2}[c.Dtype],
+		LogitsType: map[string]graph.DataType{"float32": graph.Float, "float16": graph.Half}[o.LogitsDtype],
+	}
+	if c.Quantization.KVCacheQuantAlgo != "" {
+		config.CacheBytes = 1
+	}
+	if c.RuntimeDefaults != nil {
+		for _, w := range c.RuntimeDefaults.MaxAttentionWindow {
+			config.MaxAttentionWindow = append(config.MaxAttentionWindow, int(w))
+		}
+	}
+	r, err := evaluator.NewRuntime(e.networks, e.sources, config, typed, o.MaxBatchSize*o.MaxBeamWidth*(o.MaxSeqLen/o.Plugins.TokensPerBlock+2))
+	require.NoError(t, err)
+	return r
+}
+
+// rows are logits, by prompt and position.
+type rows []map[int][]float32
+
+// serve runs prompts and a few given tokens behind each, several at a time: prompts come one
+// step after another, in chunks of random length, while those before generate.
+func serve(r *evaluator.Runtime, prompts, output [][]int32, steps int) (rows, error) {
+	chance := rand.New(rand.NewPCG(3, 4))
+	var running []*evaluator.Sequence
+	logits, generated := make(rows, len(prompts)), make([]int, len(prompts))
+	for step := 0; ; step++ {
+		if len(running) < len(prompts) {
+			running = append(running, r.Add(prompts[len(running)], r.MaxBeamWidth))
+			logits[len(running)-1] = map[int][]float32{}
+		}
+		var contexts, generations []evaluator.Work
+		var who, whoGenerates []int
+		for i, s := range running {
+			switch left := s.Left(); {
+			case left > 0:
+				contexts, who = append(contexts, evaluator.Work{Sequence: s, Tokens: min(left, 3+chance.IntN(12))}), append(who, i)
+			case generated[i] < steps:
+				s.Append(output[i][generated[i]:generated[i]+1], nil)
+				generated[i]++
+				generations, whoGenerates = append(generations, evaluator.Work{Sequence: s}), append(whoGenerates, i)
+			}
+		}
+		batch := append(contexts, generations...)
+		if len(batch) == 0 {
+			return logits, nil
+		}
+		got, err := r.Step(batch)
+		if err != nil {
+			return nil, err
+		}
+		for k, i := range append(who, whoGenerates...) {
+			next := len(prompts[i]) + generated[i] // tokens in the cache
+			if batch[k].Tokens > 0 {
+				next = len(prompts[i]) - running[i].Left()
+			}
+			for j, row := range got[k] {
+				logits[i][next-len(got[k])+j] = row
+			}
+		}
+	}
+}
+
+// difference is how far logits are from transformers', and log-probs of its output.
+type difference struct {
+	most, rms, logProb float64
+	compared           int
+}
+
+func (d difference) within(t *testing.T, most, rms, logProb float64) {
+	t.Helper()
+	t.Logf("greatest difference %.2g, rms %.2g, of log-probs %.2g, %d rows", d.most, d.rms, d.logProb, d.compared)
+	require.LessOrEqual(t, d.most, most)
+	require.LessOrEqual(t, d.rms, rms)
+	require.LessOrEqual(t, d.logProb, logProb)
+}
+
+// against compares every row that there is.
+func (got rows) against(want testmodel.Reference, steps int) difference {
+	var d difference
+	n := 0
+	for p, prompt := range want.Prompts[:len(got)] {
+		for position, row := range got[p] {
+			d.compared++
+			if step := position - len(prompt) + 1; step >= 0 && step <= steps {
+				d.logProb = max(d.logProb, math.Abs(logProb(row, want.GreedyIDs[p][step])-float64(want.LogProbs[p][step])))
+			}
+			if position >= len(prompt) {
+				continue
+			}
+			for v, x := range want.Logits[p][position] {
+				difference := math.Abs(float64(row[v]) - float64(x))
+				if math.IsNaN(difference) {
+					difference = math.Inf(1)
+				}
+				d.most, d.rms, n = max(d.most, difference), d.rms+difference*difference, n+1
+			}
+		}
+	}
+	d.rms = math.Sqrt(d.rms / float64(n))
+	return d
+}
+
+func logProb(row []float32, id int32) float64 {
+	sum := 0.0
+	for _, v := range row {
+		sum += math.Exp(float64(v))
+	}
+	return float64(row[id]) - math.Log(sum)
+}
+
+// Steps of output that are compared.
+const steps = 4
+
+// compared serves a model's first prompts and compares with transformers.
+func compared(t testing.TB, r *evaluator.Runtime, name string) (difference, error) {
+	t.Helper()
+	want := testmodel.Golden(t, name)
+	n := min(3, len(want.Prompts))
+	got, err := serve(r, want.Prompts[:n], want.GreedyIDs, steps)
+	if err != nil {
+		return difference{}, err
+	}
+	return got.against(want, steps), nil
+}
+
+// small are limits that the tiny models' prompts fit.
+func small(o *tensorrt.Options) {
+	o.MaxBatchSize, o.MaxSeqLen, o.MaxInputLen, o.MaxNumTokens, o.Plugins.TokensPerBlock = 3, 128, 96, 64, 8
+}
+
+func gather(o *tensorrt.Options) { o.GatherContextLogits = true }
+
+// Every tiny model, lowered for TensorRT-LLM and computed layer by layer, gives transformers'
+// float32 logits at all positions of prompts that come in chunks, beside generations.
+func TestNumbers(t *testing.T) {
+	for _, name := range testmodel.Names() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e := lowered(t, tinycheckpoint.Dir(t, name, nil), options(small, gather))
+			d, err := compared(t, e.runtime(t, false), name)
+			require.NoError(t, err)
+			require.Greater(t, d.compared, 20)
+			d.within(t, 1.5e-4, 2e-5, 3e-4)
+		})
+	}
+}
