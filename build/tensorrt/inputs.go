@@ -25,6 +25,8 @@ const (
 	numRequests       = "batch_size_cache"
 	beamWidth         = "beam_width"
 	maxSequenceLength = "max_seq_len"
+	numPools          = "num_kv_cache_pools" // one for each attention window that layers have
+	numPoolPointers   = "num_pools_layers"   // as many, under a name of its own
 )
 
 // perfKnobs is how many numbers host_runtime_perf_knobs has.
@@ -43,7 +45,7 @@ var inputTable = []inputRow{
 
 	{"kv_cache_block_offsets", graph.Int32, blockOffsets, false, nil},
 	{"host_kv_cache_block_offsets", graph.Int32, blockOffsets, true, nil},
-	{"host_kv_cache_pool_pointers", graph.Int64, dims(graph.Fixed(pools), graph.Fixed(2)), true, nil},
+	{"host_kv_cache_pool_pointers", graph.Int64, dims(graph.Dynamic(numPoolPointers), graph.Fixed(2)), true, nil},
 	{"host_kv_cache_pool_mapping", graph.Int32, func(p *packed) graph.Shape {
 		return graph.Shape{graph.Fixed(int64(p.net.NumLayers)), graph.Fixed(2)} // pool, and layer in it
 	}, true, nil},
@@ -61,16 +63,13 @@ var inputTable = []inputRow{
 	{"cache_indirection", graph.Int32, dims(graph.Dynamic(numRequests), graph.Dynamic(beamWidth), graph.Dynamic(maxSequenceLength)), false, nil},
 }
 
-// pools is the number of pools of the KV cache: one, as all layers have as many KV heads.
-const pools = 1
-
 func dims(d ...graph.Dim) func(*packed) graph.Shape { return func(*packed) graph.Shape { return d } }
 
 func firstStage(p *packed) bool { return p.net.Mapping.First() }
 
 // blockOffsets are [pools, sequences, keys and values, blocks].
 func blockOffsets(*packed) graph.Shape {
-	return graph.Shape{graph.Fixed(pools), graph.Dynamic(numSequences), graph.Fixed(2), graph.Dynamic(numBlocks)}
+	return graph.Shape{graph.Dynamic(numPools), graph.Dynamic(numSequences), graph.Fixed(2), graph.Dynamic(numBlocks)}
 }
 
 // declare adds the inputs that this rank and these options have, and the profiles.
@@ -89,5 +88,5 @@ func (p *packed) declare() {
 		}
 		p.inputs[row.name] = add(row.name, dtype, row.shape(p)...)
 	}
-	p.b.Profiles(profiles(p.o)...)
+	p.b.Profiles(profiles(p.o, p.net.NumLayers)...)
 }

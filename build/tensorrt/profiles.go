@@ -10,10 +10,13 @@ import (
 var tokenSplits = []int64{64, 128, 256, 512, 1024}
 
 // profiles are the ranges of the dimensions that the batch says: one profile, or one for
-// each range of tokens a step.
-func profiles(o Options) []map[string]graph.Range {
+// each range of tokens a step. layers are those of the rank: the runtime makes a pool of
+// the KV cache for each window that they have, mostly one.
+func profiles(o Options, layers int) []map[string]graph.Range {
 	sequences := o.MaxBatchSize * o.MaxBeamWidth
+	pools := graph.Range{Min: 1, Opt: 1, Max: int64(layers)}
 	ranges := map[string]graph.Range{
+		numPools: pools, numPoolPointers: pools,
 		numSequences: upTo(sequences), numSelected: upTo(sequences), numRequests: upTo(o.MaxBatchSize),
 		beamWidth: upTo(o.MaxBeamWidth), maxSequenceLength: upTo(o.MaxSeqLen), numBlocks: kvBlocks(o),
 	}
