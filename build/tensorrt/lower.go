@@ -61,6 +61,10 @@ type form interface {
 	ids() *graph.Tensor
 	// multiply is x·wᵀ; w is [out, in], both are of one type.
 	multiply(x, w *graph.Tensor) *graph.Tensor
+	// eightBits is x·wᵀ of linears of FP8 whose outputs lie behind one another, without bias.
+	eightBits(name string, x *graph.Tensor, linears ...*network.Linear) *graph.Tensor
+	// integers is a linear whose weight has 4 or 8 bits.
+	integers(o *network.Linear, x *graph.Tensor) *graph.Tensor
 	attention(o *network.Attention, qkv *graph.Tensor) *graph.Tensor
 	selectLastTokens(x *graph.Tensor) *graph.Tensor
 	// logits makes the output of what the head gave.

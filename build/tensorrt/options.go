@@ -22,7 +22,13 @@ type Options struct {
 	GatherContextLogits        bool   // logits of every token, not only of the last ones
 	// TiedHead: lm_head.weight has the values of the embedding, or the checkpoint has none.
 	TiedHead bool
-	Plugins  engineconfig.Plugin
+	// ComputeCapability is the GPU's, e.g. 89 for 8.9, for the order of weights of 4 and 8
+	// bits; 0 counts as 80.
+	ComputeCapability int
+	// Scale reads a tensor of one number from the checkpoint (see [Source.Scale]). Only
+	// gemm_plugin fp8 needs it, whose plugins have scales as fields.
+	Scale   func(name string) (float32, error)
+	Plugins engineconfig.Plugin
 }
 
 // checkOptions refuses what this lowering does not have.

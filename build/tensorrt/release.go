@@ -8,6 +8,8 @@ type Release struct {
 
 	gptAttention                     []pluginField[attention]
 	gemm                             []pluginField[gemm]
+	weightOnly                       []pluginField[weightOnly]
+	groupwise                        []pluginField[groupwise]
 	allReduce, allGather, send, recv []pluginField[collective]
 	differences                      map[string]FieldDifferences
 }
@@ -16,12 +18,12 @@ type Release struct {
 var Releases = []*Release{
 	{
 		Version: "1.2.1", TensorRT: "10.14.1",
-		gptAttention: gptAttentionFields, gemm: gemmFields,
+		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 	{
 		Version: "1.1.0", TensorRT: "10.13.2",
-		gptAttention: gptAttentionFields, gemm: gemmFields,
+		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/trtgo/trtgo/internal/regularfile"
 )
@@ -52,6 +53,14 @@ func (t Tensor) RowBytes() int64 {
 
 // File returns the path of the file that holds the tensor.
 func (t Tensor) File() string { return t.file.path }
+
+// Place gives the file that the tensor's bytes lie in and where they begin, for
+// mapping them. The file is nil where they are read through something else, e.g. an
+// archive. It stays open until the [File] is closed; the caller must not close it.
+func (t Tensor) Place() (f *os.File, offset int64) {
+	f, _ = t.file.r.(*os.File)
+	return f, t.Offset
+}
 
 // File is an open safetensors file. It is safe for concurrent use, except Close.
 type File struct {
