@@ -14,6 +14,7 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -177,12 +178,11 @@ func logProb(row []float32, id int32) float64 {
 // Steps of output that are compared.
 const steps = 4
 
-// compared serves a model's first prompts and compares with transformers.
+// compared serves a model's prompts and compares with transformers.
 func compared(t testing.TB, r *evaluator.Runtime, name string) (difference, error) {
 	t.Helper()
 	want := testmodel.Golden(t, name)
-	n := min(3, len(want.Prompts))
-	got, err := serve(r, want.Prompts[:n], want.GreedyIDs, steps)
+	got, err := serve(r, want.Prompts, want.GreedyIDs, steps)
 	if err != nil {
 		return difference{}, err
 	}
@@ -191,7 +191,7 @@ func compared(t testing.TB, r *evaluator.Runtime, name string) (difference, erro
 
 // small are limits that the tiny models' prompts fit.
 func small(o *tensorrt.Options) {
-	o.MaxBatchSize, o.MaxSeqLen, o.MaxInputLen, o.MaxNumTokens, o.Plugins.TokensPerBlock = 3, 128, 96, 64, 8
+	o.MaxBatchSize, o.MaxSeqLen, o.MaxInputLen, o.MaxNumTokens, o.Plugins.TokensPerBlock = 4, 128, 96, 64, 8
 }
 
 func gather(o *tensorrt.Options) { o.GatherContextLogits = true }
@@ -206,6 +206,83 @@ func TestNumbers(t *testing.T) {
 			d, err := compared(t, e.runtime(t, false), name)
 			require.NoError(t, err)
 			require.Greater(t, d.compared, 20)
+			d.within(t, 1.5e-4, 2e-5, 3e-4)
+		})
+	}
+}
+
+// divided divides a checkpoint among ranks.
+func divided(tp, pp int, changes ...func(c *checkpoint.Config)) func(c *checkpoint.Config) {
+	return func(c *checkpoint.Config) {
+		c.Mapping.TPSize, c.Mapping.PPSize, c.Mapping.WorldSize = tp, pp, tp*pp
+		for _, change := range changes {
+			change(c)
+		}
+	}
+}
+
+func embeddingDivided(dim int64) func(c *checkpoint.Config) {
+	return func(c *checkpoint.Config) { c.UseParallelEmbedding, c.EmbeddingShardingDim = true, dim }
+}
+
+func dtype(name string) func(c *checkpoint.Config) {
+	return func(c *checkpoint.Config) { c.Dtype = name }
+}
+
+// plugins changes the plugin flags.
+func plugins(change func(p *engineconfig.Plugin)) func(o *tensorrt.Options) {
+	return func(o *tensorrt.Options) { change(&o.Plugins) }
+}
+
+// Ranks that work together, and each choice of layers, give the same logits.
+func TestNumbersOfVariants(t *testing.T) {
+	auto := "auto"
+	gemm := plugins(func(p *engineconfig.Plugin) { p.GemmPlugin = &auto })
+	unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
+	managed := plugins(func(p *engineconfig.Plugin) { p.ManageWeights = true })
+	for name, c := range map[string]struct {
+		model  string
+		change func(c *checkpoint.Config)
+		with   []func(o *tensorrt.Options)
+	}{
+		// 257 tokens are no multiple of any number of ranks; 2 KV heads are fewer than 4 ranks.
+		"tp 2":                            {"llama-gqa", divided(2, 1), nil},
+		"tp 4":                            {"llama-gqa", divided(4, 1), nil},
+		"tp 2 of all tokens":              {"llama-gqa", divided(2, 1), []func(o *tensorrt.Options){gather}},
+		"tp 2, embedding by vocabulary":   {"llama-gqa", divided(2, 1, embeddingDivided(0)), nil},
+		"tp 4, embedding by vocabulary":   {"llama-gqa", divided(4, 1, embeddingDivided(0)), nil},
+		"tp 2, embedding by hidden size":  {"llama-gqa", divided(2, 1, embeddingDivided(1)), nil},
+		"pp 2":                            {"nemotron", divided(1, 2), nil},
+		"pp 2, 3 layers":                  {"llama-gqa", divided(1, 2), nil},
+		"tp 2, pp 2":                      {"nemotron", divided(2, 2), nil},
+		"tp 2, pp 2, GEMM plugin":         {"llama-gqa", divided(2, 2, embeddingDivided(0)), []func(o *tensorrt.Options){gemm}},
+		"tp 2 with biases":                {"llama-bias", divided(2, 1), nil},
+		"tp 4 of 4 KV heads":              {"mistral-headdim", divided(4, 1), nil},
+		"windows by stage":                {"mistral-window", divided(1, 3), nil},
+		"GEMM plugin":                     {"llama-bias", nil, []func(o *tensorrt.Options){gemm}},
+		"GEMM plugin, squared ReLU":       {"nemotron", nil, []func(o *tensorrt.Options){gemm}},
+		"MLP not fused":                   {"llama-bias", nil, []func(o *tensorrt.Options){unfused}},
+		"MLP not fused, GEMM plugin":      {"llama-gqa", divided(2, 1), []func(o *tensorrt.Options){unfused, gemm}},
+		"weights as inputs":               {"llama-gqa", nil, []func(o *tensorrt.Options){managed}},
+		"weights as inputs, GEMM plugin":  {"nemotron", divided(2, 1), []func(o *tensorrt.Options){managed, gemm}},
+		"weights as inputs, tied":         {"llama-tied-llama3", nil, []func(o *tensorrt.Options){managed, func(o *tensorrt.Options) { o.TiedHead = true }}},
+		"tied":                            {"llama-tied-llama3", nil, []func(o *tensorrt.Options){func(o *tensorrt.Options) { o.TiedHead = true }}},
+		"half precision":                  {"llama-f16", dtype("float16"), nil},
+		"float32, divided":                {"nemotron-f32", divided(2, 1), nil},
+		"logits of half precision":        {"llama-gqa", nil, []func(o *tensorrt.Options){func(o *tensorrt.Options) { o.LogitsDtype = "float16" }}},
+		"contexts from their own step":    {"llama-gqa", nil, []func(o *tensorrt.Options){plugins(func(p *engineconfig.Plugin) { p.UsePagedContextFMHA = false })}},
+		"blocks of 64":                    {"llama-gqa", nil, []func(o *tensorrt.Options){plugins(func(p *engineconfig.Plugin) { p.TokensPerBlock = 64 })}},
+		"several profiles":                {"llama-gqa", nil, []func(o *tensorrt.Options){plugins(func(p *engineconfig.Plugin) { p.MultipleProfiles = true }), func(o *tensorrt.Options) { o.MaxNumTokens = 300 }}},
+		"release 1.1.0":                   {"nemotron", nil, []func(o *tensorrt.Options){func(o *tensorrt.Options) { o.Release = tensorrt.Releases[1] }}},
+		"no fused attention for contexts": {"llama-gqa", nil, []func(o *tensorrt.Options){plugins(func(p *engineconfig.Plugin) { p.ContextFMHA, p.UsePagedContextFMHA = false, false })}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			o := options(append([]func(o *tensorrt.Options){small}, c.with...)...)
+			e := lowered(t, tinycheckpoint.Dir(t, c.model, c.change), o)
+			d, err := compared(t, e.runtime(t, false), c.model)
+			require.NoError(t, err)
+			require.Greater(t, d.compared, 15)
 			d.within(t, 1.5e-4, 2e-5, 3e-4)
 		})
 	}
