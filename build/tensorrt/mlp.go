@@ -5,6 +5,7 @@ import (
 
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/export/checkpoint"
 )
 
 // activate is a function of each element.
@@ -34,7 +35,7 @@ func (l *lowering) gated(o *network.Gated) *graph.Tensor {
 }
 
 // fuse finds the pairs of linears whose weights become one matrix: what a gated MLP
-// multiplies, of one input, of plain numbers, read by nothing else.
+// multiplies, of one input, of plain numbers or FP8, read by nothing else.
 func (l *lowering) fuse() {
 	linears := map[*network.Tensor]*network.Linear{}
 	for _, op := range l.net.Ops {
@@ -46,12 +47,20 @@ func (l *lowering) fuse() {
 			if fc == nil || gate == nil || fc.In != gate.In || fc == gate {
 				continue
 			}
-			plain := fc.Quantisation == nil && gate.Quantisation == nil && (fc.Bias == nil) == (gate.Bias == nil)
-			if plain && len(l.readers[o.In]) == 1 && len(l.readers[o.Gate]) == 1 {
+			same := alike(fc.Quantisation, gate.Quantisation) && (fc.Bias == nil) == (gate.Bias == nil)
+			if same && len(l.readers[o.In]) == 1 && len(l.readers[o.Gate]) == 1 {
 				l.fused[o.In], l.fused[o.Gate] = fc, gate
 			}
 		}
 	}
+}
+
+// alike tells of two linears that both are of plain numbers, or of FP8.
+func alike(a, b *network.Quantisation) bool {
+	if a == nil || b == nil {
+		return a == b
+	}
+	return a.Algo == checkpoint.FP8 && b.Algo == checkpoint.FP8
 }
 
 // fusedLinears makes both outputs by one product. The rows of gate come first, as
@@ -60,7 +69,12 @@ func (l *lowering) fusedLinears(fc, gate *network.Linear) (in, gated *graph.Tens
 	x := l.values[fc.In]
 	name := strings.TrimSuffix(fc.Weight.Name, "fc.weight") + "fused_fc"
 	l.b.At(strings.TrimPrefix(name, "transformer."))
-	y := l.form.multiply(x, l.give(concatenated(name+".weight", x.Type, gate.Weight, fc.Weight)))
+	var y *graph.Tensor
+	if fc.Quantisation == nil {
+		y = l.form.multiply(x, l.give(concatenated(name+".weight", x.Type, gate.Weight, fc.Weight)))
+	} else {
+		y = l.form.eightBits(name, x, gate, fc)
+	}
 	if fc.Bias != nil {
 		y = l.b.ElementWise(y, graph.Sum, l.rowOf(l.give(concatenated(name+".bias", x.Type, gate.Bias, fc.Bias)), y))
 	}
