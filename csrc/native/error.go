@@ -1,0 +1,48 @@
+package native
+
+import "errors"
+
+// What errors.Is finds in the errors of this package. All but the last two are a [*Error]'s Status.
+var (
+	ErrInvalid     = errors.New("TensorRT or its binding refused it")
+	ErrNotFound    = errors.New("a library, plugin or name was not found")
+	ErrVersion     = errors.New("a library has another version than is needed")
+	ErrCancelled   = errors.New("the build was cancelled")
+	ErrIO          = errors.New("writing failed")
+	ErrMemory      = errors.New("memory ran out")
+	ErrInternal    = errors.New("an unexpected exception in native code")
+	ErrClosed      = errors.New("it was closed")
+	ErrUnavailable = errors.New("TensorRT needs linux and a program built with cgo")
+)
+
+// Status is what kind of failure an [*Error] is.
+type Status int32
+
+// The statuses of trtgo.h.
+const (
+	StatusInvalid Status = iota + 1
+	StatusNotFound
+	StatusVersion
+	StatusCancelled
+	StatusIO
+	StatusMemory
+	StatusInternal
+)
+
+var sentinels = map[Status]error{
+	StatusInvalid: ErrInvalid, StatusNotFound: ErrNotFound, StatusVersion: ErrVersion, StatusCancelled: ErrCancelled,
+	StatusIO: ErrIO, StatusMemory: ErrMemory, StatusInternal: ErrInternal,
+}
+
+// Error is a failure in native code.
+type Error struct {
+	Status    Status
+	Operation string // the function that failed, e.g. "addMatrixMultiply"
+	Text      string // one sentence; TensorRT's own words come last
+}
+
+// Error returns operation and text.
+func (e *Error) Error() string { return e.Operation + ": " + e.Text }
+
+// Is tells whether target is the sentinel of the status.
+func (e *Error) Is(target error) bool { return sentinels[e.Status] == target && target != nil }

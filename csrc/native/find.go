@@ -1,0 +1,57 @@
+package native
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// libraries has the file name of each flavour and the variable that names another.
+var libraries = map[Flavour]struct{ file, variable string }{
+	TensorRT:    {"libtrtgo_tensorrt.so", "TRTGO_NATIVE_LIB"},
+	TensorRTRTX: {"libtrtgo_rtx.so", "TRTGO_NATIVE_LIB_RTX"},
+}
+
+// Find returns the path of a flavour's library: what TRTGO_NATIVE_LIB (TRTGO_NATIVE_LIB_RTX for TensorRT-RTX) says;
+// otherwise libtrtgo_tensorrt.so (libtrtgo_rtx.so) beside the program, in the lib directory beside that of the program, in
+// LD_LIBRARY_PATH or in the system's directories. The error, ErrNotFound, lists where it looked.
+func Find(f Flavour) (string, error) {
+	l, ok := libraries[f]
+	if !ok {
+		return "", &Error{StatusInvalid, "Find", fmt.Sprintf("there is no flavour %q of TensorRT", f)}
+	}
+	if path := os.Getenv(l.variable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s names a library that is not there: %v", l.variable, err)}
+		}
+		return path, nil
+	}
+	directories := searched()
+	for _, d := range directories {
+		path := filepath.Join(d, l.file)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			return path, nil
+		}
+	}
+	return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake, see csrc/tensorrt) and put it beside the program, or name it in %s; looked in %s",
+		l.file, l.variable, strings.Join(directories, ", "))}
+}
+
+// searched lists the directories in which libraries are looked for.
+func searched() []string {
+	var directories []string
+	if program, err := os.Executable(); err == nil {
+		if real, err := filepath.EvalSymlinks(program); err == nil {
+			program = real
+		}
+		beside := filepath.Dir(program)
+		directories = append(directories, beside, filepath.Join(filepath.Dir(beside), "lib"))
+	}
+	for _, d := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
+		if d != "" {
+			directories = append(directories, d)
+		}
+	}
+	return append(directories, "/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64")
+}

@@ -1,0 +1,112 @@
+// Network's building.
+#include <cstring>
+
+#include "enumerators.h"
+#include "guard.h"
+#include "network.h"
+#include "planwriter.h"
+
+namespace trtgo {
+namespace tensorrt {
+
+void Network::set_capabilities(const trtgo_build_options& options) {
+  if (options.num_capabilities == 0) return;
+#if TRTGO_HAS_CAPABILITIES
+  if (options.num_capabilities < 0 || options.capabilities == nullptr ||
+      !config_->setNbComputeCapabilities(options.num_capabilities)) {
+    throw Failure(TRTGO_INVALID, "setNbComputeCapabilities",
+                  "cannot build for " + std::to_string(options.num_capabilities) + " compute capabilities");
+  }
+  for (int32_t i = 0; i < options.num_capabilities; i++) {
+    if (!config_->setComputeCapability(capability(options.capabilities[i]), i)) {
+      throw Failure(
+          TRTGO_INVALID, "setComputeCapability",
+          "cannot build for compute capability " + std::to_string(options.capabilities[i]) + ": " + logger_->errors());
+    }
+  }
+#else
+  throw Failure(TRTGO_INVALID, "setComputeCapability",
+                TRTGO_PRODUCT " builds for the GPU that is there, compute capabilities cannot be chosen");
+#endif
+}
+
+void Network::attach_timing_cache(const trtgo_build_options& options) {
+  if (options.use_timing_cache == 0) return;
+  if (options.timing_cache_bytes < 0 || (options.timing_cache_bytes > 0 && options.timing_cache == nullptr)) {
+    throw Failure(TRTGO_INVALID, "createTimingCache", "the timing cache has no bytes");
+  }
+  cache_.reset(config_->createTimingCache(options.timing_cache, static_cast<size_t>(options.timing_cache_bytes)));
+  if (cache_ == nullptr || !config_->setTimingCache(*cache_, false)) {
+    throw Failure(TRTGO_INVALID, cache_ == nullptr ? "createTimingCache" : "setTimingCache",
+                  "the timing cache of " + std::to_string(options.timing_cache_bytes) +
+                      " bytes cannot be used, it may be of another version or GPU: " + logger_->errors());
+  }
+}
+
+void Network::configure(const trtgo_build_options& options) {
+  if (options.num_flags < 0 || (options.num_flags > 0 && options.flags == nullptr)) {
+    throw Failure(TRTGO_INVALID, "setFlag", "there are " + std::to_string(options.num_flags) + " flags");
+  }
+  for (int32_t i = 0; i < options.num_flags; i++) {
+    need(options.flags[i], "setFlag", "a flag");
+    config_->setFlag(enumerator<nvinfer1::BuilderFlag>(options.flags[i]));
+  }
+  if (options.profiling_verbosity != nullptr) {
+    config_->setProfilingVerbosity(enumerator<nvinfer1::ProfilingVerbosity>(options.profiling_verbosity));
+  }
+  set_capabilities(options);
+  attach_timing_cache(options);
+  config_->setProgressMonitor(&progress_);
+  const std::string words = logger_->errors();
+  if (!words.empty()) throw Failure(TRTGO_INVALID, "IBuilderConfig", "the build's options are refused: " + words);
+}
+
+void Network::keep_timing_cache() {
+  if (cache_ == nullptr) return;
+  const nvinfer1::ITimingCache* filled = config_->getTimingCache();
+  if (filled != nullptr) serialized_cache_.reset(filled->serialize());
+  if (serialized_cache_ == nullptr) {
+    throw Failure(TRTGO_INVALID, "ITimingCache::serialize",
+                  "the plan is written, but its timing cache cannot be had: " + logger_->errors());
+  }
+}
+
+void Network::fail_build(int write_error) {
+  const std::string words = logger_->errors();
+  if (progress_.take_cancelled()) {
+    throw Failure(TRTGO_CANCELLED, "buildSerializedNetworkToStream", "the build was cancelled");
+  }
+  if (write_error != 0) {
+    throw Failure(TRTGO_IO, "write", std::string("cannot write the plan: ") + std::strerror(write_error));
+  }
+  throw Failure(words.find("OutOfMemory") == std::string::npos ? TRTGO_INVALID : TRTGO_MEMORY,
+                "buildSerializedNetworkToStream",
+                TRTGO_PRODUCT " cannot build the network" + (words.empty() ? std::string() : ": " + words));
+}
+
+void Network::build(const trtgo_build_options& options, int fd) {
+  const char* const operation = "trtgo_network_build";
+  if (!failed_.empty()) throw Failure(TRTGO_INVALID, operation, failed_ + " failed, the network cannot be built");
+  if (built_) throw Failure(TRTGO_INVALID, operation, "the network was built already");
+  if (progress_.cancelled()) fail_build(0);
+  built_ = true;
+  logger_->begin();
+  configure(options);
+  PlanWriter writer(fd, &progress_);
+  progress_.begin();
+  bool done = false;
+  try {
+    done = builder_->buildSerializedNetworkToStream(*network_, *config_, writer);
+  } catch (...) {
+    progress_.end();
+    config_->setProgressMonitor(nullptr);
+    throw;
+  }
+  progress_.end();
+  // A build that TensorRT calls done although the last write failed is none.
+  if (!done || writer.error() != 0 || progress_.cancelled()) fail_build(writer.error());
+  keep_timing_cache();
+}
+
+}  // namespace tensorrt
+}  // namespace trtgo

@@ -1,0 +1,122 @@
+#include "library.h"
+
+#include <dlfcn.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "guard.h"
+
+namespace trtgo {
+namespace tensorrt {
+namespace {
+
+// What dlerror says, without the path that it begins with.
+std::string loader_error(const std::string& path) {
+  const char* error = dlerror();
+  std::string text = error == nullptr ? "unknown error" : error;
+  if (text.rfind(path + ": ", 0) == 0) text.erase(0, path.size() + 2);
+  return text;
+}
+
+void* load(const std::string& path, int mode) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | mode);
+  if (handle == nullptr) throw Failure(TRTGO_NOT_FOUND, "dlopen", "cannot load " + path + ": " + loader_error(path));
+  return handle;
+}
+
+template <class Function>
+void find(void* handle, const std::string& path, const char* name, Function* function) {
+  void* symbol = dlsym(handle, name);
+  if (symbol == nullptr) throw Failure(TRTGO_NOT_FOUND, "dlsym", path + " has no " + name);
+  std::memcpy(function, &symbol, sizeof(symbol));
+}
+
+std::string path_of(const char* given, const char* usual) { return given == nullptr || *given == 0 ? usual : given; }
+
+}  // namespace
+
+Library::Library(const trtgo_library_options& options)
+    : messages_(options.verbose != 0), path_(path_of(options.tensorrt, TRTGO_TENSORRT_LIBRARY)) {
+  if (options.plugins != nullptr && !TRTGO_HAS_PLUGINS) {
+    throw Failure(TRTGO_INVALID, "trtgo_library_open",
+                  std::string(TRTGO_PRODUCT " takes no plugin libraries: leave out ") + options.plugins);
+  }
+  // Local: TensorRT and TensorRT-RTX define the same names.
+  void* handle = load(path_, RTLD_LOCAL);
+  decltype(&getInferLibVersion) version = nullptr;
+  find(handle, path_, "getInferLibVersion", &version);
+  version_ = version();
+  // Virtual tables differ between versions, and createInferBuilder does not refuse a wrong one.
+  if (version_ != NV_TENSORRT_VERSION) {
+    throw Failure(TRTGO_VERSION, "getInferLibVersion",
+                  path_ + " is version " + std::to_string(version_) +
+                      " of " TRTGO_PRODUCT ", this library was compiled for " + std::to_string(NV_TENSORRT_VERSION) +
+                      ": use the library of that version");
+  }
+  find(handle, path_, "createInferBuilder_INTERNAL", &create_builder_);
+  find(handle, path_, "getPluginRegistry", &plugin_registry_);
+  if (options.plugins != nullptr) load_plugins(options);
+}
+
+Library::~Library() { Logger::plugins().detach(&messages_); }
+
+void Library::load_plugins(const trtgo_library_options& options) {
+  const std::string path = options.plugins;
+  // The plugins ask for it when they are created: without it they want a GPU and NCCL.
+  if (setenv("IS_BUILDING", "1", 1) != 0) throw Failure(TRTGO_MEMORY, "setenv", "cannot set IS_BUILDING");
+  // Global: its own dependencies look for its symbols.
+  void* handle = load(path, RTLD_GLOBAL);
+  bool (*init)(void* logger, const char* plugin_namespace) = nullptr;
+  find(handle, path, "initTrtLlmPlugins", &init);
+  Logger& logger = Logger::plugins();
+  logger.attach(&messages_);
+  const char* plugin_namespace = options.plugin_namespace == nullptr ? "tensorrt_llm" : options.plugin_namespace;
+  nvinfer1::ILogger* base = &logger;
+  bool done = false;
+  try {
+    done = init(base, plugin_namespace);
+  } catch (...) {
+    logger.detach(&messages_);
+    throw;
+  }
+  if (!done) {
+    const std::string errors = logger.errors();
+    logger.detach(&messages_);
+    throw Failure(TRTGO_INVALID, "initTrtLlmPlugins",
+                  path + " could not register its plugins" + (errors.empty() ? "" : ": " + errors));
+  }
+}
+
+std::unique_ptr<nvinfer1::IBuilder> Library::create_builder(Logger& logger) {
+  nvinfer1::ILogger* base = &logger;
+  std::unique_ptr<nvinfer1::IBuilder> builder(
+      static_cast<nvinfer1::IBuilder*>(create_builder_(base, NV_TENSORRT_VERSION)));
+  if (builder == nullptr) {
+    const std::string errors = logger.errors();
+    throw Failure(TRTGO_INVALID, "createInferBuilder",
+                  TRTGO_PRODUCT " gave no builder" + (errors.empty() ? std::string() : ": " + errors));
+  }
+  return builder;
+}
+
+nvinfer1::IPluginCreator& Library::creator(const char* name, const char* version, const char* plugin_namespace) {
+  nvinfer1::IPluginRegistry* registry = plugin_registry_();
+  if (registry == nullptr) throw Failure(TRTGO_NOT_FOUND, "getPluginRegistry", TRTGO_PRODUCT " has no plugin registry");
+  auto* creator = registry->getCreator(name, version, plugin_namespace);
+  const std::string full =
+      std::string("plugin ") + name + " version " + version + " in namespace \"" + plugin_namespace + "\"";
+  if (creator == nullptr) {
+    throw Failure(TRTGO_NOT_FOUND, "getCreator", "no library registered " + full);
+  }
+  const nvinfer1::InterfaceInfo info = creator->getInterfaceInfo();
+  if (info.kind == nullptr || std::strcmp(info.kind, "PLUGIN CREATOR_V1") != 0) {
+    throw Failure(TRTGO_INVALID, "getCreator",
+                  full + " has a creator of kind \"" + (info.kind == nullptr ? "" : info.kind) +
+                      "\", want \"PLUGIN CREATOR_V1\"");
+  }
+  return *static_cast<nvinfer1::IPluginCreator*>(creator);
+}
+
+}  // namespace tensorrt
+}  // namespace trtgo
