@@ -1,7 +1,6 @@
 package tensorrt_test
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -36,25 +35,15 @@ func lowered(t testing.TB, dir string, o tensorrt.Options) *engine {
 	for rank := range e.config.Mapping.WorldSize {
 		net, err := model.New(e.config, rank)
 		require.NoError(t, err)
+		source, err := tensorrt.OpenSource(ckpt, rank)
+		require.NoError(t, err)
+		t.Cleanup(func() { require.NoError(t, source.Close()) })
+		o.Scale = source.Scale
 		g, err := tensorrt.Lower(net, o)
 		require.NoError(t, err)
-		tensors, err := ckpt.Rank(rank)
-		require.NoError(t, err)
-		e.networks, e.sources = append(e.networks, g), append(e.sources, rankSource{tensors})
+		e.networks, e.sources = append(e.networks, g), append(e.sources, source)
 	}
 	return e
-}
-
-// rankSource reads a rank's tensors into memory.
-type rankSource struct{ *checkpoint.Rank }
-
-func (s rankSource) Tensor(name string) (graph.Stored, error) {
-	t, ok := s.Rank.Tensor(name)
-	if !ok {
-		return graph.Stored{}, fmt.Errorf("no tensor %s", name)
-	}
-	data := make([]byte, t.Size())
-	return graph.Stored{Dtype: t.Dtype, Shape: t.Shape, Bytes: data}, t.ReadAll(data)
 }
 
 // runtime loads the networks as the runtime loads engines.

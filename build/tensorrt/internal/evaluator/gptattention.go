@@ -8,8 +8,12 @@ import (
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
 
-// Bits of kv_cache_quant_mode (TensorRT-LLM's QuantMode) that the evaluator knows.
-const fp8KVCache = 1 << 7
+// Bits of kv_cache_quant_mode, TensorRT-LLM's QuantMode. It says how linears are quantised as well,
+// by integers, groups of them or FP8, which attention does not read.
+const (
+	fp8KVCache  = 1 << 7
+	otherLinear = 1<<0 | 1<<1 | 1<<5 | 1<<8
+)
 
 // gptFields are the fields that say what GPTAttention computes.
 type gptFields struct {
@@ -19,6 +23,7 @@ type gptFields struct {
 	interleaved                     bool    // pairs are neighbours (rope_gptj)
 	maxPositions                    int
 	fp8Cache, pagedContext          bool
+	fp8Output                       bool // use_fp8_context_fmha: a linear of FP8 comes next
 	tokensPerBlock                  int
 	dtype                           graph.DataType
 }
@@ -33,7 +38,7 @@ var unused = []struct {
 	{"unfuse_qkv_gemm", graph.FieldInt8, 0}, {"use_logn_scaling", graph.FieldInt8, 0}, {"remove_input_padding", graph.FieldInt8, 1},
 	{"mask_type", graph.FieldInt32, 1}, {"block_sparse_homo_head_pattern", graph.FieldInt8, 0}, {"paged_kv_cache", graph.FieldInt32, 1},
 	{"qkv_bias_enabled", graph.FieldInt8, 0}, {"do_cross_attention", graph.FieldInt8, 0}, {"max_distance", graph.FieldInt32, 0},
-	{"pos_shift_enabled", graph.FieldInt8, 0}, {"dense_context_fmha", graph.FieldInt8, 0}, {"use_fp8_context_fmha", graph.FieldInt8, 0},
+	{"pos_shift_enabled", graph.FieldInt8, 0}, {"dense_context_fmha", graph.FieldInt8, 0},
 	{"has_full_attention_mask", graph.FieldInt8, 0}, {"use_cache", graph.FieldInt32, 1}, {"is_spec_decoding_enabled", graph.FieldInt8, 0},
 	{"spec_decoding_is_generation_length_variable", graph.FieldInt8, 0}, {"spec_decoding_max_generation_length", graph.FieldInt32, 1},
 	{"is_mla_enabled", graph.FieldInt8, 0}, {"q_lora_rank", graph.FieldInt32, 0}, {"kv_lora_rank", graph.FieldInt32, 0},
@@ -56,7 +61,10 @@ func gptFieldsOf(f *fields) (gptFields, error) {
 		f.int32(name) // nothing that is computed here depends on them
 	}
 	f.int8("rotary_embedding_scale_type")
-	f.int8("context_fmha_type")
+	g.fp8Output = f.int8("use_fp8_context_fmha") != 0
+	if fused := f.int8("context_fmha_type"); g.fp8Output && fused == 0 {
+		return g, fmt.Errorf("use_fp8_context_fmha without context_fmha_type")
+	}
 	for _, name := range []string{"rotary_embedding_base", "rotary_embedding_scale", "rotary_embedding_short_m_scale", "rotary_embedding_long_m_scale"} {
 		f.float(name) // they are in the tables
 	}
@@ -66,8 +74,8 @@ func gptFieldsOf(f *fields) (gptFields, error) {
 		return g, fmt.Errorf("the evaluator has no attn_logit_softcapping_scale, it is %g", cap)
 	}
 	mode := f.int32("kv_cache_quant_mode")
-	g.fp8Cache = mode == fp8KVCache
-	if mode != 0 && !g.fp8Cache {
+	g.fp8Cache = mode&fp8KVCache != 0
+	if mode&^(fp8KVCache|otherLinear) != 0 {
 		return g, fmt.Errorf("the evaluator has no kv_cache_quant_mode %d", mode)
 	}
 	position := f.int8("position_embedding_type")
@@ -94,6 +102,7 @@ type gptInputs struct {
 	offsets, hostOffsets                                    *Tensor // [pools, sequences, 2, blocks]
 	poolPointers, poolMapping                               []int64
 	toQuantised, fromQuantised                              float32
+	outputToQuantised                                       float32
 	invFreq, cosSin                                         []float32
 	hostContextLength                                       []int64
 }
@@ -141,6 +150,9 @@ func gptInputsOf(g gptFields, tensors []*Tensor) (gptInputs, error) {
 	in.poolMapping = r.take("host_kv_cache_pool_mapping", graph.Int32, 2).Int
 	if g.fp8Cache {
 		in.toQuantised, in.fromQuantised = r.number("kv_orig_quant_scale"), r.number("kv_quant_orig_scale")
+	}
+	if g.fp8Output {
+		in.outputToQuantised = r.number("attention_output_orig_quant_scale")
 	}
 	if g.rotaryDim > 0 {
 		in.invFreq = r.take("rotary_inv_freq", graph.Float, 1).Float
@@ -282,7 +294,19 @@ func gptAttention(c *call) (*Tensor, error) {
 	if generation%beams != 0 {
 		return nil, fmt.Errorf("%d generations are not in groups of %d beams", generation, beams)
 	}
+	if g.fp8Output {
+		return out.quantised(in.outputToQuantised), nil
+	}
 	return out, nil
+}
+
+// quantised multiplies by a factor and rounds to FP8.
+func (t *Tensor) quantised(factor float32) *Tensor {
+	out := newTensor(graph.FP8, t.Shape)
+	for i, v := range t.Float {
+		out.Float[i] = floatformat.FromE4M3(floatformat.ToE4M3(v * factor))
+	}
+	return out
 }
 
 // sequence is one row of the batch.

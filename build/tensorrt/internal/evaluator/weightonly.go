@@ -37,7 +37,13 @@ func weightOnly(c *call) (*Tensor, error) {
 	for i := range values {
 		values[i] *= scale.Float[i%int(outputs)]
 	}
-	return matrixMultiply(graph.MatrixMultiply{Op0: graph.None, Op1: graph.None}, []*Tensor{x, Floats(x.Type, values, inputs, outputs)})
+	return product(x, values, inputs, outputs)
+}
+
+// product multiplies by weights, which the kernels round to the type of x when they scale them.
+func product(x *Tensor, values []float32, inputs, outputs int64) (*Tensor, error) {
+	w := Floats(x.Type, values, inputs, outputs).rounded()
+	return matrixMultiply(graph.MatrixMultiply{Op0: graph.None, Op1: graph.None}, []*Tensor{x, w})
 }
 
 // Bits of quant_algo.
@@ -96,7 +102,7 @@ func groupwise(c *call) (*Tensor, error) {
 		k := int64(i) / outputs
 		values[i] *= scale.Float[k/size*outputs+int64(i)%outputs]
 	}
-	out, err := matrixMultiply(graph.MatrixMultiply{Op0: graph.None, Op1: graph.None}, []*Tensor{x, Floats(x.Type, values, inputs, outputs)})
+	out, err := product(x, values, inputs, outputs)
 	if err == nil && algo&groupBias != 0 {
 		out, err = elementWise(graph.ElementWise{Operation: graph.Sum}, []*Tensor{out, rest[2].reshaped([]int64{1, outputs})})
 	}

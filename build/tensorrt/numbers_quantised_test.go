@@ -1,0 +1,210 @@
+package tensorrt_test
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/floatformat"
+	"github.com/trtgo/trtgo/internal/safetensors"
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// exported takes a form of testmodel.Quantised through export; cache is the type of its KV cache.
+func exported(t testing.TB, form, cache string, tp, pp int) string {
+	t.Helper()
+	name, kind, _ := strings.Cut(form, ".")
+	o := export.Options{Dtype: "bfloat16", TPSize: tp, PPSize: pp, KVCacheDtype: cache, OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
+	source := testmodel.Dir(t, name)
+	switch kind {
+	case "awq":
+		return testmodel.QuantisedDir(t, form)
+	case "fp8":
+		source = testmodel.QuantisedDir(t, form)
+	default:
+		o.QFormat = kind
+	}
+	_, err := export.Convert(t.Context(), source, o)
+	require.NoError(t, err)
+	return o.OutputDir
+}
+
+// quantisedRows gives the logits at each position of all prompts.
+func quantisedRows(t testing.TB, e *engine, prompts [][]int32) [][]float32 {
+	t.Helper()
+	got, err := serve(e.runtime(t, false), prompts, nil, 0)
+	require.NoError(t, err)
+	var list [][]float32
+	for p, prompt := range prompts {
+		for position := range prompt {
+			list = append(list, got[p][position])
+		}
+	}
+	return list
+}
+
+// differ counts the rows with a difference beyond most, and gives the rms of all.
+func differ(want, got [][]float32, most float64) (count int, rms float64) {
+	n := 0
+	for i := range want {
+		largest := 0.0
+		for v := range want[i] {
+			d := math.Abs(float64(want[i][v] - got[i][v]))
+			if math.IsNaN(d) {
+				d = math.Inf(1)
+			}
+			largest, rms, n = max(largest, d), rms+d*d, n+1
+		}
+		if largest > most {
+			count++
+		}
+	}
+	return count, math.Sqrt(rms / float64(n))
+}
+
+// Quantised networks give what torch computes of the quantised weights. The plugins of 4 and 8
+// bits round weights to the model's type when they scale them; FP8 keeps float32 here. Of
+// FP8, an input that lies within float32 rounding of the middle between two codes may
+// become either, which moves the few rows that have one.
+//
+// A gated MLP that is fused has one scale, so its weights are rounded once more: see
+// TestNumbersOfFusedFP8.
+func TestNumbersOfQuantisedForms(t *testing.T) {
+	fp8 := "fp8"
+	gemm := plugins(func(p *engineconfig.Plugin) { p.GemmPlugin = &fp8 })
+	unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
+	managed := plugins(func(p *engineconfig.Plugin) { p.ManageWeights = true })
+	type with = []func(o *tensorrt.Options)
+	for _, c := range []struct {
+		form   string
+		what   string
+		tp, pp int
+		with   with
+	}{
+		{"nemotron.fp8", "Q/DQ", 1, 1, nil},
+		{"llama-gqa.fp8", "Q/DQ, MLP not fused", 1, 1, with{unfused}},
+		{"nemotron.fp8", "GEMM plugin", 1, 1, with{gemm}},
+		{"llama-gqa.fp8", "GEMM plugin, MLP not fused", 1, 1, with{gemm, unfused}},
+		{"nemotron.fp8", "tp 2, pp 2", 2, 2, nil},
+		{"nemotron.fp8", "tp 2, pp 2, GEMM plugin", 2, 2, with{gemm}},
+		{"llama-gqa.fp8", "tp 4, MLP not fused", 4, 1, with{unfused}},
+		{"llama-gqa.fp8", "weights as inputs", 1, 1, with{managed, unfused}},
+		{"nemotron.int8_wo", "", 1, 1, nil},
+		{"llama-gqa.int8_wo", "", 1, 1, nil},
+		{"llama-gqa.int8_wo", "MLP not fused", 1, 1, with{unfused}},
+		{"nemotron.int8_wo", "pp 2", 1, 2, nil},
+		{"nemotron.int4_wo", "", 1, 1, nil},
+		{"llama-gqa.int4_wo", "", 1, 1, nil},
+		{"llama-gqa.int4_wo", "weights as inputs", 1, 1, with{managed}},
+		{"llama-gqa.awq", "", 1, 1, nil},
+	} {
+		t.Run(c.form+" "+c.what, func(t *testing.T) {
+			t.Parallel()
+			want, kind := testmodel.Quantised(t, c.form), c.form[strings.Index(c.form, ".")+1:]
+			e := lowered(t, exported(t, c.form, "none", c.tp, c.pp), options(append(with{small, gather}, c.with...)...))
+			dtype, most := "bfloat16", 2e-3
+			if kind == "fp8" {
+				dtype = "float32"
+			}
+			got := quantisedRows(t, e, want.Prompts)
+			count, rms := differ(want.Logits[dtype], got, most)
+			t.Logf("%d of %d rows differ, rms %.2g", count, len(got), rms)
+			unquantised := want.Error[dtype].RMS
+			require.Greater(t, unquantised, 0.05, "the form can be told from the model")
+			require.Less(t, rms, unquantised/10)
+			switch kind {
+			case "fp8":
+				require.LessOrEqual(t, count, len(got)/5)
+			case "awq": // torch's weights have the input's factor in before they are rounded
+			default:
+				require.Zero(t, count)
+			}
+		})
+	}
+}
+
+// commonScale gives the linears of each gated MLP the larger of their scales, and rounds their
+// weights anew.
+func commonScale(t testing.TB, dir string) {
+	t.Helper()
+	path := filepath.Join(dir, checkpoint.RankName(0))
+	file, err := safetensors.Open(path)
+	require.NoError(t, err)
+	defer file.Close()
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	bytes := func(name string) []byte {
+		tensor, ok := file.Tensor(name)
+		require.True(t, ok, name)
+		return data[tensor.Offset:][:tensor.Size]
+	}
+	scale := func(module string) []byte { return bytes(module + checkpoint.WeightScale) }
+	for layer := range 3 {
+		modules := []string{fmt.Sprintf("transformer.layers.%d.mlp.fc", layer), fmt.Sprintf("transformer.layers.%d.mlp.gate", layer)}
+		var scales [2]float32
+		for i, m := range modules {
+			floatformat.Decode(scales[i:i+1], scale(m), "F32")
+		}
+		require.NotEqual(t, scales[0], scales[1])
+		most := max(scales[0], scales[1])
+		for i, m := range modules {
+			codes := bytes(m + ".weight")
+			for k, code := range codes {
+				codes[k] = floatformat.ToE4M3(floatformat.FromE4M3(code) * scales[i] / most)
+			}
+			floatformat.Encode(scale(m), []float32{most}, "F32")
+		}
+	}
+	require.NoError(t, file.Close())
+	require.NoError(t, os.WriteFile(path, data, 0o644))
+}
+
+// A gated MLP of FP8 that is fused computes what one does that is not, on weights of one scale.
+func TestNumbersOfFusedFP8(t *testing.T) {
+	fp8 := "fp8"
+	gemm := plugins(func(p *engineconfig.Plugin) { p.GemmPlugin = &fp8 })
+	unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
+	prompts := testmodel.Quantised(t, "llama-gqa.fp8").Prompts
+	for name, with := range map[string][]func(o *tensorrt.Options){"Q/DQ": nil, "GEMM plugin": {gemm}} {
+		t.Run(name, func(t *testing.T) {
+			dir := exported(t, "llama-gqa.fp8", "none", 1, 1)
+			fused := quantisedRows(t, lowered(t, dir, options(append(with, small, gather)...)), prompts)
+			separate := quantisedRows(t, lowered(t, dir, options(append(with, small, gather, unfused)...)), prompts)
+			commonScale(t, dir)
+			want := quantisedRows(t, lowered(t, dir, options(append(with, small, gather, unfused)...)), prompts)
+			count, rms := differ(want, fused, 2e-3)
+			require.LessOrEqual(t, count, len(want)/5)
+			require.Less(t, rms, 2e-2)
+			_, rms = differ(want, separate, 0)
+			require.Greater(t, rms, 0.1, "the scales can be told from each other")
+		})
+	}
+}
+
+// Of an FP8 cache, keys and values are rounded: logits differ a little from those without, and
+// a great deal where a scale is wrong.
+func TestNumbersOfFP8Cache(t *testing.T) {
+	for _, form := range []string{"nemotron.fp8", "llama-gqa.fp8"} {
+		t.Run(form, func(t *testing.T) {
+			want := testmodel.Quantised(t, form)
+			unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
+			plain := quantisedRows(t, lowered(t, exported(t, form, "none", 1, 1), options(small, gather, unfused)), want.Prompts)
+			e := lowered(t, exported(t, form, "fp8", 1, 1), options(small, gather, unfused))
+			require.Equal(t, "FP8", e.config.Quantization.KVCacheQuantAlgo)
+			got := quantisedRows(t, e, want.Prompts)
+			_, rms := differ(plain, got, 0)
+			t.Logf("rms %.2g", rms)
+			require.Greater(t, rms, 1e-3)
+			require.Less(t, rms, want.LogitsStd/4)
+		})
+	}
+}
