@@ -13,12 +13,12 @@ import (
 
 // openRTX opens the real TensorRT-RTX.
 func openRTX(t *testing.T) *Library {
-	rtx := os.Getenv("TRTGO_TENSORRT_RTX_LIB")
+	rtx := os.Getenv("TRTGO_RTX_COMPILER")
 	if rtx == "" || os.Getenv("TRTGO_NATIVE_LIB_RTX") == "" {
 		if os.Getenv("TRTGO_REQUIRE_TENSORRT") == "1" {
-			t.Fatal("TRTGO_TENSORRT_RTX_LIB and TRTGO_NATIVE_LIB_RTX do not name libtensorrt_rtx and libtrtgo_rtx.so")
+			t.Fatal("TRTGO_RTX_COMPILER and TRTGO_NATIVE_LIB_RTX do not name libtensorrt_rtx and libtrtgo_rtx.so")
 		}
-		t.Skip("TRTGO_TENSORRT_RTX_LIB and TRTGO_NATIVE_LIB_RTX do not name libtensorrt_rtx and libtrtgo_rtx.so")
+		t.Skip("TRTGO_RTX_COMPILER and TRTGO_NATIVE_LIB_RTX do not name libtensorrt_rtx and libtrtgo_rtx.so")
 	}
 	lib, err := Open(Options{Flavour: TensorRTRTX, TensorRT: rtx})
 	require.NoError(t, err)
