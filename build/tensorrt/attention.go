@@ -43,7 +43,7 @@ func (p *packed) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tenso
 		in("kv_cache_block_offsets"), in("host_kv_cache_block_offsets"), in("host_kv_cache_pool_pointers"), in("host_kv_cache_pool_mapping"),
 	}
 	if w := o.CacheScale; w != nil {
-		inverse := strings.TrimSuffix(w.Name, checkpoint.KVCacheScale) + "kv_cache_rcp_scaling_factor"
+		inverse := strings.TrimSuffix(w.Name, checkpoint.KVCacheScale) + ".kv_cache_rcp_scaling_factor"
 		inputs = append(inputs, p.give(p.reciprocal(inverse, w)), p.weight(w))
 	}
 	out := graph.Tensor{Type: qkv.Type, Shape: graph.Shape{qkv.Shape[0], graph.Fixed(int64(o.Out.Width))}}

@@ -71,13 +71,16 @@ func TestRefused(t *testing.T) {
 			b.Reshape(bf16(b, "x", graph.Fixed(6)), graph.Fixed(4), graph.Fixed(2))
 		}, "the number of elements differs"},
 		"two inputs": {func(b *graph.Builder) { bf16(b, "x", n); bf16(b, "x", n) }, "two inputs are called x"},
-		"no output":  {func(b *graph.Builder) { bf16(b, "x", n) }, "it has no outputs"},
+		"host memory": {func(b *graph.Builder) {
+			b.Output("y", b.Cast(b.HostInput("host_x", graph.Int32, n), graph.Int64))
+		}, "layer mlp/Cast reads host_x, which is memory of the CPU: only plugins may"},
+		"no output": {func(b *graph.Builder) { bf16(b, "x", n) }, "it has no outputs"},
 		"computed cache": {func(b *graph.Builder) {
 			shape := []graph.Dim{graph.Fixed(1), graph.Fixed(1), graph.Fixed(4), graph.Fixed(8)}
 			x := bf16(b, "x", shape...)
 			cache := b.ElementWise(x, graph.Sum, x)
 			b.Output("y", b.Add(graph.KVCacheUpdate{}, cache, x, b.Input("at", graph.Int32, graph.Fixed(1)))[0])
-		}, "layer mlp/KVCacheUpdate: the cache %2 BF16[1, 1, 4, 8] is not an input of the network"},
+		}, "layer mlp/KVCacheUpdate: the cache %1 BF16[1, 1, 4, 8] is not an input of the network"},
 		"hidden cache": {func(b *graph.Builder) {
 			x := bf16(b, "x", graph.Fixed(1), graph.Fixed(1), graph.Fixed(4), graph.Fixed(8))
 			updated := b.Add(graph.KVCacheUpdate{}, x, x, b.Input("at", graph.Int32, graph.Fixed(1)))[0]

@@ -1,0 +1,93 @@
+package tensorrt_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
+)
+
+// TestPluginFields pins name, type, order and value of every field that each release's creators
+// get.
+func TestPluginFields(t *testing.T) {
+	for _, release := range tensorrt.Releases {
+		o := options(gemmPlugin, func(o *tensorrt.Options) { o.Release = release })
+		all := firstPlugins(lower(t, rank(t, "llama-gqa", 0), o))
+		maps.Copy(all, release.CollectiveFields([]int{2, 3}, 5, graph.BF16))
+		var s strings.Builder
+		for _, creator := range slices.Sorted(maps.Keys(all)) {
+			fmt.Fprintf(&s, "%s\n", creator)
+			for _, f := range all[creator] {
+				fmt.Fprintf(&s, "\t%s %s\n", f.Type, f)
+			}
+		}
+		golden(t, "plugins-"+release.Version+".txt", s.String())
+	}
+}
+
+// TestFieldsOfCases: what the fields of attention are where the usual ones do not apply.
+func TestFieldsOfCases(t *testing.T) {
+	attention := func(model string, config configs, changes ...func(o *tensorrt.Options)) map[string]string {
+		return text(firstPlugins(lower(t, rank(t, model, 0, config...), options(changes...)))["GPTAttention"])
+	}
+	f := attention("llama-tied-llama3", nil)
+	require.Equal(t, "rotary_embedding_scale_type=4", f["rotary_embedding_scale_type"])
+	require.Equal(t, "rotary_embedding_scale=8", f["rotary_embedding_scale"])
+	f = attention("llama-headdim", configs{yarn})
+	require.Equal(t, "rotary_embedding_scale_type=5", f["rotary_embedding_scale_type"])
+	require.Equal(t, "position_embedding_type=2", f["position_embedding_type"])
+	f = attention("nemotron", nil)
+	require.Equal(t, "rotary_embedding_dim=8", f["rotary_embedding_dim"])
+	require.Equal(t, "q_scaling=1", f["q_scaling"])
+	f = attention("mistral-headdim", configs{mapped(4, 1)})
+	require.Equal(t, []string{"num_heads=1", "num_kv_heads=1", "num_kv_heads_origin=2", "tp_size=4"}, []string{f["num_heads"], f["num_kv_heads"], f["num_kv_heads_origin"], f["tp_size"]})
+	f = attention("llama-gqa", configs{quantisedCache})
+	require.Equal(t, "kv_cache_quant_mode=128", f["kv_cache_quant_mode"])
+	// Beyond what the model was made for, the tables go on.
+	f = attention("llama-gqa", nil, func(o *tensorrt.Options) { o.MaxSeqLen = 1000 })
+	require.Equal(t, "rotary_embedding_max_positions=1000", f["rotary_embedding_max_positions"])
+}
+
+// TestWithoutRotary: no table and no dimension where positions are not turned; the plugin
+// wants both or neither.
+func TestWithoutRotary(t *testing.T) {
+	net := rank(t, "llama-gqa", 0, layers(1))
+	withoutRotary(net)
+	g := lower(t, net, options())
+	f := text(firstPlugins(g)["GPTAttention"])
+	require.Equal(t, "position_embedding_type=0", f["position_embedding_type"])
+	require.Equal(t, "rotary_embedding_dim=0", f["rotary_embedding_dim"])
+	for _, w := range g.Weights() {
+		require.NotContains(t, w.Name, "rotary")
+	}
+	for _, l := range g.Layers {
+		if op, ok := l.Op.(graph.Plugin); ok && op.Creator == "GPTAttention" {
+			require.Len(t, l.Inputs, 15)
+		}
+	}
+}
+
+func TestFieldDifferences(t *testing.T) {
+	for _, release := range tensorrt.Releases {
+		sent := firstPlugins(lower(t, rank(t, "llama-gqa", 0), options(gemmPlugin)))
+		maps.Copy(sent, release.CollectiveFields([]int{0, 1}, 1, graph.Half))
+		for creator, fields := range sent {
+			names := slices.Collect(maps.Keys(text(fields)))
+			d := release.FieldDifferences(creator)
+			for _, name := range d.Unlisted {
+				require.Contains(t, names, name, creator)
+			}
+			for _, name := range d.Unsent {
+				require.NotContains(t, names, name, creator)
+			}
+		}
+		require.Equal(t, []string{"layer_idx_in_cache_pool"}, release.FieldDifferences("GPTAttention").Unsent)
+		require.Empty(t, release.FieldDifferences("Recv"))
+	}
+}
