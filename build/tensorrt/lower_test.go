@@ -206,6 +206,14 @@ func gpt(c *checkpoint.Config) { c.Architecture, c.RotaryPct = "GPTForCausalLM",
 func parallelEmbedding(dim int64) func(c *checkpoint.Config) {
 	return func(c *checkpoint.Config) { c.UseParallelEmbedding, c.EmbeddingShardingDim = true, dim }
 }
+func quantised(algo string) func(c *checkpoint.Config) {
+	return func(c *checkpoint.Config) {
+		c.Quantization.QuantAlgo = algo
+		if algo == checkpoint.W4A16AWQ {
+			c.Quantization.GroupSize, c.Quantization.PreQuantScale = 8, true
+		}
+	}
+}
 func quantisedCache(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = checkpoint.FP8 }
 func yarn(c *checkpoint.Config) {
 	c.RotaryScaling = &checkpoint.RotaryScaling{Type: checkpoint.RotaryYarn, Factor: 4, BetaFast: 32, BetaSlow: 1, OriginalMaxPositionEmbeddings: 32, Truncate: true}
@@ -231,13 +239,13 @@ var cases = []struct {
 	{"llama-sharded-hidden", "llama-sharded", 0, configs{layers(1), mapped(2, 1), parallelEmbedding(1)}, choices{gemmPlugin, unfused}},
 	{"llama-linear-rope-pp3-middle", "llama-linear-rope", 1, configs{layers(3), mapped(1, 3)}, choices{gemmPlugin}},
 	{"llama-yarn-cache", "llama-headdim", 0, configs{layers(1), yarn, quantisedCache}, choices{bareFMHA}},
-	{"mistral-window-pp3-last", "mistral-window", 2, configs{layers(3), mapped(1, 3)}, choices{unfused, halfLogits}},
-	{"mistral-tp4-repeated-kv", "mistral-headdim", 3, configs{layers(1), mapped(4, 1)}, choices{oldRelease}},
+	{"mistral-window-tp4-pp3-last", "mistral-window", 11, configs{layers(3), mapped(4, 3)}, choices{unfused, halfLogits}},
+	{"mistral-tp4-pp2-repeated-kv", "mistral-headdim", 7, configs{layers(2), mapped(4, 2)}, choices{gemmPlugin, managed, oldRelease}},
 	{"nemotron", "nemotron", 0, configs{layers(1)}, nil},
 	{"nemotron-tp2-pp2-last", "nemotron", 3, configs{layers(2), mapped(2, 2)}, choices{gemmPlugin, managed}},
 	{"nemotron-f32", "nemotron-f32", 0, configs{layers(1)}, choices{contextLogits, beams}},
 	{"gpt-gelu-cache", "nemotron", 0, configs{layers(1), gpt, act("gelu"), quantisedCache}, choices{managed}},
-	{"gpt-geglu", "nemotron", 0, configs{layers(1), gpt, act("geglu")}, nil},
+	{"gpt-geglu-tp2", "nemotron", 1, configs{layers(1), gpt, act("geglu"), mapped(2, 1)}, nil},
 	{"gpt-gelu-new-pp2-first", "nemotron", 0, configs{layers(2), gpt, act("gelu_new"), mapped(1, 2)}, choices{gemmPlugin}},
 	{"gpt-relu", "nemotron", 0, configs{layers(1), gpt, act("relu")}, choices{unfused}},
 }

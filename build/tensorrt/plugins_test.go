@@ -11,6 +11,8 @@ import (
 
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
 // TestPluginFields pins name, type, order and value of every field that each release's creators
@@ -49,9 +51,62 @@ func TestFieldsOfCases(t *testing.T) {
 	require.Equal(t, []string{"num_heads=1", "num_kv_heads=1", "num_kv_heads_origin=2", "tp_size=4"}, []string{f["num_heads"], f["num_kv_heads"], f["num_kv_heads_origin"], f["tp_size"]})
 	f = attention("llama-gqa", configs{quantisedCache})
 	require.Equal(t, "kv_cache_quant_mode=128", f["kv_cache_quant_mode"])
+	for algo, mode := range map[string]string{checkpoint.FP8: "256", checkpoint.W8A16: "2", checkpoint.W4A16: "1", checkpoint.W4A16AWQ: "33"} {
+		f = attention("llama-gqa", configs{quantised(algo)})
+		require.Equal(t, "kv_cache_quant_mode="+mode, f["kv_cache_quant_mode"], algo)
+	}
+	f = attention("llama-gqa", configs{quantised(checkpoint.FP8), quantisedCache})
+	require.Equal(t, "kv_cache_quant_mode=384", f["kv_cache_quant_mode"])
 	// Beyond what the model was made for, the tables go on.
 	f = attention("llama-gqa", nil, func(o *tensorrt.Options) { o.MaxSeqLen = 1000 })
 	require.Equal(t, "rotary_embedding_max_positions=1000", f["rotary_embedding_max_positions"])
+}
+
+// TestEightBitOutput: attention gives E4M3 where the linear behind it takes it, context FMHA is on and
+// use_fp8_context_fmha is set; the scale comes behind those of the cache.
+func TestEightBitOutput(t *testing.T) {
+	without := func(change func(p *engineconfig.Plugin)) func(o *tensorrt.Options) {
+		return func(o *tensorrt.Options) { change(&o.Plugins) }
+	}
+	const scale = "transformer.layers.0.attention.attention_output_orig_quant_scale"
+	for name, c := range map[string]struct {
+		config  configs
+		options choices
+		want    graph.DataType
+		inputs  []string // behind host_kv_cache_pool_mapping, before the rotary tables
+	}{
+		"fp8":              {configs{quantised(checkpoint.FP8)}, nil, graph.FP8, []string{scale}},
+		"fp8 and cache":    {configs{quantised(checkpoint.FP8), quantisedCache}, nil, graph.FP8, []string{"transformer.layers.0.attention.kv_cache_rcp_scaling_factor", "transformer.layers.0.attention.kv_cache_scaling_factor", scale}},
+		"fp8, tp 2":        {configs{quantised(checkpoint.FP8), mapped(2, 1)}, nil, graph.FP8, []string{scale}},
+		"plain":            {nil, nil, graph.BF16, nil},
+		"W8A16":            {configs{quantised(checkpoint.W8A16)}, nil, graph.BF16, nil},
+		"not asked for":    {configs{quantised(checkpoint.FP8)}, choices{without(func(p *engineconfig.Plugin) { p.UseFP8ContextFMHA = false })}, graph.BF16, nil},
+		"no context FMHA":  {configs{quantised(checkpoint.FP8)}, choices{without(func(p *engineconfig.Plugin) { p.ContextFMHA = false })}, graph.BF16, nil},
+		"dense is not FP8": {configs{quantised(checkpoint.FP8), func(c *checkpoint.Config) { c.Quantization.ExcludeModules = []string{"lm_head", "*dense"} }}, nil, graph.BF16, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := lower(t, rank(t, "llama-gqa", 0, append(configs{layers(1)}, c.config...)...), options(c.options...))
+			names := map[*graph.Tensor]string{}
+			for _, l := range g.Layers {
+				if op, ok := l.Op.(graph.Constant); ok {
+					names[l.Outputs[0]] = op.Weights.Name
+				}
+				if op, ok := l.Op.(graph.Plugin); ok && op.Creator == "GPTAttention" {
+					require.Equal(t, c.want, l.Outputs[0].Type)
+					var got []string
+					for _, in := range l.Inputs[12 : len(l.Inputs)-5] {
+						got = append(got, names[in])
+					}
+					require.Equal(t, c.inputs, got)
+					require.Equal(t, map[bool]string{true: "use_fp8_context_fmha=1", false: "use_fp8_context_fmha=0"}[c.want == graph.FP8], text(op.Attributes)["use_fp8_context_fmha"])
+				}
+			}
+		})
+	}
+	net := rank(t, "llama-gqa", 0, layers(1), quantised(checkpoint.FP8))
+	data, err := weights(t, lower(t, net, options()), scale).Values(tensors{"transformer.layers.0.attention.dense.activation_scaling_factor": stored(t, "F32", 0.125, 1)})
+	require.NoError(t, err)
+	require.Equal(t, []float32{8}, floats(t, data, "F32"))
 }
 
 // TestWithoutRotary: no table and no dimension where positions are not turned; the plugin
