@@ -13,6 +13,7 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/compatibility"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
@@ -49,6 +50,7 @@ func lowered(t testing.TB, dir string, o tensorrt.Options) *engine {
 // runtime loads the networks as the runtime loads engines.
 func (e *engine) runtime(t testing.TB, typed bool) *evaluator.Runtime {
 	t.Helper()
+	shown.Passed(t, compatibility.Plugins(e.config, e.options))
 	c, o := e.config, e.options
 	config := evaluator.Config{
 		TPSize: c.Mapping.TPSize, PPSize: c.Mapping.PPSize, NumLayers: int(c.NumHiddenLayers), NumKVHeads: int(c.NumKeyValueHeads),

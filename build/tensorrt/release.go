@@ -22,7 +22,7 @@ var Releases = []*Release{
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 	{
-		Version: "1.1.0", TensorRT: "10.13.2",
+		Version: "1.1.0", TensorRT: "10.13.3",
 		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
