@@ -77,9 +77,10 @@ type attention struct {
 	o *network.Attention
 }
 
-// qScaling divides the scores, beside the square root of the head size.
+// qScaling divides the scores, beside the square root of the head size: 1 where the model
+// has nothing else.
 func (a attention) qScaling() float32 {
-	return float32(1 / (float64(a.o.Scale) * math.Sqrt(float64(a.o.HeadSize))))
+	return float32(1/math.Sqrt(float64(a.o.HeadSize))) / a.o.Scale
 }
 
 // quantMode tells how the model is quantised, the cache included.

@@ -329,6 +329,11 @@ func TestRefusals(t *testing.T) {
 			require.ErrorContains(t, err, want)
 		})
 	}
+	net := rank(t, "llama-sharded", 0)
+	net.Dtype = network.Float8
+	_, err := tensorrt.Lower(net, options())
+	require.ErrorIs(t, err, tensorrt.ErrUnsupported)
+	require.ErrorContains(t, err, "activations of dtype float8_e4m3")
 	alone := options(func(o *tensorrt.Options) { o.Plugins.NCCLPlugin = nil })
 	lower(t, rank(t, "llama-sharded", 0), alone)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/export/checkpoint"
@@ -47,6 +48,8 @@ func TestFieldsOfCases(t *testing.T) {
 	f = attention("nemotron", nil)
 	require.Equal(t, "rotary_embedding_dim=8", f["rotary_embedding_dim"])
 	require.Equal(t, "q_scaling=1", f["q_scaling"])
+	f = attention("llama-gqa", configs{func(c *checkpoint.Config) { c.HeadSize = 96 }})
+	require.Equal(t, "q_scaling=1", f["q_scaling"], "1/√96 is rounded")
 	f = attention("mistral-headdim", configs{mapped(4, 1)})
 	require.Equal(t, []string{"num_heads=1", "num_kv_heads=1", "num_kv_heads_origin=2", "tp_size=4"}, []string{f["num_heads"], f["num_kv_heads"], f["num_kv_heads_origin"], f["tp_size"]})
 	f = attention("llama-gqa", configs{quantisedCache})
@@ -60,6 +63,13 @@ func TestFieldsOfCases(t *testing.T) {
 	// Beyond what the model was made for, the tables go on.
 	f = attention("llama-gqa", nil, func(o *tensorrt.Options) { o.MaxSeqLen = 1000 })
 	require.Equal(t, "rotary_embedding_max_positions=1000", f["rotary_embedding_max_positions"])
+}
+
+// TestScale: what a model multiplies scores by beside 1/√head_size.
+func TestScale(t *testing.T) {
+	net := rank(t, "llama-gqa", 0, layers(1))
+	net.Ops[3].(*network.Attention).Scale = 0.125
+	require.Equal(t, "q_scaling=2", text(firstPlugins(lower(t, net, options()))["GPTAttention"])["q_scaling"])
 }
 
 // TestEightBitOutput: attention gives E4M3 where the linear behind it takes it, context FMHA is on and
