@@ -33,7 +33,7 @@ func (n *Network) Build(ctx context.Context, o BuildOptions, file *os.File) erro
 		var built error
 		// The file stays open as long as this runs, whoever closes it.
 		if err := descriptor.Control(func(fd uintptr) { built = n.build(o, fd) }); err != nil {
-			built = err
+			built = &os.PathError{Op: "write", Path: file.Name(), Err: os.ErrClosed}
 		}
 		done <- built
 	}()
