@@ -47,7 +47,9 @@ func readFacts() (facts, error) {
 			return nil, err
 		}
 		for line := range lines {
-			f[line] = append(f[line], m.Letter)
+			if m != Longer || !slices.Contains(f[line], Compiler.Letter) {
+				f[line] = append(f[line], m.Letter)
+			}
 		}
 	}
 	return f, nil

@@ -32,6 +32,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, c := range list {
 		t.Run(c.String(), func(t *testing.T) {
+			shown.Passed(t, c.engine())
 			size, err := c.compile(t, c.capabilities())
 			require.NoError(t, err)
 			require.Greater(t, size, int64(1000))
