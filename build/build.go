@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -56,6 +55,9 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	defer func() { _ = p.ckpt.Close() }() // it was only read
+	if err := p.plan.draw(); err != nil {
+		return nil, err
+	}
 	if !o.DryRun {
 		if err := p.write(ctx); err != nil {
 			return nil, err
@@ -66,8 +68,12 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 
 // plan makes the engines of one backend.
 type plan interface {
+	// draw writes what shows the network, where the user wants to see it.
+	draw() error
 	// write writes engines, and what weights stand beside them, into a directory.
 	write(ctx context.Context, dir string) error
+	// keep writes what belongs to no engine, once the directory has its name.
+	keep()
 	// complete adds what the backend knows to a report and to config.json.
 	complete(*Report, *engineconfig.Trtgo)
 }
@@ -79,10 +85,10 @@ type prepared struct {
 	plan plan
 }
 
-// prepare checks everything that can be checked before anything is written. The
-// caller closes ckpt.
-func prepare(ctx context.Context, o Options) (*prepared, error) {
-	o = o.withDefaults()
+// prepare checks everything that can be checked before anything is written, for these ranks
+// or all. The caller closes ckpt.
+func prepare(ctx context.Context, given Options, ranks ...int) (*prepared, error) {
+	o := given.withDefaults()
 	if err := o.check(); err != nil {
 		return nil, err
 	}
@@ -97,7 +103,8 @@ func prepare(ctx context.Context, o Options) (*prepared, error) {
 	}
 	p := &prepared{ckpt: ckpt}
 	if p.settings, err = resolve(o, ckpt.Config()); err == nil {
-		p.plan, err = newPlan(ctx, p.settings, ckpt)
+		p.given = given
+		p.plan, err = newPlan(ctx, p.settings, ckpt, ranks)
 	}
 	if err != nil {
 		return nil, errors.Join(err, ckpt.Close())
@@ -105,11 +112,11 @@ func prepare(ctx context.Context, o Options) (*prepared, error) {
 	return p, nil
 }
 
-func newPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (plan, error) {
+func newPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint, ranks []int) (plan, error) {
 	if s.Backend == BackendCPU {
 		return newCPUPlan(ctx, s, ckpt)
 	}
-	return newRankPlan(ctx, s, ckpt)
+	return newRankPlan(ctx, s, ckpt, ranks)
 }
 
 func (p *prepared) report() *Report {
@@ -149,7 +156,11 @@ func (p *prepared) write(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return d.commit()
+	if err := d.commit(); err != nil {
+		return err
+	}
+	p.plan.keep()
+	return nil
 }
 
 // config makes config.json: the checkpoint's own config is pretrained_config, of no rank.
@@ -182,7 +193,7 @@ func copyTokenizer(to, checkpointDir string) error {
 	return nil
 }
 
-// createFile makes a file that must not be there yet, and fills it by write.
+// createFile makes a file that must not be there yet, and fills it by write, whose error is returned as it is.
 func createFile(path string, write func(f *os.File) error) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
@@ -192,10 +203,7 @@ func createFile(path string, write func(f *os.File) error) error {
 	if err == nil {
 		err = f.Sync()
 	}
-	if err := errors.Join(err, f.Close()); err != nil {
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
-	return nil
+	return errors.Join(err, f.Close())
 }
 
 func writeFile(path string, data []byte) error {

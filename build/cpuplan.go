@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 
@@ -29,10 +30,19 @@ func newCPUPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (
 }
 
 func (p *cpuPlan) write(ctx context.Context, dir string) error {
-	return createFile(filepath.Join(dir, engineconfig.EngineName(0)), func(f *os.File) error {
+	path := filepath.Join(dir, engineconfig.EngineName(0))
+	err := createFile(path, func(f *os.File) error {
 		return p.Write(ctx, f, cpu.WriteOptions{Workers: p.s.Workers, Progress: p.s.Progress})
 	})
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", path, err)
+	}
+	return nil
 }
+
+func (p *cpuPlan) draw() error { return nil } // --explain prints it
+
+func (p *cpuPlan) keep() {}
 
 func (p *cpuPlan) complete(r *Report, t *engineconfig.Trtgo) {
 	dtype := checkpoint.Float32

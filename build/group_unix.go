@@ -9,10 +9,10 @@ import (
 )
 
 // ownGroup puts a program and all that it starts into a process group, which is
-// interrupted as one when the command's context ends.
+// ended as one when the command's context ends.
 func ownGroup(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &unix.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGINT) }
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGTERM) }
 }
 
 // endGroup ends what is left of the group of a program that has ended.

@@ -12,7 +12,9 @@ import (
 // settings are options with all that follows from the model.
 type settings struct {
 	Options
+	given Options // before defaults
 	build engineconfig.Build
+	gpu   int // compute capability times ten of tensorrt-llm's GPU, 0 when it is not known
 	notes []string
 }
 

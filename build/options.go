@@ -70,7 +70,8 @@ type Options struct {
 	EnableDebugOutput, MonitorMemory           bool
 	VisualizeNetwork                           string // a directory for a drawing of each rank's network, rank0.dot …
 	// ComputeCapabilities are the GPUs that an engine for tensorrt-rtx is for, e.g. "8.6"
-	// or "86"; by default the GeForce RTX cards that have the checkpoint's types.
+	// or "86"; by default the GeForce RTX cards that have the checkpoint's types. For tensorrt-llm
+	// it is at most one, that of the GPU of the machine: weights of 8 and 4 bits are ordered for it.
 	ComputeCapabilities []string
 
 	DryRun bool // check everything, write nothing
@@ -84,12 +85,21 @@ type Options struct {
 	Version       string // of the program, recorded as producer; "devel"
 
 	// Progress, when not nil, hears of every block of weights that was written for the CPU:
-	// bytes done and in all, and the name of the section. For TensorRT it hears of the
-	// steps of a phase, done and in all, and the name of rank and phase; in a file of
-	// weights these are bytes. One goroutine calls it at a time.
+	// bytes done and in all, and the name of the section. One goroutine calls it.
 	Progress func(done, total int64, section string) `json:"-"`
+	// Phases, when not nil, hears how far the engines for TensorRT are. It is called by one goroutine at a time.
+	Phases func(Phase) `json:"-"`
 	// UpstreamOutput gets what trtllm-build prints; nil drops it. Only with Builder "trtllm-build".
 	UpstreamOutput io.Writer `json:"-"`
+}
+
+// Phase is how far the engine of a rank is.
+type Phase struct {
+	Rank  int    `json:"rank"`
+	Name  string `json:"name"`  // TensorRT's, or "adding layers", "writing the plan", "writing weights"
+	Done  int64  `json:"done"`  // steps, or bytes
+	Total int64  `json:"total"` // -1 when it is not known
+	Bytes bool   `json:"bytes,omitempty"`
 }
 
 // withDefaults fills in upstream's defaults that do not depend on the model.
@@ -228,7 +238,6 @@ func (o *Options) checkUnsupported() error {
 		{"max_prompt_embedding_table_size", "there is no prompt tuning", o.MaxPromptEmbeddingTableSize > 0},
 		{"visualize_network", "there is no TensorRT network to draw; --explain prints the engine", o.VisualizeNetwork != "" && o.Backend == BackendCPU},
 		{"compute_capability", "its engines run on every x86-64 processor", len(o.ComputeCapabilities) > 0 && o.Backend == BackendCPU},
-		{"compute_capability", "an engine for TensorRT-LLM is for the GPU of the machine that builds it", len(o.ComputeCapabilities) > 0 && o.Backend == BackendTensorRTLLM},
 	})
 }
 

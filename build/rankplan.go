@@ -3,12 +3,16 @@ package build
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
 
 	"github.com/trtgo/trtgo/build/model"
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/outputfile"
 )
 
 // rankPlan makes the TensorRT engines of a checkpoint, one for each rank.
@@ -18,13 +22,18 @@ type rankPlan struct {
 	networks []*graph.Network // of each rank
 	built    []RankReport
 	version  string // of the TensorRT that built them
+	cache    []byte // the timing cache after the build
 }
 
-// newRankPlan lowers every rank: what cannot be lowered is known before anything is
+// newRankPlan lowers these ranks, or all: what cannot be lowered is known before anything is
 // compiled. Weights are read only to see whether the head is the embedding.
-func newRankPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (*rankPlan, error) {
-	p := &rankPlan{s: s, ckpt: ckpt}
-	for rank := range ckpt.Config().Mapping.WorldSize {
+func newRankPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint, ranks []int) (*rankPlan, error) {
+	world := ckpt.Config().Mapping.WorldSize
+	p := &rankPlan{s: s, ckpt: ckpt, networks: make([]*graph.Network, world), built: make([]RankReport, world)}
+	for rank := range world {
+		if len(ranks) > 0 && !slices.Contains(ranks, rank) {
+			continue
+		}
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
@@ -32,12 +41,10 @@ func newRankPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) 
 		if err != nil {
 			return nil, fmt.Errorf("%s: rank %d: %w", ckpt.Dir(), rank, err)
 		}
-		p.networks = append(p.networks, net)
-		report := RankReport{Rank: rank, Layers: len(net.Layers)}
+		p.networks[rank], p.built[rank] = net, RankReport{Rank: rank, Layers: len(net.Layers)}
 		for _, w := range net.Weights() {
-			report.Weights += w.Bytes()
+			p.built[rank].Weights += w.Bytes()
 		}
-		p.built = append(p.built, report)
 	}
 	return p, nil
 }
@@ -60,6 +67,11 @@ func (p *rankPlan) lower(ctx context.Context, number int) (*graph.Network, error
 	if err != nil {
 		return nil, err
 	}
+	source, err := tensorrt.OpenSource(p.ckpt, number)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = source.Close() }() // it was only read
 	logits := p.s.LogitsDtype
 	if logits == "" {
 		logits = c.LogitsDtype
@@ -73,8 +85,34 @@ func (p *rankPlan) lower(ctx context.Context, number int) (*graph.Network, error
 	return tensorrt.Lower(net, tensorrt.Options{
 		MaxBatchSize: p.s.MaxBatchSize, MaxBeamWidth: p.s.MaxBeamWidth, MaxInputLen: p.s.MaxInputLen, MaxSeqLen: p.s.MaxSeqLen,
 		MaxNumTokens: p.s.MaxNumTokens, OptNumTokens: p.s.OptNumTokens, LogitsDtype: logits, GatherContextLogits: p.s.GatherContextLogits,
-		TiedHead: tied, Plugins: p.s.build.Plugins,
+		TiedHead: tied, ComputeCapability: p.s.gpu, Scale: source.Scale, Plugins: p.s.build.Plugins,
 	})
+}
+
+// draw writes a drawing of each network into the directory that the user wants them in.
+func (p *rankPlan) draw() error {
+	dir := p.s.VisualizeNetwork
+	if dir == "" {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("--visualize_network: %w", err)
+	}
+	for rank, net := range p.networks {
+		f, err := outputfile.Create(filepath.Join(dir, fmt.Sprintf("rank%d.dot", rank)))
+		if err != nil {
+			return fmt.Errorf("--visualize_network: %w", err)
+		}
+		err = net.WriteDOT(f)
+		if err == nil {
+			err = f.Commit()
+		}
+		f.Discard() // does nothing after Commit
+		if err != nil {
+			return fmt.Errorf("--visualize_network: %w", err)
+		}
+	}
+	return nil
 }
 
 func (p *rankPlan) complete(r *Report, t *engineconfig.Trtgo) {
@@ -101,14 +139,13 @@ func Networks(ctx context.Context, o Options) ([]*graph.Network, *Report, error)
 	if o.Backend == "" || o.Backend == BackendCPU {
 		return nil, nil, fmt.Errorf("%w: --backend %s has no TensorRT network: choose %s or %s", ErrOption, BackendCPU, BackendTensorRTLLM, BackendTensorRTRTX)
 	}
+	if o.VisualizeNetwork != "" {
+		return nil, nil, fmt.Errorf("%w: the network alone is not drawn; use --visualize_network with --dry_run", ErrOption)
+	}
 	p, err := prepare(ctx, o)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() { _ = p.ckpt.Close() }() // it was only read
 	return p.plan.(*rankPlan).networks, p.report(), nil
-}
-
-func (p *rankPlan) write(context.Context, string) error {
-	return p.s.unsupported("network_only", "is all there is")
 }

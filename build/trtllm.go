@@ -24,6 +24,9 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	if err := s.pluginTypes(c, plugins); err != nil {
 		return err
 	}
+	if err := s.trtllmGPU(c); err != nil {
+		return err
+	}
 	s.contextFMHA(c, plugins)
 	s.fusions(c, plugins)
 	s.noteDeprecated()
@@ -32,6 +35,26 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	}
 	if s.WeightStreaming && plugins.GemmPlugin != nil {
 		s.note("weight_streaming: TensorRT streams no weights of plugins, --gemm_plugin %s leaves it little; use --gemm_plugin disable", *plugins.GemmPlugin)
+	}
+	return nil
+}
+
+// trtllmGPU sets gpu. Weights of 8 and 4 bits are ordered for one GPU, and in another's
+// order are noise that nothing would notice.
+func (s *settings) trtllmGPU(c *checkpoint.Config) (err error) {
+	if s.gpu, err = s.oneCapability(); err != nil {
+		return err
+	}
+	if s.gpu != 0 {
+		s.ComputeCapabilities = []string{fmt.Sprintf("%d.%d", s.gpu/10, s.gpu%10)}
+		return nil
+	}
+	switch algo := c.Quantization.QuantAlgo; algo {
+	case checkpoint.W8A16, checkpoint.W4A16, checkpoint.W4A16AWQ:
+		if !s.DryRun {
+			return fmt.Errorf("%w: %s weights are ordered for one kind of GPU: say which by --compute_capability, e.g. 8.9 or 9.0; nvidia-smi --query-gpu=compute_cap --format=csv tells it", ErrOption, algo)
+		}
+		s.note("%s weights are ordered for the GPU: without --compute_capability as for 8.0", algo)
 	}
 	return nil
 }
@@ -163,6 +186,11 @@ func (s *settings) contextFMHA(c *checkpoint.Config, p *engineconfig.Plugin) {
 		set(fp8, &p.UseFP8ContextFMHA, false, "it needs quant_algo FP8, the checkpoint has "+orNone(q.QuantAlgo))
 		if fp8Cache {
 			set(paged, &p.UsePagedContextFMHA, false, "with a KV cache in FP8 it needs use_fp8_context_fmha, and that quant_algo FP8; there is no reuse of KV blocks and no chunked prefill")
+		}
+	case s.gpu != 0 && s.gpu < 89:
+		set(fp8, &p.UseFP8ContextFMHA, false, fmt.Sprintf("it needs compute capability 8.9 or later, not %d.%d", s.gpu/10, s.gpu%10))
+		if fp8Cache {
+			set(paged, &p.UsePagedContextFMHA, false, "with a KV cache in FP8 it needs use_fp8_context_fmha, and that compute capability 8.9 or later; there is no reuse of KV blocks and no chunked prefill")
 		}
 	case p.UsePagedContextFMHA && fp8Cache:
 		set(fp8, &p.UseFP8ContextFMHA, true, "use_paged_context_fmha needs it with a KV cache in FP8")

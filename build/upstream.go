@@ -23,7 +23,7 @@ import (
 // ErrUpstream is wrapped by errors about trtllm-build itself, when that is the builder: it is not there, or it failed.
 var ErrUpstream = errors.New("trtllm-build")
 
-// upstreamPatience is how long trtllm-build has to end after it was interrupted.
+// upstreamPatience is how long trtllm-build has to end after it was told to.
 const upstreamPatience = 15 * time.Second
 
 // buildUpstream lets upstream's program build the engine and adds what an engine

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -46,7 +47,7 @@ func buildSizeFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-beam-width", Value: 1, Usage: "beams of a request; cpu: recorded, it takes up to max-batch-size; tensorrt-rtx: only 1"},
 		&cli.IntFlag{Name: "max-num-tokens", DefaultText: "8192", Usage: "tokens in one step, over all sequences; not with tensorrt-rtx"},
 		&cli.IntFlag{Name: "opt-num-tokens", DefaultText: "max-batch-size · max-beam-width", Usage: "tokens in the step that tensorrt-llm tunes for; cpu: recorded"},
-		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0: prompt tuning is not supported"},
+		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0, prompt tuning is not supported; goes to --builder trtllm-build"},
 		&cli.StringFlag{Name: "kv-cache-type", DefaultText: "paged; tensorrt-rtx: continuous", Usage: "paged or continuous; cpu: recorded; tensorrt-llm: only paged; disabled is refused"},
 		&cli.StringFlag{Name: "paged-kv-cache", Usage: "enable or disable; deprecated, must agree with --kv-cache-type"},
 		&cli.StringFlag{Name: "logits-dtype", DefaultText: "the checkpoint's", Usage: "float16 or float32; cpu: recorded, it computes float32"},
@@ -65,8 +66,9 @@ const tensorrtCategory = "TensorRT"
 // what is built. The CPU backend records the latter.
 func buildTensorRTFlags() []cli.Flag {
 	return []cli.Flag{
+		&cli.StringFlag{Name: "builder", Value: build.BuilderTrtgo, Usage: "trtgo, or trtllm-build: upstream's program, found on PATH, builds the engine for tensorrt-llm by its own rules, LoRA and all", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "network-only", Usage: "write the TensorRT network as JSON to `FILE` (- is stdout) instead of building; needs no library. Several ranks are a JSON array", Category: tensorrtCategory},
-		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "8.6 8.9 12.0, of these what the types need", Usage: "GPUs of a tensorrt-rtx engine: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; several, or separated by commas", Category: tensorrtCategory},
+		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "tensorrt-rtx: of 8.6 8.9 12.0 those that have the checkpoint's types", Usage: "GPUs of a tensorrt-rtx engine, several or with commas between: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; for tensorrt-llm the GPU of this machine, which weights of 8 and 4 bits are ordered for", Category: tensorrtCategory},
 		&cli.IntFlag{Name: "tokens-per-block", Value: 32, Usage: "tokens in a block of the KV cache, a power of two; cpu: recorded, its blocks are its own", Category: tensorrtCategory},
 	}
 }
@@ -77,22 +79,22 @@ func buildRecordedFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.IntFlag{Name: "max-encoder-input-len", Value: 1024, Usage: "recorded", Category: upstreamCategory},
 		&cli.StringFlag{Name: "profiling-verbosity", Usage: "layer_names_only, detailed or none: what the plan tells of its layers; cpu: recorded", Category: tensorrtCategory},
-		&cli.StringFlag{Name: "input-timing-cache", Usage: "recorded", Category: upstreamCategory},
-		&cli.StringFlag{Name: "output-timing-cache", Usage: "recorded", Category: upstreamCategory},
+		&cli.StringFlag{Name: "input-timing-cache", Usage: "`FILE` of an earlier build, whose kernels are not timed again; cpu: recorded; tensorrt-rtx: refused", Category: tensorrtCategory},
+		&cli.StringFlag{Name: "output-timing-cache", DefaultText: "model.cache", Usage: "`FILE` to keep the timing of kernels in; cpu: recorded; tensorrt-rtx: refused", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "strip-plan", Usage: "a plan without weights, to be refitted; cpu: recorded", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "weight-sparsity", Usage: "use sparse kernels where weights are sparse; cpu: recorded", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "weight-streaming", Usage: "a plan whose weights may stay in host memory; cpu: recorded", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "fast-build", Usage: "weights beside the plan, as its inputs: built in seconds, runs a little slower; cpu: recorded; tensorrt-rtx: always so", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "enable-debug-output", Usage: "cpu: recorded; refused for TensorRT: see --network-only", Category: upstreamCategory},
 		&cli.BoolFlag{Name: "monitor-memory", Usage: "TensorRT tells its memory while building; cpu: recorded, see --explain", Category: tensorrtCategory},
-		&cli.StringFlag{Name: "visualize-network", Usage: "refused: there is no TensorRT network to draw", Category: upstreamCategory},
+		&cli.StringFlag{Name: "visualize-network", Usage: "write a drawing of each rank's network into `DIR`, rank0.dot …, for Graphviz; cpu: refused, see --explain", Category: tensorrtCategory},
 		&cli.BoolFlag{Name: "gather-generation-logits", Usage: "recorded; it is a choice of run now", Category: upstreamCategory},
-		&cli.StringSliceFlag{Name: "lora-dir", Usage: "refused: LoRA is not supported yet", Category: upstreamCategory},
+		&cli.StringSliceFlag{Name: "lora-dir", Usage: "refused, LoRA is not supported yet; goes to --builder trtllm-build", Category: upstreamCategory},
 		&cli.StringFlag{Name: "lora-ckpt-source", Value: "hf", Usage: "hf or nemo", Category: upstreamCategory},
-		&cli.StringSliceFlag{Name: "lora-target-modules", Usage: "refused: LoRA is not supported yet", Category: upstreamCategory},
+		&cli.StringSliceFlag{Name: "lora-target-modules", Usage: "refused, LoRA is not supported yet; goes to --builder trtllm-build", Category: upstreamCategory},
 		&cli.IntFlag{Name: "max-lora-rank", Value: 64, Usage: "recorded", Category: upstreamCategory},
-		&cli.StringFlag{Name: "speculative-decoding-mode", Usage: "refused: speculative decoding is not supported", Category: upstreamCategory},
-		&cli.IntFlag{Name: "max-draft-len", Usage: "only 0", Category: upstreamCategory},
+		&cli.StringFlag{Name: "speculative-decoding-mode", Usage: "refused, speculative decoding is not supported; goes to --builder trtllm-build", Category: upstreamCategory},
+		&cli.IntFlag{Name: "max-draft-len", Usage: "only 0; goes to --builder trtllm-build", Category: upstreamCategory},
 	}
 }
 
@@ -116,7 +118,10 @@ func runBuild(c *cli.Context) error {
 	if err := checkBuildFlags(c); err != nil {
 		return err
 	}
-	options := buildOptions(c)
+	options, err := buildOptions(c)
+	if err != nil {
+		return err
+	}
 	switch {
 	case c.String("network-only") != "":
 		return writeNetworks(c, options, log)
@@ -143,14 +148,18 @@ func checkBuildFlags(c *cli.Context) error {
 		return err
 	}
 	if c.String("backend") == build.BackendCPU {
-		for _, name := range []string{"network-only"} {
-			if c.IsSet(name) {
-				return usagef("--%s needs --backend %s or %s", name, build.BackendTensorRTLLM, build.BackendTensorRTRTX)
-			}
+		if c.IsSet("network-only") {
+			return usagef("--network-only needs --backend %s or %s", build.BackendTensorRTLLM, build.BackendTensorRTRTX)
 		}
 	}
-	if c.Bool("explain") && c.String("network-only") != "" {
+	upstream := c.String("builder") == build.BuilderTRTLLMBuild
+	switch network := c.String("network-only") != ""; {
+	case c.Bool("explain") && network:
 		return usagef("give one of --explain and --network-only")
+	case c.Bool("explain") && upstream:
+		return usagef("give one of --explain and --builder %s", build.BuilderTRTLLMBuild)
+	case network && upstream:
+		return usagef("--network-only writes trtgo's own network: leave --builder out")
 	}
 	for _, f := range buildSizeFlags() {
 		if f, isNumber := f.(*cli.IntFlag); isNumber && c.IsSet(f.Name) {
@@ -166,39 +175,74 @@ func checkBuildFlags(c *cli.Context) error {
 	return firstError(atLeast(c, "tokens-per-block", 1), atLeast(c, "max-lora-rank", 1))
 }
 
-func buildOptions(c *cli.Context) build.Options {
+func buildOptions(c *cli.Context) (build.Options, error) {
 	o := build.Options{
-		CheckpointDir: c.String("checkpoint-dir"), OutputDir: c.String("output-dir"), Backend: c.String("backend"),
-		MaxBatchSize: c.Int("max-batch-size"), MaxInputLen: c.Int("max-input-len"), MaxSeqLen: c.Int("max-seq-len"),
-		MaxBeamWidth: c.Int("max-beam-width"), MaxNumTokens: c.Int("max-num-tokens"), OptNumTokens: c.Int("opt-num-tokens"),
-		MaxEncoderInputLen: c.Int("max-encoder-input-len"), MaxPromptEmbeddingTableSize: c.Int("max-prompt-embedding-table-size"),
+		CheckpointDir: c.String("checkpoint-dir"), OutputDir: c.String("output-dir"), Backend: c.String("backend"), Builder: c.String("builder"),
+		MaxBatchSize: setInt(c, "max-batch-size"), MaxInputLen: setInt(c, "max-input-len"), MaxSeqLen: setInt(c, "max-seq-len"),
+		MaxBeamWidth: setInt(c, "max-beam-width"), MaxNumTokens: setInt(c, "max-num-tokens"), OptNumTokens: setInt(c, "opt-num-tokens"),
+		MaxEncoderInputLen: setInt(c, "max-encoder-input-len"), MaxPromptEmbeddingTableSize: setInt(c, "max-prompt-embedding-table-size"),
 		KVCacheType: c.String("kv-cache-type"), PagedKVCache: c.String("paged-kv-cache"), LogitsDtype: c.String("logits-dtype"),
 		GatherContextLogits: c.Bool("gather-context-logits"), GatherGenerationLogits: c.Bool("gather-generation-logits"),
 		GatherAllTokenLogits: c.Bool("gather-all-token-logits"),
-		LoraDir:              listValues(c, "lora-dir"), LoraCkptSource: c.String("lora-ckpt-source"),
-		LoraTargetModules: listValues(c, "lora-target-modules"), MaxLoraRank: c.Int("max-lora-rank"),
-		SpeculativeDecodingMode: c.String("speculative-decoding-mode"), MaxDraftLen: c.Int("max-draft-len"),
-		TokensPerBlock: c.Int("tokens-per-block"), ProfilingVerbosity: c.String("profiling-verbosity"),
+		LoraDir:              listValues(c, "lora-dir"), LoraCkptSource: setString(c, "lora-ckpt-source"),
+		LoraTargetModules: listValues(c, "lora-target-modules"), MaxLoraRank: setInt(c, "max-lora-rank"),
+		SpeculativeDecodingMode: c.String("speculative-decoding-mode"), MaxDraftLen: setInt(c, "max-draft-len"),
+		TokensPerBlock: setInt(c, "tokens-per-block"), ProfilingVerbosity: c.String("profiling-verbosity"),
 		InputTimingCache: c.String("input-timing-cache"), OutputTimingCache: c.String("output-timing-cache"),
 		StripPlan: c.Bool("strip-plan"), WeightSparsity: c.Bool("weight-sparsity"), WeightStreaming: c.Bool("weight-streaming"),
 		FastBuild: c.Bool("fast-build"), EnableDebugOutput: c.Bool("enable-debug-output"), MonitorMemory: c.Bool("monitor-memory"),
 		VisualizeNetwork: c.String("visualize-network"), ComputeCapabilities: commaValues(c, "compute-capability"),
-		DryRun: c.Bool("dry-run"), Workers: c.Int("workers"), Version: programVersion(), Plugins: map[string]string{},
+		DryRun: c.Bool("dry-run"), Workers: setInt(c, "workers"), Version: programVersion(), Plugins: map[string]string{},
 	}
 	for _, p := range build.PluginFlags() {
 		if name := dashed(p.Flag); c.IsSet(name) {
 			o.Plugins[p.Flag] = c.String(name)
 		}
 	}
-	return o
+	if o.Workers > 1 && o.Backend == build.BackendTensorRTLLM {
+		program, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("--workers: %w", err)
+		}
+		o.WorkerCommand = []string{program, buildWorkerName}
+	}
+	return o, nil
+}
+
+// setInt and setString are 0 and "" for a flag that was left out, which is build's own default.
+func setInt(c *cli.Context, name string) int {
+	if !c.IsSet(name) {
+		return 0
+	}
+	return c.Int(name)
+}
+
+func setString(c *cli.Context, name string) string {
+	if !c.IsSet(name) {
+		return ""
+	}
+	return c.String(name)
+}
+
+// buildWorkerName is the command that build starts for each rank; people do not.
+const buildWorkerName = "build-worker"
+
+func buildWorkerCommand() *cli.Command {
+	return &cli.Command{
+		Name: buildWorkerName, Usage: "build one rank for the build that started this", Hidden: true,
+		Action: func(c *cli.Context) error { return build.ServeWorker(c.Context, c.App.Reader, c.App.Writer) },
+	}
 }
 
 func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error {
 	start := time.Now()
-	bar := newProgress(c, "build", log)
+	bar, phases := newProgress(c, "build", log), phases{c: c, log: log}
 	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }
+	options.Phases = phases.show
+	options.UpstreamOutput = c.App.ErrWriter
 	report, err := build.Build(c.Context, options)
 	bar.end()
+	phases.end()
 	if err != nil {
 		return notCheckpoint(c, err)
 	}

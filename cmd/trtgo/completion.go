@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -51,6 +52,7 @@ func completionWords(app *cli.App) []commandWords {
 	var walk func(path string, commands []*cli.Command, flags []cli.Flag)
 	walk = func(path string, commands []*cli.Command, flags []cli.Flag) {
 		var words []string
+		commands = slices.DeleteFunc(slices.Clone(commands), func(c *cli.Command) bool { return c.Hidden })
 		for _, sub := range commands {
 			words = append(words, sub.Name)
 		}

@@ -10,6 +10,8 @@ import (
 	"github.com/schollz/progressbar/v3"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
+
+	"github.com/trtgo/trtgo/build"
 )
 
 // linePeriod is how often progress is told when stderr is no terminal.
@@ -21,6 +23,7 @@ type progress struct {
 	mu       sync.Mutex
 	bar      *progressbar.ProgressBar // nil when stderr is no terminal
 	what     string
+	steps    bool         // it counts steps, not bytes
 	log      *slog.Logger // nil when nothing is shown
 	period   time.Duration
 	start    time.Time
@@ -28,13 +31,18 @@ type progress struct {
 }
 
 func newProgress(c *cli.Context, what string, log *slog.Logger) *progress {
-	p := &progress{what: what, period: linePeriod, start: time.Now(), lastLine: time.Now()}
+	return startProgress(c, what, log, false)
+}
+
+// startProgress shows bytes or steps.
+func startProgress(c *cli.Context, what string, log *slog.Logger, steps bool) *progress {
+	p := &progress{what: what, steps: steps, period: linePeriod, start: time.Now(), lastLine: time.Now()}
 	switch {
 	case !log.Enabled(c.Context, slog.LevelInfo):
 	case isTerminal(c.App.ErrWriter):
 		p.bar = progressbar.NewOptions64(-1,
 			progressbar.OptionSetWriter(c.App.ErrWriter), progressbar.OptionSetDescription(what),
-			progressbar.OptionShowBytes(true), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
+			progressbar.OptionShowBytes(!steps), progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionClearOnFinish())
 	default:
 		p.log = log
@@ -42,7 +50,7 @@ func newProgress(c *cli.Context, what string, log *slog.Logger) *progress {
 	return p
 }
 
-// set tells how many bytes are done.
+// set tells how many bytes or steps are done; a total of -1 is not known.
 func (p *progress) set(done, total int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,8 +63,18 @@ func (p *progress) set(done, total int64) {
 	}
 	if p.log != nil && time.Since(p.lastLine) >= p.period {
 		p.lastLine = time.Now()
-		p.log.Info(progressLine(p.what, done, total, p.lastLine.Sub(p.start)))
+		p.log.Info(p.line(done, total))
 	}
+}
+
+func (p *progress) line(done, total int64) string {
+	switch {
+	case p.steps:
+		return fmt.Sprintf("%s: %d of %d", p.what, done, total)
+	case total < 0:
+		return fmt.Sprintf("%s: %s", p.what, humanBytes(done))
+	}
+	return progressLine(p.what, done, total, p.lastLine.Sub(p.start))
 }
 
 // progressLine is "export: 1.2 GB of 3.4 GB, 260.0 MB/s, 9s left".
@@ -100,6 +118,33 @@ func (p *progresses) show(what string) func(done, total int64, _ string) {
 
 // end removes what is shown.
 func (p *progresses) end() {
+	if p.last != nil {
+		p.last.end()
+	}
+}
+
+// phases show how far TensorRT's builders are: one phase of one rank at a time, the last that was heard of.
+type phases struct {
+	c    *cli.Context
+	log  *slog.Logger
+	last *progress
+}
+
+func (p *phases) show(phase build.Phase) {
+	what := fmt.Sprintf("build: rank %d: %s", phase.Rank, phase.Name)
+	if p.last == nil || p.last.what != what {
+		next := startProgress(p.c, what, p.log, !phase.Bytes)
+		if p.last != nil {
+			next.lastLine = p.last.lastLine // phases may be short
+			p.last.end()
+		}
+		p.last = next
+	}
+	p.last.set(phase.Done, phase.Total)
+}
+
+// end removes what is shown.
+func (p *phases) end() {
 	if p.last != nil {
 		p.last.end()
 	}

@@ -1,0 +1,108 @@
+package build
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/csrc/native"
+	"github.com/trtgo/trtgo/internal/engineconfig"
+)
+
+// Environment variables that name libraries. csrc/native has two more, for its own: TRTGO_NATIVE_LIB and TRTGO_NATIVE_LIB_RTX.
+const (
+	tensorrtVariable = "TRTGO_TENSORRT_LIB"         // libnvinfer
+	rtxVariable      = "TRTGO_TENSORRT_RTX_LIB"     // libtensorrt_rtx
+	pluginsVariable  = "TRTGO_TENSORRT_LLM_PLUGINS" // libnvinfer_plugin_tensorrt_llm
+)
+
+const pluginsFile = "libnvinfer_plugin_tensorrt_llm.so"
+
+// pluginPlaces are where pip puts TensorRT-LLM's plugins, in its image too.
+var pluginPlaces = []string{
+	"/usr/local/lib/python3*/dist-packages/tensorrt_llm/libs", "/usr/lib/python3*/dist-packages/tensorrt_llm/libs",
+	"/opt/venv/lib/python3*/site-packages/tensorrt_llm/libs",
+}
+
+// library is the TensorRT of csrc/native.
+type library struct{ *native.Library }
+
+// openLibrary loads the TensorRT of a backend.
+func openLibrary(backend string) (compiler, error) {
+	o := native.Options{Flavour: native.TensorRTRTX, TensorRT: os.Getenv(rtxVariable)}
+	needs, instead := "TensorRT-RTX", "the network alone is written by --network_only, and --backend cpu builds an engine for this machine"
+	if backend == BackendTensorRTLLM {
+		o = native.Options{Flavour: native.TensorRT, TensorRT: os.Getenv(tensorrtVariable), Plugins: findPlugins()}
+		needs = "the libraries of TensorRT-LLM " + engineconfig.RuntimeVersion
+		instead = "use NVIDIA's image of that release; " + instead
+	}
+	lib, err := native.Open(o)
+	if errors.Is(err, native.ErrNotFound) || errors.Is(err, native.ErrUnavailable) || errors.Is(err, native.ErrVersion) {
+		return nil, &missingError{fmt.Sprintf("--backend %s needs %s: %s; %s", backend, needs, sentence(err), instead), err}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return library{lib}, nil
+}
+
+// missingError says what to do without a library.
+type missingError struct {
+	text string
+	err  error
+}
+
+func (e *missingError) Error() string { return e.text }
+func (e *missingError) Unwrap() error { return e.err }
+
+// sentence leaves the function out that failed.
+func sentence(err error) string {
+	var e *native.Error
+	if errors.As(err, &e) {
+		return e.Text
+	}
+	return err.Error()
+}
+
+// findPlugins gives the path of TensorRT-LLM's plugin library, or its name, for the system to look for.
+func findPlugins() string {
+	if path := os.Getenv(pluginsVariable); path != "" {
+		return path
+	}
+	places := pluginPlaces
+	if venv := os.Getenv("VIRTUAL_ENV"); venv != "" {
+		places = append([]string{filepath.Join(venv, "lib/python3*/site-packages/tensorrt_llm/libs")}, places...)
+	}
+	for _, place := range places {
+		if found, err := filepath.Glob(filepath.Join(place, pluginsFile)); err == nil && len(found) > 0 {
+			return found[0]
+		}
+	}
+	return pluginsFile
+}
+
+func (l library) compile(ctx context.Context, net *graph.Network, source graph.Source, c compilation, f *os.File) (timingCache []byte, err error) {
+	o := tensorrt.CompileOptions{
+		Flags: c.flags, ProfilingVerbosity: c.profilingVerbosity, Capabilities: c.computeCapabilities,
+		UseTimingCache: c.useTimingCache, TimingCache: c.timingCache, KeepTimingCache: func(cache []byte) { timingCache = cache },
+		Progress: func(p native.Progress) {
+			if p.Bytes > 0 {
+				c.progress(Phase{Name: "writing the plan", Done: p.Bytes, Total: -1, Bytes: true})
+			} else {
+				c.progress(Phase{Name: p.Phase, Done: int64(p.Done), Total: int64(p.Total)})
+			}
+		},
+	}
+	return timingCache, tensorrt.Compile(ctx, l.Library, net, source, o, f)
+}
+
+func (l library) version() string {
+	v := l.Versions().TensorRT
+	return fmt.Sprintf("%d.%d.%d", v/10000, v/100%100, v%100)
+}
+
+func (l library) close() { _ = l.Close() } // every network of it is closed

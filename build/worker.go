@@ -1,0 +1,229 @@
+package build
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+// workerPatience is how long a worker has to end after it was told to.
+const workerPatience = 20 * time.Second
+
+// job is what a worker is told, as one JSON object. It is to stop when its input ends.
+type job struct {
+	Options Options `json:"options"`
+	Rank    int     `json:"rank"`
+	Dir     string  `json:"dir"`   // to write into
+	Cache   string  `json:"cache"` // timing cache: read where it exists, written in the end
+}
+
+// answer is what a worker says: progress many times, then a report or an error.
+type answer struct {
+	Phase    *Phase      `json:"phase,omitempty"`
+	Report   *RankReport `json:"report,omitempty"`
+	TensorRT string      `json:"tensorrt,omitempty"`
+	Error    string      `json:"error,omitempty"`
+}
+
+// ServeWorker is the whole of a worker process: it builds the rank that it is told on in and
+// answers on out. See [Options.WorkerCommand]. It ends early when ctx does, or when in ends,
+// which is when the process that started it has ended. The error is about in and out only.
+func ServeWorker(ctx context.Context, in io.Reader, out io.Writer) error {
+	decoder := json.NewDecoder(in)
+	var j job
+	if err := decoder.Decode(&j); err != nil {
+		return fmt.Errorf("reading what to build: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		_, _ = io.Copy(io.Discard, in) // nothing more comes
+		cancel()
+	}()
+	encoder := json.NewEncoder(out)
+	var broken error
+	say := func(a answer) {
+		if err := encoder.Encode(a); err != nil && broken == nil {
+			broken = err
+			cancel()
+		}
+	}
+	j.Options.Phases = func(phase Phase) { say(answer{Phase: &phase}) }
+	report, version, err := j.build(ctx)
+	if err != nil {
+		say(answer{Error: err.Error()})
+	} else {
+		say(answer{Report: report, TensorRT: version})
+	}
+	return broken
+}
+
+// build builds the one rank. What can be known to be wrong before, the process
+// that gave the job knows.
+func (j *job) build(ctx context.Context) (*RankReport, string, error) {
+	j.Options.DryRun = true // the directory is not its own
+	p, err := prepare(ctx, j.Options, j.Rank)
+	if err != nil {
+		return nil, "", err
+	}
+	defer func() { _ = p.ckpt.Close() }() // it was only read
+	plan := p.plan.(*rankPlan)
+	if plan.cache, err = os.ReadFile(j.Cache); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, "", err
+	}
+	lib, err := openCompiler(plan.s.Backend)
+	if err != nil {
+		return nil, "", err
+	}
+	defer lib.close()
+	if err := plan.compileRank(ctx, lib, j.Rank, j.Dir); err != nil {
+		return nil, "", err
+	}
+	if err := os.WriteFile(j.Cache, plan.cache, 0o644); err != nil {
+		return nil, "", err
+	}
+	return &plan.built[j.Rank], lib.version(), nil
+}
+
+// pool hands ranks to worker processes.
+type pool struct {
+	p      *rankPlan
+	dir    string
+	cancel context.CancelFunc
+
+	mutex sync.Mutex
+	next  int   // rank
+	err   error // the first
+}
+
+// writeParallel builds the ranks in worker processes. The first that fails stops all.
+func (p *rankPlan) writeParallel(ctx context.Context, dir string) error {
+	if len(p.s.WorkerCommand) == 0 {
+		return fmt.Errorf("%w: %d workers without Options.WorkerCommand", ErrOption, p.s.Workers)
+	}
+	inner, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &pool{p: p, dir: dir, cancel: cancel}
+	var wait sync.WaitGroup
+	for range min(p.s.Workers, len(p.networks)) {
+		wait.Go(func() { w.work(inner) })
+	}
+	wait.Wait()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return w.err
+}
+
+// work builds rank after rank.
+func (w *pool) work(ctx context.Context) {
+	for {
+		w.mutex.Lock()
+		rank := w.next
+		if w.next++; rank >= len(w.p.networks) || w.err != nil {
+			w.mutex.Unlock()
+			return
+		}
+		cache := w.p.cache // of the rank that ended last: kernels that it timed need no timing again
+		w.mutex.Unlock()
+
+		a, cache, err := w.run(ctx, rank, cache)
+		w.mutex.Lock()
+		if err != nil && w.err == nil {
+			w.err = err
+			w.cancel()
+		}
+		if err == nil {
+			w.p.built[rank], w.p.version = *a.Report, a.TensorRT
+			if len(cache) >= len(w.p.cache) {
+				w.p.cache = cache
+			}
+		}
+		w.mutex.Unlock()
+	}
+}
+
+// run lets a process build a rank, and returns its last word and the timing cache after it.
+func (w *pool) run(ctx context.Context, rank int, cache []byte) (a answer, after []byte, err error) {
+	path := filepath.Join(w.dir, fmt.Sprintf("rank%d.cache", rank))
+	if cache != nil {
+		if err := os.WriteFile(path, cache, 0o644); err != nil {
+			return a, nil, err
+		}
+	}
+	defer os.Remove(path)
+	if a, err = w.process(ctx, job{Options: w.p.s.given, Rank: rank, Dir: w.dir, Cache: path}); err != nil {
+		return a, nil, err
+	}
+	after, err = os.ReadFile(path)
+	return a, after, err
+}
+
+// process runs a worker. Its input stays open for as long as it is to work.
+func (w *pool) process(ctx context.Context, j job) (answer, error) {
+	failed := func(err error) (answer, error) {
+		return answer{}, fmt.Errorf("the worker that builds rank %d: %w", j.Rank, err)
+	}
+	text, err := json.Marshal(j)
+	if err != nil {
+		return failed(err)
+	}
+	command := w.p.s.WorkerCommand
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	words := &lastLine{w: io.Discard}
+	cmd.Stderr, cmd.WaitDelay = words, workerPatience
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return failed(err)
+	}
+	cmd.Cancel = in.Close
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return failed(err)
+	}
+	if err := cmd.Start(); err != nil {
+		return failed(err)
+	}
+	_, err = in.Write(append(text, '\n'))
+	last, heard := w.listen(out)
+	_ = in.Close()
+	ended := cmd.Wait()
+	switch {
+	case ctx.Err() != nil:
+		return answer{}, ctx.Err()
+	case last.Error != "":
+		return answer{}, errors.New(last.Error)
+	case last.Report != nil && ended == nil:
+		return last, nil
+	case words.text != "":
+		return failed(fmt.Errorf("%w: %.300s", errors.Join(ended, err, heard), strings.TrimSpace(words.text)))
+	}
+	return failed(errors.Join(ended, err, heard, errors.New("it ended without a word")))
+}
+
+// listen passes a worker's progress on until its last word.
+func (w *pool) listen(out io.Reader) (answer, error) {
+	decoder := json.NewDecoder(out)
+	for {
+		var a answer
+		if err := decoder.Decode(&a); err != nil {
+			return answer{}, err
+		}
+		if a.Phase == nil {
+			return a, nil
+		}
+		if w.p.s.Phases != nil {
+			w.mutex.Lock()
+			w.p.s.Phases(*a.Phase)
+			w.mutex.Unlock()
+		}
+	}
+}
