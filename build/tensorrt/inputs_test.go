@@ -100,6 +100,7 @@ func TestBlocks(t *testing.T) {
 		{65, 1, false, graph.Range{Min: 1, Opt: 2, Max: 3}},     // 1, 33, 65
 		{64, 2, false, graph.Range{Min: 1, Opt: 2, Max: 3}},     // 1, 48, 96
 		{64, 1, true, graph.Range{Min: 1, Opt: 2, Max: 3}},      // 1, 48, 95
+		{65, 1, true, graph.Range{Min: 1, Opt: 2, Max: 3}},      // 1, 48, 96
 		{64, 2, true, graph.Range{Min: 1, Opt: 2, Max: 4}},      // 1, 64, 127
 		{1000, 1, false, graph.Range{Min: 1, Opt: 16, Max: 32}}, // 1, 500, 1000
 	} {

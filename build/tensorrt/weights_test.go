@@ -117,6 +117,8 @@ func TestRotaryTables(t *testing.T) {
 	require.Equal(t, []float32{2, 0, 2, 0}, table[:4])
 	require.InDeltaSlice(t, []float64{2 * math.Cos(2), 2 * math.Sin(2), 2 * math.Cos(0.02), 2 * math.Sin(0.02)}, []float64{
 		float64(table[8]), float64(table[9]), float64(table[10]), float64(table[11])}, 1e-6)
+	far := tensorrt.CosSin(&network.Rotary{Dim: 2, InvFreq: []float32{0.7}, Magnitude: 1}, 20000)
+	require.Equal(t, float32(math.Cos(float64(float32(float32(19999)*float32(0.7))))), far[2*19999])
 
 	net := rank(t, "llama-gqa", 0)
 	g := lower(t, net, options())
@@ -149,4 +151,10 @@ func TestRotaryTablesAreShared(t *testing.T) {
 		require.Equal(t, 1, names[name], name)
 	}
 	require.Zero(t, names["rotary_inv_freq_2"])
+	other = *net.Ops[3].(*network.Attention).Rotary
+	other.Magnitude = 1.5
+	for _, w := range lower(t, net, options()).Weights() {
+		names[w.Name]++
+	}
+	require.Equal(t, 1+1, names["rotary_cos_sin_1"], "the same frequencies, larger")
 }
