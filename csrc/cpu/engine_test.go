@@ -12,13 +12,10 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/executor"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // A testWeight is a section and its values, row-major.
 type testWeight struct {

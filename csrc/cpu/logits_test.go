@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,6 +19,7 @@ import (
 	"github.com/trtgo/trtgo/csrc/cpu"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/compatibility"
 	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
@@ -50,7 +52,20 @@ func checkpointEngine(t testing.TB, dir string) string {
 	require.NoError(t, err)
 	defer file.Close()
 	require.NoError(t, plan.Write(t.Context(), file, buildcpu.WriteOptions{}))
+	configs.Store(path, c.Config())
 	return path
+}
+
+// configs are those of the checkpoints that engines were built from, by the engine's path.
+var configs sync.Map
+
+// executed notes that the test compares the logits of an engine, and returns its path.
+func executed(t testing.TB, engine string) string {
+	t.Helper()
+	c, ok := configs.Load(engine)
+	require.True(t, ok)
+	cpu.Executed.Passed(t, compatibility.CPU(c.(*checkpoint.Config)))
+	return engine
 }
 
 func openRunner(t testing.TB, path string, o cpu.Options) *cpu.Runner {
@@ -117,14 +132,14 @@ func TestLogitsEqualTransformers(t *testing.T) {
 			golden := testmodel.Golden(t, name)
 			source := testmodel.Dir(t, name)
 			t.Run("float32", func(t *testing.T) {
-				compareLogits(t, openRunner(t, buildEngine(t, source, "float32"), cpu.Options{}), golden, 1.5e-4, 2e-5)
+				compareLogits(t, openRunner(t, executed(t, buildEngine(t, source, "float32")), cpu.Options{}), golden, 1.5e-4, 2e-5)
 			})
 			if golden.Weights != "bfloat16" {
 				return // other weights are not the golden's once they are rounded
 			}
 			engine := buildEngine(t, source, "bfloat16")
 			t.Run("bfloat16 exact", func(t *testing.T) {
-				compareLogits(t, openRunner(t, engine, cpu.Options{Precision: "exact"}), golden, 2e-3, 2e-3)
+				compareLogits(t, openRunner(t, executed(t, engine), cpu.Options{Precision: "exact"}), golden, 2e-3, 2e-3)
 			})
 			t.Run("bfloat16 fast", func(t *testing.T) {
 				compareLogits(t, openRunner(t, engine, cpu.Options{Precision: "fast"}), golden, math.Inf(1), 1.25*golden.BF16RMSAll)
@@ -139,7 +154,7 @@ func TestNemoLogitsEqualTransformers(t *testing.T) {
 	for _, name := range []string{"nemotron.ckpt", "nemotron.torch-dist", "nemotron-f32.tp2-pp2", "nemotron-f32.zarr-tp2", "llama-f16.torch-dist", "mistral-headdim.nemo2"} {
 		t.Run(name, func(t *testing.T) {
 			model, _, _ := strings.Cut(name, ".")
-			compareLogits(t, openRunner(t, buildEngine(t, testmodel.Nemo(t, name), "float32"), cpu.Options{}), testmodel.Golden(t, model), 1.5e-4, 2e-5)
+			compareLogits(t, openRunner(t, executed(t, buildEngine(t, testmodel.Nemo(t, name), "float32")), cpu.Options{}), testmodel.Golden(t, model), 1.5e-4, 2e-5)
 		})
 	}
 }
@@ -151,7 +166,7 @@ func TestRotaryLogitsEqualTransformers(t *testing.T) {
 		golden := testmodel.RotaryGolden(t, name)
 		for spelling, old := range map[string]bool{"transformers 4": true, "transformers 5": false} {
 			t.Run(name+" "+spelling, func(t *testing.T) {
-				r := openRunner(t, buildEngine(t, golden.Dir(t, old), "float32"), cpu.Options{})
+				r := openRunner(t, executed(t, buildEngine(t, golden.Dir(t, old), "float32")), cpu.Options{})
 				var got [][]float32
 				all := forward(t, r, golden.Prompt, len(golden.Prompt), 0)
 				for _, p := range golden.Positions {

@@ -35,7 +35,7 @@ func TestQuantisedLogits(t *testing.T) {
 		model, kind, _ := strings.Cut(form, ".")
 		for _, dtype := range []string{"bfloat16", "float32"} {
 			t.Run(form+" "+dtype, func(t *testing.T) {
-				path := quantisedEngine(t, model, kind, dtype)
+				path := executed(t, quantisedEngine(t, model, kind, dtype))
 				exact := openRunner(t, path, cpu.Options{Precision: "exact"})
 				want := reference.Logits[dtype]
 				got := logitsOf(t, exact, reference.Prompts, 1<<20)

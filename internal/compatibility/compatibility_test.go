@@ -1,66 +1,60 @@
-package compatibility_test
+package compatibility
 
 import (
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/trtgo/trtgo/internal/compatibility"
 )
 
 // The document has the tables that the files in testdata and the lowerings give.
 func TestDocument(t *testing.T) {
-	root, err := compatibility.Root()
+	root, err := Root()
 	require.NoError(t, err)
 	path := filepath.Join(root, "docs/compatibility.md")
-	if os.Getenv("TRTGO_UPDATE_COMPATIBILITY") == "1" {
-		require.NoError(t, compatibility.Write(path))
+	if updating() {
+		require.NoError(t, Write(path))
 	}
 	text, err := os.ReadFile(path)
 	require.NoError(t, err)
 	rendered := filepath.Join(t.TempDir(), "compatibility.md")
 	require.NoError(t, os.WriteFile(rendered, text, 0o644))
-	require.NoError(t, compatibility.Write(rendered))
+	require.NoError(t, Write(rendered))
 	want, err := os.ReadFile(rendered)
 	require.NoError(t, err)
 	require.Equal(t, string(want), string(text), "TRTGO_UPDATE_COMPATIBILITY=1 go test ./internal/compatibility writes it")
 	require.NotContains(t, string(text), "refused, though")
 }
 
-// Whatever a test showed stands in the tables: a fact for which there is no row or column is
-// a mistake in them.
-func TestTablesAreComplete(t *testing.T) {
-	tables, err := compatibility.Tables()
+// A fact for which there is no row or column is a mistake in the tables.
+func TestFactsWithoutCell(t *testing.T) {
+	text, err := facts{"tensorrt-llm; cell; Mistral; bfloat16; 4 × 2": {"N"}, "tensorrt-rtx; choice; biases": {"C"}}.tables()
 	require.NoError(t, err)
-	for _, m := range compatibility.Methods {
-		for _, line := range m.Facts(t) {
-			parts := strings.Split(line, "; ")
-			letter := "[" + m.Letter + "]"
-			if m == compatibility.Longer {
-				letter = "[cC]"
-			}
-			_, table, found := strings.Cut(tables, "### "+parts[0]+"\n")
-			require.True(t, found, line)
-			table, _, _ = strings.Cut(table, "\n### ")
-			if parts[1] == "choice" {
-				require.Regexp(t, `\| `+regexp.QuoteMeta(parts[2])+` \|[A-Zc ]*`+letter, table, line)
-				continue
-			}
-			header, _, _ := strings.Cut(strings.TrimSpace(table), "\n")
-			column := slices.Index(strings.Split(header, " | "), parts[4])
-			if column < 0 {
-				column = slices.Index(strings.Split(header, " | "), parts[4]+" |")
-			}
-			require.Positive(t, column, "no column for %s", line)
-			_, row, found := strings.Cut(table, "| "+parts[2]+" | "+parts[3]+" | ")
-			require.True(t, found, "no row for %s", line)
-			row, _, _ = strings.Cut(row, "\n")
-			require.Regexp(t, letter, strings.Split(row, " |")[column-2], line)
-		}
+	require.Contains(t, text, "| Mistral | bfloat16 | – | – | – | – | – | – | N |\n")
+	require.Contains(t, text, "| biases | C |\n")
+	for _, line := range []string{"tensorrt-llm; cell; Mistral; bfloat16; 8 × 1", "tensorrt-llm; cell; Mistral; W2A16, bfloat16; 1 × 1", "cuda; choice; biases"} {
+		_, err := facts{line: {"N"}}.tables()
+		require.ErrorContains(t, err, line)
 	}
+	text, err = facts{"tensorrt-llm; cell; LLaMA; W8A16, float32; 1 × 1": {"N"}}.tables()
+	require.NoError(t, err)
+	require.Contains(t, text, "refused, though a test showed it")
+}
+
+// The facts of a record are those of the tests that have passed, and must be the file's.
+func TestRecord(t *testing.T) {
+	r := NewRecord(Numbers)
+	e := Engine{Backend: TRTLLM, Family: "LLaMA", Weights: "bfloat16", TP: 2, PP: 1, Choices: []string{"biases"}}
+	t.Run("passed", func(t *testing.T) { r.Passed(t, e) })
+	e.TP = 4
+	t.Run("skipped", func(t *testing.T) { r.Passed(t, e); t.Skip("so nothing was shown") })
+	require.Equal(t, map[string]bool{"tensorrt-llm; cell; LLaMA; bfloat16; 2 × 1": true, "tensorrt-llm; choice; biases": true}, r.lines)
+	r.lines["tensorrt-llm; cell; LLaMA; bfloat16; 9 × 9"] = true
+	if !updating() {
+		err := r.compare()
+		require.ErrorContains(t, err, "shown, but not in the file: tensorrt-llm; cell; LLaMA; bfloat16; 9 × 9")
+		require.ErrorContains(t, err, "in the file, but no test showed it: tensorrt-llm; cell; LLaMA; bfloat16; 1 × 1")
+	}
+	require.Equal(t, 3, r.Finish(3))
 }

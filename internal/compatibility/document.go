@@ -55,57 +55,99 @@ func readFacts() (facts, error) {
 	return f, nil
 }
 
-// Tables are the tables of both backends as Markdown: what the files in testdata say, and what
-// the lowerings take and refuse.
+// Tables are the tables of the backends as Markdown: what the files in testdata say, and what
+// the lowerings take and refuse. A fact for which there is no cell is an error.
 func Tables() (string, error) {
 	f, err := readFacts()
 	if err != nil {
 		return "", err
 	}
-	var s strings.Builder
-	for _, m := range Methods {
-		fmt.Fprintf(&s, "- **%s**: %s\n", m.Letter, m.Means)
-	}
-	s.WriteString("- **–**: written but unverified\n- **no**: refused, with a sentence that says why\n")
-	for _, backend := range []string{TRTLLM, RTX} {
-		fmt.Fprintf(&s, "\n### %s\n\n", backend)
-		f.models(&s, backend)
-		f.choices(&s, backend)
-	}
-	return s.String(), nil
+	return f.tables()
 }
 
-// models writes a row for each family and form of weights, and a column for each division
-// among ranks (tp_size × pp_size).
-func (f facts) models(s *strings.Builder, backend string) {
-	columns := divisions[backend]
-	s.WriteString("| family | weights, activations |")
-	for _, d := range columns {
-		fmt.Fprintf(s, " %s |", Parallel(d.tp, d.pp))
+func (f facts) tables() (string, error) {
+	d := &drawing{facts: f, used: map[string]bool{}}
+	for _, m := range Methods {
+		fmt.Fprintf(d, "- **%s**: %s\n", m.Letter, m.Means)
 	}
-	s.WriteString("\n|---|---|" + strings.Repeat("---|", len(columns)) + "\n")
+	d.WriteString("- **–**: written but unverified\n- **no**: refused, with a sentence that says why\n")
+	for _, backend := range []string{OnCPU, TRTLLM, RTX} {
+		fmt.Fprintf(d, "\n### %s\n\n", backend)
+		if backend == TRTLLM {
+			d.divided(backend)
+		} else {
+			d.whole(backend)
+		}
+		d.choices(backend)
+	}
+	for line := range f {
+		if !d.used[line] {
+			return "", fmt.Errorf("no row or column has the fact %q", line)
+		}
+	}
+	return d.String(), nil
+}
+
+// drawing is the tables as far as they are written.
+type drawing struct {
+	strings.Builder
+	facts facts
+	used  map[string]bool
+}
+
+func (d *drawing) row(cells ...string) {
+	d.WriteString("| " + strings.Join(cells, " | ") + " |\n")
+}
+
+func (d *drawing) header(cells ...string) {
+	d.row(cells...)
+	d.WriteString(strings.Repeat("|---", len(cells)) + "|\n")
+}
+
+// whole writes a row for each form of weights and a column for each family.
+func (d *drawing) whole(backend string) {
+	header := []string{"weights, activations"}
+	for _, architecture := range architectures {
+		header = append(header, families[architecture])
+	}
+	d.header(header...)
+	for _, w := range forms {
+		row := []string{w.String()}
+		for _, architecture := range architectures {
+			row = append(row, d.cell(backend, config(architecture, w, 1, 1)))
+		}
+		d.row(row...)
+	}
+}
+
+// divided writes a row for each family and form of weights, and a column for each division
+// among ranks (tp_size × pp_size).
+func (d *drawing) divided(backend string) {
+	header := []string{"family", "weights, activations"}
+	for _, n := range divisions {
+		header = append(header, Parallel(n.tp, n.pp))
+	}
+	d.header(header...)
 	for _, architecture := range architectures {
 		for _, w := range forms {
-			fmt.Fprintf(s, "| %s | %s |", families[architecture], weights(config(architecture, w, 1, 1)))
-			for _, d := range columns {
-				fmt.Fprintf(s, " %s |", f.cell(backend, config(architecture, w, d.tp, d.pp)))
+			row := []string{families[architecture], w.String()}
+			for _, n := range divisions {
+				row = append(row, d.cell(backend, config(architecture, w, n.tp, n.pp)))
 			}
-			s.WriteString("\n")
+			d.row(row...)
 		}
 	}
 }
 
 // divisions are those of the tables.
-var divisions = map[string][]struct{ tp, pp int }{
-	TRTLLM: {{1, 1}, {2, 1}, {4, 1}, {1, 2}, {1, 3}, {2, 2}, {4, 2}},
-	RTX:    {{1, 1}},
-}
+var divisions = []struct{ tp, pp int }{{1, 1}, {2, 1}, {4, 1}, {1, 2}, {1, 3}, {2, 2}, {4, 2}}
 
 // cell is what is known of an engine.
-func (f facts) cell(backend string, c *checkpoint.Config) string {
-	err := lowers(backend, c)
-	letters := f[describe(backend, c).lines()[0]]
-	switch {
+func (d *drawing) cell(backend string, c *checkpoint.Config) string {
+	line := describe(backend, c).lines()[0]
+	d.used[line] = true
+	letters := d.facts[line]
+	switch err := lowers(backend, c); {
 	case err != nil && len(letters) > 0:
 		return "refused, though a test showed it: " + err.Error()
 	case err != nil:
@@ -117,9 +159,9 @@ func (f facts) cell(backend string, c *checkpoint.Config) string {
 }
 
 // choices writes what the tests chose beside the defaults.
-func (f facts) choices(s *strings.Builder, backend string) {
+func (d *drawing) choices(backend string) {
 	var names []string
-	for line := range f {
+	for line := range d.facts {
 		if name, ok := strings.CutPrefix(line, strings.Join([]string{backend, "choice", ""}, separator)); ok {
 			names = append(names, name)
 		}
@@ -130,13 +172,16 @@ func (f facts) choices(s *strings.Builder, backend string) {
 		}
 	}
 	slices.Sort(names)
-	s.WriteString("\n| choice | |\n|---|---|\n")
+	d.WriteString("\n")
+	d.header("choice", "")
 	for _, name := range names {
-		letters := f[strings.Join([]string{backend, "choice", name}, separator)]
+		line := strings.Join([]string{backend, "choice", name}, separator)
+		d.used[line] = true
+		letters := d.facts[line]
 		if len(letters) == 0 {
 			letters = []string{"–"}
 		}
-		fmt.Fprintf(s, "| %s | %s |\n", name, strings.Join(letters, " "))
+		d.row(name, strings.Join(letters, " "))
 	}
 }
 
@@ -148,6 +193,9 @@ var known = map[string][]string{
 		"gather_context_logits", "logits_dtype float16", "head tied to the embedding", "embedding divided by vocabulary", "embedding divided by hidden size",
 		"rotary_scaling linear", "rotary_scaling llama3", "rotary_scaling yarn", "rotary embedding of a part of the head", "attention window", "biases",
 		"release 1.1.0",
+	},
+	OnCPU: {
+		"rotary_scaling linear", "rotary_scaling llama3", "rotary_scaling yarn", "rotary embedding of a part of the head", "attention window", "biases",
 	},
 	RTX: {
 		"weights inside the plan", "gather_context_logits", "logits_dtype float16", "head tied to the embedding",
@@ -161,10 +209,13 @@ var architectures = []string{"LlamaForCausalLM", "MistralForCausalLM", "Nemotron
 // form is how weights, cache and activations are stored.
 type form struct{ algo, cache, dtype string }
 
+// String is as the tables name it.
+func (w form) String() string { return weights(config(architectures[0], w, 1, 1)) }
+
 var forms = func() []form {
 	list := []form{{"", "", checkpoint.Float32}, {"", "", checkpoint.Float16}, {"", "", checkpoint.BFloat16}}
 	for _, q := range []form{{checkpoint.FP8, "", ""}, {checkpoint.FP8, checkpoint.FP8, ""}, {checkpoint.W8A16, "", ""}, {checkpoint.W4A16, "", ""}, {checkpoint.W4A16AWQ, "", ""}} {
-		for _, dtype := range []string{checkpoint.Float16, checkpoint.BFloat16} {
+		for _, dtype := range []string{checkpoint.Float32, checkpoint.Float16, checkpoint.BFloat16} {
 			list = append(list, form{q.algo, q.cache, dtype})
 		}
 	}
@@ -196,9 +247,11 @@ func lowers(backend string, c *checkpoint.Config) error {
 		if err != nil {
 			return err
 		}
-		if backend == RTX {
+		switch backend {
+		case OnCPU: // it takes all networks of one rank that there are
+		case RTX:
 			_, err = tensorrt.LowerNative(net, tensorrt.NativeOptions{MaxBatchSize: 4, MaxInputLen: 32, MaxSeqLen: 64, LogitsDtype: checkpoint.Float32})
-		} else {
+		default:
 			_, err = tensorrt.Lower(net, tensorrt.Options{
 				MaxBatchSize: 4, MaxBeamWidth: 1, MaxInputLen: 32, MaxSeqLen: 64, MaxNumTokens: 128, OptNumTokens: 4, LogitsDtype: checkpoint.Float32,
 				Plugins: engineconfig.Plugin{

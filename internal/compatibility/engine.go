@@ -10,6 +10,7 @@ import (
 
 // Backends as the tables name them.
 const (
+	OnCPU  = "cpu"
 	TRTLLM = "tensorrt-llm"
 	RTX    = "tensorrt-rtx"
 )
@@ -27,6 +28,9 @@ type Engine struct {
 var families = map[string]string{
 	"LlamaForCausalLM": "LLaMA", "MistralForCausalLM": "Mistral", "GPTForCausalLM": "Nemotron", "NemotronForCausalLM": "Nemotron",
 }
+
+// CPU describes an engine of the CPU backend.
+func CPU(c *checkpoint.Config) Engine { return describe(OnCPU, c) }
 
 // Plugins describes an engine of TensorRT-LLM.
 func Plugins(c *checkpoint.Config, o tensorrt.Options) Engine {

@@ -22,26 +22,13 @@ type Method struct {
 
 // The methods, the strongest first.
 var (
+	Executed = Method{"executed", "E", "engines were executed and gave the logits of transformers (of its dequantised weights where they are quantised)"}
 	Numbers  = Method{"numbers", "N", "the recorded layers, plugins included, computed in Go give the logits of transformers (of its dequantised weights where they are quantised)"}
 	Compiler = Method{"compiler", "C", "the compiler of TensorRT-RTX 1.7.1 agrees with our types and shapes layer by layer and builds the network of a rank, for TensorRT-LLM cut at its plugins; on every change"}
 	Longer   = Method{"longer", "c", "the same in the longer test (`TRTGO_VERIFY_ALL=1`), which is run by hand"}
 	StandIn  = Method{"standin", "S", "a stand-in for libnvinfer records the calls that the shim makes, as golden files have them"}
-	Methods  = []Method{Numbers, Compiler, Longer, StandIn}
+	Methods  = []Method{Executed, Numbers, Compiler, Longer, StandIn}
 )
-
-// Facts are what the file of the method says, sorted.
-func (m Method) Facts(t testing.TB) []string {
-	t.Helper()
-	path, err := file(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines, err := read(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return slices.Sorted(maps.Keys(lines))
-}
 
 // Record collects what the tests of a package show by one method. Its methods may be called
 // by several goroutines.
