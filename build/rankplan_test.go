@@ -230,3 +230,23 @@ func TestFailedRank(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 4, c.Build.MaxBatchSize)
 }
+
+// TestHeadSizes: what the attention plugin would refuse is told before it does.
+func TestHeadSizes(t *testing.T) {
+	for name, want := range map[string]string{
+		"llama-headdim": "head_size is 20: the attention of TensorRT-LLM 1.2.1 has kernels for 32 48 64 80 96 104 112 128 144 160 192 224 256 and refuses others when the engine is built",
+		"wide":          "",
+	} {
+		model, change := name, func(*checkpoint.Config) {}
+		if want == "" {
+			model, change = "llama-gqa", func(c *checkpoint.Config) { c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadSize = 2, 1, 32 }
+		}
+		_, report, err := build.Networks(t.Context(), build.Options{Backend: build.BackendTensorRTLLM, CheckpointDir: tinycheckpoint.Dir(t, model, change)})
+		require.NoError(t, err)
+		if want == "" {
+			require.NotContains(t, strings.Join(report.Notes, "\n"), "head_size")
+		} else {
+			require.Contains(t, report.Notes, want)
+		}
+	}
+}

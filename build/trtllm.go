@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
@@ -30,6 +31,10 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	s.contextFMHA(c, plugins)
 	s.fusions(c, plugins)
 	s.noteDeprecated()
+	if sizes := tensorrt.Releases[0].HeadSizes; !slices.Contains(sizes, int(c.HeadSize)) {
+		s.note("head_size is %d: the attention of TensorRT-LLM %s has kernels for %s and refuses others when the engine is built",
+			c.HeadSize, tensorrt.Releases[0].Version, strings.Trim(fmt.Sprint(sizes), "[]"))
+	}
 	if s.MaxEncoderInputLen != defaultMaxEncoderInputLen {
 		s.note("max_encoder_input_len %d is recorded; the model has no encoder", s.MaxEncoderInputLen)
 	}

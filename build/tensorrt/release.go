@@ -5,6 +5,8 @@ package tensorrt
 type Release struct {
 	Version  string // of TensorRT-LLM, e.g. "1.2.1"
 	TensorRT string // that its engines are built and run with, e.g. "10.14.1"
+	// HeadSizes are those that its attention has kernels for; its plugin refuses others.
+	HeadSizes []int
 
 	gptAttention                     []pluginField[attention]
 	gemm                             []pluginField[gemm]
@@ -14,15 +16,18 @@ type Release struct {
 	differences                      map[string]FieldDifferences
 }
 
+// headSizes are those of releases 1.1 and 1.2 (mmha_supported of its C++).
+var headSizes = []int{32, 48, 64, 80, 96, 104, 112, 128, 144, 160, 192, 224, 256}
+
 // Releases are those that are known, newest first. The plugins of both have the same fields.
 var Releases = []*Release{
 	{
-		Version: "1.2.1", TensorRT: "10.14.1",
+		Version: "1.2.1", TensorRT: "10.14.1", HeadSizes: headSizes,
 		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 	{
-		Version: "1.1.0", TensorRT: "10.13.3",
+		Version: "1.1.0", TensorRT: "10.13.3", HeadSizes: headSizes,
 		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
