@@ -44,12 +44,12 @@ func (p *packed) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tenso
 	}
 	if w := o.CacheScale; w != nil {
 		inverse := strings.TrimSuffix(w.Name, checkpoint.KVCacheScale) + ".kv_cache_rcp_scaling_factor"
-		inputs = append(inputs, p.give(p.reciprocal(inverse, w)), p.weight(w))
+		inputs = append(inputs, p.give(p.reciprocal(inverse, w), p.managedAll), p.weight(w))
 	}
 	out := graph.Tensor{Type: qkv.Type, Shape: graph.Shape{qkv.Shape[0], graph.Fixed(int64(o.Out.Width))}}
 	if w := p.outputScale(o); w != nil {
 		out.Type = graph.FP8
-		inputs = append(inputs, p.give(p.reciprocal("transformer."+o.Name+".attention_output_orig_quant_scale", w)))
+		inputs = append(inputs, p.give(p.reciprocal("transformer."+o.Name+".attention_output_orig_quant_scale", w), p.managedAll))
 	}
 	if o.Rotary != nil {
 		tables := p.rotary(o.Rotary)

@@ -16,16 +16,17 @@ func (l *lowering) linear(o *network.Linear) *graph.Tensor {
 	return l.addBias(l.form.multiply(x, l.matrix(o.Weight)), o.Bias)
 }
 
-// matrix is a weight [out, in]. A head that is tied to the embedding is the same weight.
+// matrix is a weight [out, in]. A head that is tied to the embedding is the same weight,
+// unless one is an input and the other is not.
 func (l *lowering) matrix(w *network.Weight) *graph.Tensor {
-	if l.tiedHead && w.Name == headWeight {
+	if l.tiedHead && l.managed == l.managedAll && w.Name == headWeight {
 		for _, embedding := range l.net.Weights {
 			if embedding.Name == embeddingWeight && embedding.Shape[0] == w.Shape[0] && embedding.Shape[1] == w.Shape[1] {
 				w = embedding
 			}
 		}
 	}
-	return l.weight(w)
+	return l.give(l.plain(w), l.managed)
 }
 
 // Names of the two matrices that may be one.

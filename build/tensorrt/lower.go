@@ -47,8 +47,9 @@ type lowering struct {
 	// reciprocals are those of weights.
 	reciprocals map[*network.Weight]*graph.Weights
 
-	// managed: weights are inputs of the network, not values in the plan.
-	managed bool
+	// managed: the matrices of linears are inputs of the network, not values in the plan.
+	// managedAll: so are all other weights, but for scales.
+	managed, managedAll bool
 	// tiedHead: the head's matrix is the embedding's.
 	tiedHead bool
 	// fused are the linears of gated MLPs that are made together, by their output.

@@ -71,12 +71,12 @@ func (l *lowering) fusedLinears(fc, gate *network.Linear) (in, gated *graph.Tens
 	l.b.At(strings.TrimPrefix(name, "transformer."))
 	var y *graph.Tensor
 	if fc.Quantisation == nil {
-		y = l.form.multiply(x, l.give(concatenated(name+".weight", x.Type, gate.Weight, fc.Weight)))
+		y = l.form.multiply(x, l.give(concatenated(name+".weight", x.Type, gate.Weight, fc.Weight), l.managed))
 	} else {
 		y = l.form.eightBits(name, x, gate, fc)
 	}
 	if fc.Bias != nil {
-		y = l.b.ElementWise(y, graph.Sum, l.rowOf(l.give(concatenated(name+".bias", x.Type, gate.Bias, fc.Bias)), y))
+		y = l.b.ElementWise(y, graph.Sum, l.rowOf(l.give(concatenated(name+".bias", x.Type, gate.Bias, fc.Bias), l.managedAll), y))
 	}
 	width := int64(gate.Out.Width)
 	return l.b.Columns(y, width, int64(fc.Out.Width)), l.b.Columns(y, 0, width)

@@ -64,7 +64,7 @@ func LowerNative(net *network.Network, o NativeOptions) (*graph.Network, error) 
 	if err != nil {
 		return nil, err
 	}
-	l.tiedHead = o.TiedHead
+	l.tiedHead, l.managedAll = o.TiedHead, !o.WeightsInside
 	p := &batched{lowering: l, o: o, masks: map[int]*graph.Tensor{}}
 	l.form = p
 	p.declare()

@@ -44,9 +44,9 @@ func (l *lowering) eightBitWeight(name string, linears []*network.Linear) (w *gr
 		scales = append(scales, o.Quantisation.WeightScale)
 	}
 	if len(linears) == 1 {
-		return l.give(eightBits(linears[0].Weight)), scales
+		return l.give(eightBits(linears[0].Weight), l.managed), scales
 	}
-	return l.give(joined(name+".weight", linears...)), scales
+	return l.give(joined(name+".weight", linears...), l.managed), scales
 }
 
 // dequantised is x·wᵀ with TensorRT's own layers, which it fuses into one
@@ -121,7 +121,7 @@ func (p *packed) integers(o *network.Linear, x *graph.Tensor) *graph.Tensor {
 	} else {
 		weight := w.permuted(o.Weight.Name, graph.Int8, []int64{int64(in), int64(out * w.bits / 8)}, layout, out, in)
 		scales := w.scales(module(o)+".per_channel_scale", "scales", []int64{int64(out)}, w.in, func(n, _ int) int { return n })
-		y = plugin(p, "WeightOnlyQuantMatmul", p.release.weightOnly, weightOnly{p.dtype, w.bits}, shape, x, p.give(weight), p.b.Constant(scales))[0]
+		y = plugin(p, "WeightOnlyQuantMatmul", p.release.weightOnly, weightOnly{p.dtype, w.bits}, shape, x, p.give(weight, p.managed), p.b.Constant(scales))[0]
 	}
 	if out > w.out {
 		y = p.b.Columns(y, 0, int64(w.out))
@@ -141,7 +141,7 @@ func (p *packed) groupwise(w integers, x *graph.Tensor, layout *mixedgemm.Layout
 		inputs = append(inputs, p.b.Constant(madeUp(factor, factor.Name, p.dtype, []int64{1, int64(in)})))
 	}
 	inputs = append(inputs,
-		p.give(w.permuted(o.Weight.Name, p.dtype, []int64{int64(in), int64(out / 4)}, layout, out, in)),
+		p.give(w.permuted(o.Weight.Name, p.dtype, []int64{int64(in), int64(out / 4)}, layout, out, in), p.managed),
 		p.b.Constant(w.scales(o.Quantisation.WeightScale.Name, "scales, transposed", []int64{int64(in / w.group), int64(out)}, w.group,
 			func(n, group int) int { return group*out + n })))
 	if o.Bias != nil {

@@ -25,7 +25,7 @@ func (p *batched) integers(o *network.Linear, x *graph.Tensor) *graph.Tensor {
 		axis, shape = -1, []int64{int64(w.out), int64(w.in / block)}
 	}
 	scales := w.scales(module(o)+".weights_scaling_factor", "scales", shape, block, func(n, i int) int { return n*(w.in/block) + i })
-	weight := p.b.Add(graph.Dequantize{To: p.dtype, Axis: axis}, p.give(w.plain(o.Weight.Name)), p.b.Constant(scales))[0]
+	weight := p.b.Add(graph.Dequantize{To: p.dtype, Axis: axis}, p.give(w.plain(o.Weight.Name), p.managed), p.b.Constant(scales))[0]
 	if factor := o.Quantisation.InputFactor; factor != nil {
 		x = p.b.ElementWise(x, graph.Prod, p.rowOf(p.b.Constant(madeUp(factor, factor.Name, p.dtype, wide(factor.Shape))), x))
 	}

@@ -15,9 +15,13 @@ var dataTypes = map[network.Dtype]graph.DataType{network.Float32: graph.Float, n
 // safetensorsDtypes are those of files.
 var safetensorsDtypes = map[graph.DataType]string{graph.Float: "F32", graph.Half: "F16", graph.BF16: "BF16", graph.FP8: "F8_E4M3", graph.Int8: "I8"}
 
-// weight gives the values of a weight, in the shape and type that the checkpoint has:
-// a constant of the plan, or an input where weights are managed outside.
+// weight gives the values of a weight, in the shape and type that the checkpoint has.
 func (l *lowering) weight(w *network.Weight) *graph.Tensor {
+	return l.give(l.plain(w), l.managedAll)
+}
+
+// plain are the values of a weight of plain numbers.
+func (l *lowering) plain(w *network.Weight) *graph.Weights {
 	t, ok := dataTypes[w.Dtype]
 	if !ok {
 		l.b.Fail(fmt.Errorf("%w: weight %s of dtype %s where plain numbers are needed", ErrUnsupported, w.Name, w.Dtype))
@@ -27,12 +31,12 @@ func (l *lowering) weight(w *network.Weight) *graph.Tensor {
 		found = stored(w.Name, t, wide(w.Shape))
 		l.weights[w] = found
 	}
-	return l.give(found)
+	return found
 }
 
-// give makes a tensor of weights.
-func (l *lowering) give(w *graph.Weights) *graph.Tensor {
-	if l.managed {
+// give makes a tensor of weights: an input, or a constant of the plan.
+func (l *lowering) give(w *graph.Weights, input bool) *graph.Tensor {
+	if input {
 		return l.b.WeightInput(w)
 	}
 	return l.b.Constant(w)
