@@ -16,6 +16,9 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	if cache != "PAGED" {
 		return s.unsupported("kv_cache_type "+strings.ToLower(cache), "TensorRT-LLM's in-flight batching wants it paged")
 	}
+	if algo := c.Quantization.KVCacheQuantAlgo; algo != "" && algo != checkpoint.KVCacheFP8 {
+		return fmt.Errorf("%w by --backend %s: kv_cache_quant_algo %s; export the checkpoint with --kv_cache_dtype fp8, or without", ErrUnsupported, s.Backend, algo)
+	}
 	if err := s.refuse(s.trtllmRefusals(plugins)); err != nil {
 		return err
 	}
@@ -201,9 +204,6 @@ func (s *settings) contextFMHA(c *checkpoint.Config, p *engineconfig.Plugin) {
 		set(fp8, &p.UseFP8ContextFMHA, true, "use_paged_context_fmha needs it with a KV cache in FP8")
 	case p.UsePagedContextFMHA:
 		set(fp8, &p.UseFP8ContextFMHA, false, "use_paged_context_fmha allows it only with a KV cache in FP8")
-	}
-	if q.KVCacheQuantAlgo == "INT8" {
-		set(paged, &p.UsePagedContextFMHA, false, "it does not work with a KV cache in INT8; there is no reuse of KV blocks and no chunked prefill")
 	}
 }
 

@@ -145,7 +145,9 @@ func Convert(t testing.TB, hf string, change func(c *checkpoint.Config)) string 
 	require.NoError(t, err)
 	for _, weight := range c.Weights() {
 		if strings.HasSuffix(weight.Name, checkpoint.KVCacheScale) {
-			place(t, w, checkpoint.Float32, weight.Placements[0], []float32{1}, 1)
+			for _, p := range weight.Placements {
+				place(t, w, checkpoint.Float32, p, []float32{1}, 1)
+			}
 			continue
 		}
 		source, ok := model.Tensor(h.source(weight.Name))
