@@ -134,8 +134,9 @@ void Attributes::finish() const {
 
 nvinfer1::Dims make_dims(const int64_t* sizes, size_t rank, const char* what) {
   if (rank > nvinfer1::Dims::MAX_DIMS) {
-    invalid(std::string(what) + " has " + std::to_string(rank) + " dimensions, at most " +
-            std::to_string(nvinfer1::Dims::MAX_DIMS) + " are possible");
+    throw Failure(TRTGO_INVALID, "Dims",
+                  std::string(what) + " has " + std::to_string(rank) + " dimensions, at most " +
+                      std::to_string(nvinfer1::Dims::MAX_DIMS) + " are possible");
   }
   nvinfer1::Dims dims{};
   dims.nbDims = static_cast<int32_t>(rank);

@@ -19,9 +19,8 @@ void Network::set_capabilities(const trtgo_build_options& options) {
   }
   for (int32_t i = 0; i < options.num_capabilities; i++) {
     if (!config_->setComputeCapability(capability(options.capabilities[i]), i)) {
-      throw Failure(
-          TRTGO_INVALID, "setComputeCapability",
-          "cannot build for compute capability " + std::to_string(options.capabilities[i]) + ": " + logger_->errors());
+      throw Failure(TRTGO_INVALID, "setComputeCapability",
+                    with_words("cannot build for compute capability " + std::to_string(options.capabilities[i])));
     }
   }
 #else
@@ -38,8 +37,8 @@ void Network::attach_timing_cache(const trtgo_build_options& options) {
   cache_.reset(config_->createTimingCache(options.timing_cache, static_cast<size_t>(options.timing_cache_bytes)));
   if (cache_ == nullptr || !config_->setTimingCache(*cache_, false)) {
     throw Failure(TRTGO_INVALID, cache_ == nullptr ? "createTimingCache" : "setTimingCache",
-                  "the timing cache of " + std::to_string(options.timing_cache_bytes) +
-                      " bytes cannot be used, it may be of another version or GPU: " + logger_->errors());
+                  with_words("the timing cache of " + std::to_string(options.timing_cache_bytes) +
+                             " bytes cannot be used, it may be of another version or GPU"));
   }
 }
 
@@ -57,8 +56,9 @@ void Network::configure(const trtgo_build_options& options) {
   set_capabilities(options);
   attach_timing_cache(options);
   config_->setProgressMonitor(&progress_);
-  const std::string words = logger_->errors();
-  if (!words.empty()) throw Failure(TRTGO_INVALID, "IBuilderConfig", "the build's options are refused: " + words);
+  if (!logged_errors().empty()) {
+    throw Failure(failed_status(), "IBuilderConfig", with_words("the build's options are refused"));
+  }
 }
 
 void Network::keep_timing_cache() {
@@ -67,21 +67,19 @@ void Network::keep_timing_cache() {
   if (filled != nullptr) serialized_cache_.reset(filled->serialize());
   if (serialized_cache_ == nullptr) {
     throw Failure(TRTGO_INVALID, "ITimingCache::serialize",
-                  "the plan is written, but its timing cache cannot be had: " + logger_->errors());
+                  with_words("the plan is written, but its timing cache cannot be had"));
   }
 }
 
 void Network::fail_build(int write_error) {
-  const std::string words = logger_->errors();
   if (progress_.take_cancelled()) {
     throw Failure(TRTGO_CANCELLED, "buildSerializedNetworkToStream", "the build was cancelled");
   }
   if (write_error != 0) {
     throw Failure(TRTGO_IO, "write", std::string("cannot write the plan: ") + std::strerror(write_error));
   }
-  throw Failure(words.find("OutOfMemory") == std::string::npos ? TRTGO_INVALID : TRTGO_MEMORY,
-                "buildSerializedNetworkToStream",
-                TRTGO_PRODUCT " cannot build the network" + (words.empty() ? std::string() : ": " + words));
+  throw Failure(failed_status(), "buildSerializedNetworkToStream",
+                with_words(TRTGO_PRODUCT " cannot build the network"));
 }
 
 void Network::build(const trtgo_build_options& options, int fd) {
@@ -90,7 +88,7 @@ void Network::build(const trtgo_build_options& options, int fd) {
   if (built_) throw Failure(TRTGO_INVALID, operation, "the network was built already");
   if (progress_.cancelled()) fail_build(0);
   built_ = true;
-  logger_->begin();
+  const Call call(library_.messages());
   configure(options);
   PlanWriter writer(fd, &progress_);
   progress_.begin();

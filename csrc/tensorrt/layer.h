@@ -50,7 +50,8 @@ class Layer {
   void finish(Added& layer) {
     attributes_.finish();
     layer.setName(layer_.name);
-    for (int32_t i = 0; i < layer.getNbOutputs(); i++) outputs_.push_back(layer.getOutput(i));
+    const int32_t number = layer.getNbOutputs();
+    for (int32_t i = 0; i < number; i++) outputs_.push_back(layer.getOutput(i));
   }
 
   const std::string& operation() const { return operation_; }

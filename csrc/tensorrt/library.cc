@@ -59,8 +59,6 @@ Library::Library(const trtgo_library_options& options)
   if (options.plugins != nullptr) load_plugins(options);
 }
 
-Library::~Library() { Logger::plugins().detach(&messages_); }
-
 void Library::load_plugins(const trtgo_library_options& options) {
   const std::string path = options.plugins;
   // The plugins ask for it when they are created: without it they want a GPU and NCCL.
@@ -69,35 +67,19 @@ void Library::load_plugins(const trtgo_library_options& options) {
   void* handle = load(path, RTLD_GLOBAL);
   bool (*init)(void* logger, const char* plugin_namespace) = nullptr;
   find(handle, path, "initTrtLlmPlugins", &init);
-  Logger& logger = Logger::plugins();
-  logger.attach(&messages_);
   const char* plugin_namespace = options.plugin_namespace == nullptr ? "tensorrt_llm" : options.plugin_namespace;
-  nvinfer1::ILogger* base = &logger;
-  bool done = false;
-  try {
-    done = init(base, plugin_namespace);
-  } catch (...) {
-    logger.detach(&messages_);
-    throw;
-  }
-  if (!done) {
-    const std::string errors = logger.errors();
-    logger.detach(&messages_);
-    throw Failure(TRTGO_INVALID, "initTrtLlmPlugins",
-                  path + " could not register its plugins" + (errors.empty() ? "" : ": " + errors));
+  const Call call(messages_);
+  if (!init(&logger(), plugin_namespace)) {
+    throw Failure(TRTGO_INVALID, "initTrtLlmPlugins", with_words(path + " could not register its plugins"));
   }
 }
 
-std::unique_ptr<nvinfer1::IBuilder> Library::create_builder(Logger& logger) {
-  nvinfer1::ILogger* base = &logger;
-  std::unique_ptr<nvinfer1::IBuilder> builder(
-      static_cast<nvinfer1::IBuilder*>(create_builder_(base, NV_TENSORRT_VERSION)));
+std::unique_ptr<nvinfer1::IBuilder> Library::create_builder() {
+  auto* builder = static_cast<nvinfer1::IBuilder*>(create_builder_(&logger(), NV_TENSORRT_VERSION));
   if (builder == nullptr) {
-    const std::string errors = logger.errors();
-    throw Failure(TRTGO_INVALID, "createInferBuilder",
-                  TRTGO_PRODUCT " gave no builder" + (errors.empty() ? std::string() : ": " + errors));
+    throw Failure(failed_status(), "createInferBuilder", with_words(TRTGO_PRODUCT " gave no builder"));
   }
-  return builder;
+  return std::unique_ptr<nvinfer1::IBuilder>(builder);
 }
 
 nvinfer1::IPluginCreator& Library::creator(const char* name, const char* version, const char* plugin_namespace) {

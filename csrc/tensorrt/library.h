@@ -16,7 +16,6 @@ class Library {
  public:
   // As trtgo_library_open. Throws Failure.
   explicit Library(const trtgo_library_options& options);
-  ~Library();
   Library(const Library&) = delete;
   Library& operator=(const Library&) = delete;
 
@@ -26,8 +25,8 @@ class Library {
   // The message that trtgo_library_message gave last.
   Message& last_message() { return last_message_; }
 
-  // Creates a builder, which logs to logger. Throws Failure.
-  std::unique_ptr<nvinfer1::IBuilder> create_builder(Logger& logger);
+  // Creates a builder. Throws Failure.
+  std::unique_ptr<nvinfer1::IBuilder> create_builder();
 
   // The creator of a plugin. Throws Failure with TRTGO_NOT_FOUND.
   nvinfer1::IPluginCreator& creator(const char* name, const char* version, const char* plugin_namespace);

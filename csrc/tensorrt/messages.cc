@@ -1,29 +1,87 @@
 #include "messages.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
+
+#include "../native/trtgo.h"
 
 namespace trtgo {
 namespace tensorrt {
-namespace {
 
-constexpr int32_t kError = static_cast<int32_t>(nvinfer1::ILogger::Severity::kERROR);
-constexpr int32_t kVerbose = static_cast<int32_t>(nvinfer1::ILogger::Severity::kVERBOSE);
+class Logger : public nvinfer1::ILogger {
+ public:
+  static Logger& get() {
+    static auto* const logger = new Logger;
+    return *logger;
+  }
 
-// On a machine without a driver each error is followed by one about that, which says nothing new.
-bool about_driver(const char* text) { return std::strstr(text, "cudaError 35") != nullptr; }
+  void log(Severity severity, const char* text) noexcept override try {
+    if (text == nullptr) return;
+    const auto level = static_cast<int32_t>(severity);
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (current_ != nullptr) {
+      if (collect(*current_, level, text)) current_->queue_.push(level, text);
+      return;
+    }
+    bool news = calls_.empty();
+    for (Call* call : calls_) news = collect(*call, level, text) || news;
+    if (!news) return;
+    for (MessageQueue* queue : queues_) queue->push(level, text);
+  } catch (...) {
+    // No memory for a message, which TensorRT could do nothing about: it is lost.
+  }
 
-std::mutex& pool_mutex() {
-  static auto* const mutex = new std::mutex;
-  return *mutex;
-}
+  void add(MessageQueue* queue) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    queues_.push_back(queue);
+  }
+  void remove(MessageQueue* queue) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    queues_.erase(std::find(queues_.begin(), queues_.end(), queue));
+  }
+  void begin(Call* call) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    calls_.push_back(call);
+    current_ = call;
+  }
+  void end(Call* call) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    calls_.erase(std::find(calls_.begin(), calls_.end(), call));
+    current_ = nullptr;
+  }
+  std::string errors() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return current_ == nullptr ? std::string() : current_->errors_;
+  }
 
-}  // namespace
+ private:
+  // Keeps an error. False for one that says nothing new: on a machine without a driver each error is followed by one
+  // about that.
+  static bool collect(Call& call, int32_t level, const char* text) {
+    if (level > static_cast<int32_t>(Severity::kERROR)) return true;
+    if (!call.errors_.empty() && std::strstr(text, "cudaError 35") != nullptr) return false;
+    if (!call.errors_.empty()) call.errors_ += "; ";
+    call.errors_ += text;
+    return true;
+  }
 
-Logger* Logger::pool_ = nullptr;
+  static thread_local Call* current_;
+
+  std::mutex mutex_;
+  std::vector<MessageQueue*> queues_;  // of the open libraries
+  std::vector<Call*> calls_;           // that are running
+};
+
+thread_local Call* Logger::current_ = nullptr;
+
+MessageQueue::MessageQueue(bool verbose) : verbose_(verbose) { Logger::get().add(this); }
+
+MessageQueue::~MessageQueue() { Logger::get().remove(this); }
 
 void MessageQueue::push(int32_t severity, const char* text) {
-  if (severity >= kVerbose && !verbose_) return;
+  if (severity >= static_cast<int32_t>(nvinfer1::ILogger::Severity::kVERBOSE) && !verbose_) return;
   std::lock_guard<std::mutex> lock(mutex_);
   if (messages_.size() == kMost) messages_.pop_front();
   messages_.push_back(Message{severity, text});
@@ -37,69 +95,22 @@ bool MessageQueue::pop(Message* message) {
   return true;
 }
 
-Logger* Logger::take(MessageQueue* queue) {
-  Logger* logger = nullptr;
-  {
-    std::lock_guard<std::mutex> lock(pool_mutex());
-    logger = pool_;
-    if (logger != nullptr) pool_ = logger->next_;
-  }
-  if (logger == nullptr) logger = new Logger;
-  logger->attach(queue);
-  return logger;
+Call::Call(MessageQueue& queue) : queue_(queue) { Logger::get().begin(this); }
+
+Call::~Call() { Logger::get().end(this); }
+
+std::string logged_errors() { return Logger::get().errors(); }
+
+std::string with_words(const std::string& text) {
+  const std::string words = logged_errors();
+  return words.empty() ? text : text + ": " + words;
 }
 
-void Logger::give_back(Logger* logger) noexcept {
-  if (logger == nullptr) return;
-  {
-    std::lock_guard<std::mutex> lock(logger->mutex_);
-    logger->queue_ = nullptr;
-    logger->errors_.clear();
-  }
-  std::lock_guard<std::mutex> lock(pool_mutex());
-  logger->next_ = pool_;
-  pool_ = logger;
+int32_t failed_status() {
+  return logged_errors().find("OutOfMemory") == std::string::npos ? TRTGO_INVALID : TRTGO_MEMORY;
 }
 
-Logger& Logger::plugins() {
-  static auto* const logger = new Logger;
-  return *logger;
-}
-
-void Logger::attach(MessageQueue* queue) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  queue_ = queue;
-  errors_.clear();
-}
-
-void Logger::detach(MessageQueue* queue) noexcept {
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (queue_ == queue) queue_ = nullptr;
-}
-
-void Logger::log(Severity severity, const char* text) noexcept try {
-  const auto level = static_cast<int32_t>(severity);
-  if (text == nullptr) return;
-  std::lock_guard<std::mutex> lock(mutex_);
-  if (level <= kError) {
-    if (!errors_.empty() && about_driver(text)) return;
-    if (!errors_.empty()) errors_ += "; ";
-    errors_ += text;
-  }
-  if (queue_ != nullptr) queue_->push(level, text);
-} catch (...) {
-  // A message is lost: TensorRT could do nothing about it.
-}
-
-void Logger::begin() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  errors_.clear();
-}
-
-std::string Logger::errors() {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return errors_;
-}
+nvinfer1::ILogger& logger() { return Logger::get(); }
 
 }  // namespace tensorrt
 }  // namespace trtgo

@@ -17,10 +17,13 @@ struct Message {
   std::string text;
 };
 
-// Messages of a library, for any thread.
+// The messages of a library, for any thread. It gets those of its own calls, and those of threads of TensorRT's.
 class MessageQueue {
  public:
-  explicit MessageQueue(bool verbose) : verbose_(verbose) {}
+  explicit MessageQueue(bool verbose);
+  ~MessageQueue();
+  MessageQueue(const MessageQueue&) = delete;
+  MessageQueue& operator=(const MessageQueue&) = delete;
 
   // Appends a message; the oldest one goes when there are too many.
   void push(int32_t severity, const char* text);
@@ -35,38 +38,34 @@ class MessageQueue {
   std::deque<Message> messages_;
 };
 
-// A logger hands messages to a library and keeps the errors of the call that is running. TensorRT and plugin
-// libraries may hold on to one until the process ends, so loggers are never destroyed: they come from take and go
-// to give_back, or are the one of the plugins.
-class Logger : public nvinfer1::ILogger {
+// A call of ours that is running, on the stack of its thread, one in a thread. It collects the errors that TensorRT
+// logs meanwhile: in this thread, and in threads of its own, which may belong to any call.
+class Call {
  public:
-  static Logger* take(MessageQueue* queue);
-  static void give_back(Logger* logger) noexcept;
-  // The one that plugin libraries got. It serves the library that was opened last.
-  static Logger& plugins();
-
-  // Sends messages to queue from now on.
-  void attach(MessageQueue* queue);
-  // Stops sending them to queue, which is going away.
-  void detach(MessageQueue* queue) noexcept;
-
-  // Any thread of TensorRT's.
-  void log(Severity severity, const char* text) noexcept override;
-
-  // Forgets the errors: a call begins.
-  void begin();
-  // The errors since begin in one line; empty if there was none.
-  std::string errors();
+  explicit Call(MessageQueue& queue);
+  ~Call();
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
 
  private:
-  Logger() = default;
+  friend class Logger;
 
-  static Logger* pool_;  // those that were given back
-  Logger* next_ = nullptr;
-  std::mutex mutex_;
-  MessageQueue* queue_ = nullptr;
+  MessageQueue& queue_;
   std::string errors_;
 };
+
+// The errors of the call that this thread runs, in one line; empty if there was none.
+std::string logged_errors();
+
+// Adds them to a sentence about what failed.
+std::string with_words(const std::string& text);
+
+// The status of a failure that they are about: out of memory is told by a message only.
+int32_t failed_status();
+
+// The one logger of the process: TensorRT keeps the first that it gets while anything of its own is alive, and plugin
+// libraries keep theirs for ever. It is never destroyed.
+nvinfer1::ILogger& logger();
 
 }  // namespace tensorrt
 }  // namespace trtgo

@@ -43,6 +43,8 @@ class Network {
  private:
   // Numbers a tensor and describes it. Throws Failure where TensorRT found no shape for it.
   void number(nvinfer1::ITensor* tensor, trtgo_tensor* out);
+  // Checks what a profile does not: that there is such an input, and its fixed dimensions.
+  void check_range(const trtgo_range& range) const;
   void configure(const trtgo_build_options& options);
   void set_capabilities(const trtgo_build_options& options);
   void attach_timing_cache(const trtgo_build_options& options);
@@ -50,13 +52,7 @@ class Network {
   // Throws what a build that failed failed of.
   [[noreturn]] void fail_build(int write_error);
 
-  // Returns the logger when everything that may log is gone.
-  struct LoggerReturn {
-    void operator()(Logger* logger) const { Logger::give_back(logger); }
-  };
-
   Library& library_;
-  std::unique_ptr<Logger, LoggerReturn> logger_;
   Progress progress_;
   Progress::State last_state_;
   // In this order: each needs those before it.
