@@ -43,6 +43,11 @@ func quantisedRows(t testing.TB, e *engine, prompts [][]int32) [][]float32 {
 	t.Helper()
 	got, err := serve(e.runtime(t, false), prompts, nil, 0)
 	require.NoError(t, err)
+	return got.inOrder(prompts)
+}
+
+// inOrder lists the rows of prompts.
+func (got rows) inOrder(prompts [][]int32) [][]float32 {
 	var list [][]float32
 	for p, prompt := range prompts {
 		for position := range prompt {

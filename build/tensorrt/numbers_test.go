@@ -47,10 +47,16 @@ func lowered(t testing.TB, dir string, o tensorrt.Options) *engine {
 	return e
 }
 
-// runtime loads the networks as the runtime loads engines.
+// runtime loads the networks; what the test then compares with others' numbers is shown to be right.
 func (e *engine) runtime(t testing.TB, typed bool) *evaluator.Runtime {
 	t.Helper()
 	shown.Passed(t, compatibility.Plugins(e.config, e.options))
+	return e.load(t, typed)
+}
+
+// load loads the networks as the runtime loads engines.
+func (e *engine) load(t testing.TB, typed bool) *evaluator.Runtime {
+	t.Helper()
 	c, o := e.config, e.options
 	config := evaluator.Config{
 		TPSize: c.Mapping.TPSize, PPSize: c.Mapping.PPSize, NumLayers: int(c.NumHiddenLayers), NumKVHeads: int(c.NumKeyValueHeads),
@@ -72,18 +78,24 @@ func (e *engine) runtime(t testing.TB, typed bool) *evaluator.Runtime {
 	return r
 }
 
+// server is the runtime's side of an engine, with or without plugins.
+type server interface {
+	Add(prompt []int32) *evaluator.Sequence
+	Step(batch []evaluator.Work) ([][][]float32, error)
+}
+
 // rows are logits, by prompt and position.
 type rows []map[int][]float32
 
 // serve runs prompts and a few given tokens behind each, several at a time: prompts come one
 // step after another, in chunks of random length, while those before generate.
-func serve(r *evaluator.Runtime, prompts, output [][]int32, steps int) (rows, error) {
+func serve(r server, prompts, output [][]int32, steps int) (rows, error) {
 	chance := rand.New(rand.NewPCG(3, 4))
 	var running []*evaluator.Sequence
 	logits, generated := make(rows, len(prompts)), make([]int, len(prompts))
 	for step := 0; ; step++ {
 		if len(running) < len(prompts) {
-			running = append(running, r.Add(prompts[len(running)], r.MaxBeamWidth))
+			running = append(running, r.Add(prompts[len(running)]))
 			logits[len(running)-1] = map[int][]float32{}
 		}
 		var contexts, generations []evaluator.Work

@@ -3,6 +3,7 @@ package evaluator
 import (
 	"fmt"
 	"math"
+	"strings"
 
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/internal/floatformat"
@@ -111,6 +112,7 @@ type gptInputs struct {
 // and each one's place from those before it.
 type reader struct {
 	in   []*Tensor
+	host func(i int) bool // whether an input lies in the CPU's memory
 	next int
 	err  error
 }
@@ -123,6 +125,8 @@ func (r *reader) take(name string, t graph.DataType, rank int) *Tensor {
 		if r.err == nil {
 			r.err = fmt.Errorf("input %d, %s, is missing", at, name)
 		}
+	case r.err == nil && r.host(at) != strings.HasPrefix(name, "host_"):
+		r.err = fmt.Errorf("input %d is in the wrong memory for %s", at, name)
 	case r.in[at].Type == t && len(r.in[at].Shape) == rank:
 		return r.in[at]
 	case r.err == nil:
@@ -133,8 +137,8 @@ func (r *reader) take(name string, t graph.DataType, rank int) *Tensor {
 
 func (r *reader) ints(name string) []int64 { return r.take(name, graph.Int32, 1).Int }
 
-func gptInputsOf(g gptFields, tensors []*Tensor) (gptInputs, error) {
-	r := &reader{in: tensors}
+func gptInputsOf(g gptFields, c *call) (gptInputs, error) {
+	r := &reader{in: c.in, host: c.host}
 	var in gptInputs
 	in.qkv = r.take("qkv", g.dtype, 2)
 	in.sequenceLength = r.ints("sequence_length")
@@ -159,10 +163,12 @@ func gptInputsOf(g gptFields, tensors []*Tensor) (gptInputs, error) {
 		in.cosSin = r.take("rotary_cos_sin", graph.Float, 2).Float
 	}
 	in.hostContextLength = r.ints("host_context_lengths")
-	r.take("host_runtime_perf_knobs", graph.Int64, 1)
-	r.take("host_context_progress", graph.Int64, 1)
-	if r.err == nil && r.next != len(tensors) {
-		r.err = fmt.Errorf("it has %d inputs, the fields say %d", len(tensors), r.next)
+	knobs, progress := r.take("host_runtime_perf_knobs", graph.Int64, 1).Int, r.take("host_context_progress", graph.Int64, 1).Int
+	if r.err == nil && (len(knobs) != 16 || len(progress) != 1) {
+		r.err = fmt.Errorf("%d knobs and %d numbers of progress, want 16 and 1", len(knobs), len(progress))
+	}
+	if r.err == nil {
+		r.err = c.inputs(r.next)
 	}
 	if r.err == nil {
 		r.err = in.check(g)
@@ -266,7 +272,7 @@ func gptAttention(c *call) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	in, err := gptInputsOf(g, c.in)
+	in, err := gptInputsOf(g, c)
 	if err != nil {
 		return nil, err
 	}

@@ -132,3 +132,13 @@ func (c *call) inputs(n int) error {
 	}
 	return nil
 }
+
+// host tells whether an input is one of the network's in the CPU's memory.
+func (c *call) host(i int) bool {
+	for _, in := range c.net.Inputs {
+		if in.Tensor == c.layer.Inputs[i] {
+			return in.Host
+		}
+	}
+	return false
+}

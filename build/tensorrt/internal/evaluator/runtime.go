@@ -100,8 +100,11 @@ type beam struct {
 	blocks []int
 }
 
-// Add starts a request of as many beams.
-func (r *Runtime) Add(prompt []int32, beams int) *Sequence {
+// Add starts a request.
+func (r *Runtime) Add(prompt []int32) *Sequence { return r.AddBeams(prompt, 1) }
+
+// AddBeams starts a request of as many beams, which must be all that the engine has.
+func (r *Runtime) AddBeams(prompt []int32, beams int) *Sequence {
 	s := &Sequence{prompt: prompt}
 	for range beams {
 		s.beams = append(s.beams, beam{tokens: slices.Clone(prompt)})

@@ -8,12 +8,16 @@ import (
 )
 
 // World connects ranks that run at the same time, one goroutine each: what NCCL does.
-// It may be used for any number of steps.
+// It may be used for any number of steps. Ranks that wait for each other without end are
+// an error.
 type World struct {
-	mu     sync.Mutex
+	mu      sync.Mutex
+	changed *sync.Cond
+	running int // ranks
+	waiting int // ranks, for what none has done since the last change
+
 	rounds map[string]*round
-	queues map[[2]int]chan *Tensor
-	failed chan struct{}
+	queues map[[2]int]*Tensor
 	err    error
 }
 
@@ -21,37 +25,65 @@ type World struct {
 type round struct {
 	tensors []*Tensor
 	missing int
-	done    chan struct{}
 }
 
-var errPeer = errors.New("another rank failed")
+var errStuck = errors.New("all ranks wait for others")
 
 // NewWorld connects ranks.
 func NewWorld() *World {
-	return &World{rounds: map[string]*round{}, queues: map[[2]int]chan *Tensor{}, failed: make(chan struct{})}
+	w := &World{rounds: map[string]*round{}, queues: map[[2]int]*Tensor{}}
+	w.changed = sync.NewCond(&w.mu)
+	return w
 }
 
-// Run runs one function a rank and returns the first error; the others are let go.
+// Run runs one function a rank and returns the first error; the others are let go. What was
+// sent and not received is an error.
 func (w *World) Run(ranks int, rank func(rank int) error) error {
+	w.running = ranks
 	var wait sync.WaitGroup
 	for i := range ranks {
 		wait.Go(func() {
-			if err := rank(i); err != nil {
+			err := rank(i)
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.running--
+			if err != nil {
 				w.fail(fmt.Errorf("rank %d: %w", i, err))
+			} else if w.running > 0 && w.waiting >= w.running {
+				w.fail(errStuck)
 			}
 		})
 	}
 	wait.Wait()
+	for pair := range w.queues {
+		w.fail(fmt.Errorf("rank %d took nothing of what rank %d sent", pair[1], pair[0]))
+	}
 	return w.err
 }
 
+// fail is called with mu held, as are the functions below.
 func (w *World) fail(err error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.err == nil {
 		w.err = err
-		close(w.failed)
 	}
+	w.changed.Broadcast()
+}
+
+// change tells ranks that wait to look again.
+func (w *World) change() {
+	w.waiting = 0
+	w.changed.Broadcast()
+}
+
+func (w *World) wait(until func() bool) error {
+	for !until() && w.err == nil {
+		if w.waiting++; w.waiting >= w.running {
+			w.fail(errStuck)
+			break
+		}
+		w.changed.Wait()
+	}
+	return w.err
 }
 
 // exchange waits for all ranks of a group and gives their tensors in the group's order.
@@ -63,58 +95,50 @@ func (w *World) exchange(group []int, rank int, kind string, t *Tensor) ([]*Tens
 	if w == nil {
 		return nil, fmt.Errorf("there are no other ranks to meet in the group %v", group)
 	}
-	key := fmt.Sprint(kind, group)
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := fmt.Sprint(kind, group)
 	r := w.rounds[key]
 	if r == nil {
-		r = &round{make([]*Tensor, len(group)), len(group), make(chan struct{})}
+		r = &round{make([]*Tensor, len(group)), len(group)}
 		w.rounds[key] = r
 	}
 	r.tensors[place] = t
 	if r.missing--; r.missing == 0 {
 		delete(w.rounds, key)
-		close(r.done)
+		w.change()
 	}
-	w.mu.Unlock()
-	select {
-	case <-r.done:
-		return r.tensors, nil
-	case <-w.failed:
-		return nil, errPeer
-	}
+	return r.tensors, w.wait(func() bool { return r.missing == 0 })
 }
 
-// queue is what one rank sends another.
-func (w *World) queue(from, to int) chan *Tensor {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	key := [2]int{from, to}
-	if w.queues[key] == nil {
-		w.queues[key] = make(chan *Tensor, 1)
-	}
-	return w.queues[key]
-}
-
+// send waits until what was sent before is taken.
 func (w *World) send(from, to int, t *Tensor) error {
 	if w == nil || from == to {
 		return fmt.Errorf("rank %d cannot send to %d", from, to)
 	}
-	select {
-	case w.queue(from, to) <- t:
-		return nil
-	case <-w.failed:
-		return errPeer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pair := [2]int{from, to}
+	if err := w.wait(func() bool { return w.queues[pair] == nil }); err != nil {
+		return err
 	}
+	w.queues[pair] = t
+	w.change()
+	return nil
 }
 
 func (w *World) receive(from, to int) (*Tensor, error) {
 	if w == nil || from == to {
 		return nil, fmt.Errorf("rank %d cannot receive from %d", to, from)
 	}
-	select {
-	case t := <-w.queue(from, to):
-		return t, nil
-	case <-w.failed:
-		return nil, errPeer
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	pair := [2]int{from, to}
+	if err := w.wait(func() bool { return w.queues[pair] != nil }); err != nil {
+		return nil, err
 	}
+	t := w.queues[pair]
+	delete(w.queues, pair)
+	w.change()
+	return t, nil
 }
