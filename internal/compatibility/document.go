@@ -189,7 +189,7 @@ func (d *drawing) choices(backend string) {
 var known = map[string][]string{
 	TRTLLM: {
 		"gemm_plugin fp8", "gemm_plugin auto", "use_fused_mlp disable", "manage_weights", "context_fmha disable", "use_paged_context_fmha disable",
-		"use_fp8_context_fmha", "streamingllm", "multiple_profiles", "tokens_per_block", "nccl_plugin of another type", "max_beam_width",
+		"use_fp8_context_fmha", "multiple_profiles", "tokens_per_block", "nccl_plugin of another type", "max_beam_width",
 		"gather_context_logits", "logits_dtype float16", "head tied to the embedding", "embedding divided by vocabulary", "embedding divided by hidden size",
 		"rotary_scaling linear", "rotary_scaling llama3", "rotary_scaling yarn", "rotary embedding of a part of the head", "attention window", "biases",
 		"release 1.1.0",
