@@ -6,7 +6,7 @@
 // scripts/verify_tensorrt.sh fetches the compiler, builds the shim and runs the tests, which skip
 // without it:
 //
-//	TRTGO_TENSORRT_RTX_LIB        path of libtensorrt_rtx.so.1
+//	TRTGO_RTX_COMPILER        path of libtensorrt_rtx.so.1
 //	TRTGO_RTX_SHIM            path of libtrtgo_rtx.so
 //	TRTGO_REQUIRE_TENSORRT=1  fail instead of skipping
 //	TRTGO_VERIFY_ALL=1        all combinations, not only enough that every pair of choices occurs

@@ -22,9 +22,9 @@ var opened struct {
 // library opens TensorRT-RTX, or skips the test; with TRTGO_REQUIRE_TENSORRT=1 it fails instead.
 func library(t testing.TB) *native.Library {
 	t.Helper()
-	compiler, shim := os.Getenv("TRTGO_TENSORRT_RTX_LIB"), os.Getenv("TRTGO_NATIVE_LIB_RTX")
+	compiler, shim := os.Getenv("TRTGO_RTX_COMPILER"), os.Getenv("TRTGO_NATIVE_LIB_RTX")
 	if compiler == "" || shim == "" {
-		const missing = "needs TensorRT-RTX's compiler and its shim: TRTGO_TENSORRT_RTX_LIB and TRTGO_NATIVE_LIB_RTX (scripts/verify_tensorrt.sh sets them)"
+		const missing = "needs TensorRT-RTX's compiler and its shim: TRTGO_RTX_COMPILER and TRTGO_NATIVE_LIB_RTX (scripts/verify_tensorrt.sh sets them)"
 		if required, _ := strconv.ParseBool(os.Getenv("TRTGO_REQUIRE_TENSORRT")); required {
 			t.Fatal(missing)
 		}
