@@ -88,7 +88,9 @@ func (p *rankPlan) compileRank(ctx context.Context, lib compiler, rank int, dir 
 		return nil
 	}
 	path = filepath.Join(dir, engineconfig.ManagedWeightsName(rank))
-	if err := writeManaged(ctx, path, net, source, progress); err != nil {
+	if err := tensorrt.WriteManagedWeights(ctx, net, source, path, func(done, total int64) {
+		progress(Phase{Name: "writing weights", Done: done, Total: total, Bytes: true})
+	}); err != nil {
 		return fmt.Errorf("rank %d: %w", rank, err)
 	}
 	report.Managed, err = fileSize(path)

@@ -19,9 +19,9 @@ import (
 // the last dimension halved.
 //
 // One weight is in memory at a time, or none where it is mapped as stored. progress, which
-// may be nil, gets the bytes written so far. When ctx ends or something fails, the
+// may be nil, gets the bytes written so far, of how many. When ctx ends or something fails, the
 // file is removed; the error of a full disk or of ctx is wrapped.
-func WriteManagedWeights(ctx context.Context, net *graph.Network, source graph.Source, path string, progress func(done int64)) error {
+func WriteManagedWeights(ctx context.Context, net *graph.Network, source graph.Source, path string, progress func(done, total int64)) error {
 	infos, weights, err := managed(net)
 	if err != nil {
 		return err
@@ -40,16 +40,6 @@ func WriteManagedWeights(ctx context.Context, net *graph.Network, source graph.S
 		return err
 	}
 	return nil
-}
-
-// ManagedSize is the length in bytes of the file that [WriteManagedWeights] would write; 0
-// where net has no weights among its inputs.
-func ManagedSize(net *graph.Network) (int64, error) {
-	infos, _, err := managed(net)
-	if err != nil || infos == nil {
-		return 0, err
-	}
-	return safetensors.FileSize(infos, nil)
 }
 
 // managed lists the weights among the inputs.
@@ -92,8 +82,11 @@ func managedInfo(in graph.Input) (safetensors.Info, error) {
 // managedChunk is how much is written at a time.
 const managedChunk = 16 << 20
 
-func writeWeights(ctx context.Context, w *safetensors.Writer, weights []*graph.Weights, source graph.Source, progress func(done int64)) error {
-	done := int64(0)
+func writeWeights(ctx context.Context, w *safetensors.Writer, weights []*graph.Weights, source graph.Source, progress func(done, total int64)) error {
+	done, total := int64(0), int64(0)
+	for _, weight := range weights {
+		total += weight.Bytes()
+	}
 	for i, weight := range weights {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -111,7 +104,7 @@ func writeWeights(ctx context.Context, w *safetensors.Writer, weights []*graph.W
 				return err
 			}
 			if done += int64(len(chunk)); progress != nil {
-				progress(done)
+				progress(done, total)
 			}
 		}
 	}
