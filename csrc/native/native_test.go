@@ -99,6 +99,7 @@ func TestFind(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "libtrtgo_rtx.so")
 	t.Setenv("LD_LIBRARY_PATH", "/first:"+dir)
+	t.Setenv("TRTGO_NATIVE_LIB_RTX", "")
 	_, err := Find(TensorRTRTX)
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "libtrtgo_rtx.so is not there")
