@@ -13,6 +13,7 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/compatibility"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -28,6 +29,7 @@ func slots(t testing.TB, dir string, changes ...func(o *tensorrt.NativeOptions))
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, source.Close()) })
 	o := nativeOptions(changes...)
+	shown.Passed(t, compatibility.Native(ckpt.Config(), o))
 	g, err := tensorrt.LowerNative(net, o)
 	require.NoError(t, err)
 	s, err := evaluator.NewSlots(g, source, evaluator.SlotsConfig{MaxBatchSize: o.MaxBatchSize, MaxSeqLen: o.MaxSeqLen,
