@@ -4,23 +4,27 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/regularfile"
+	"github.com/trtgo/trtgo/internal/safetensors"
 )
 
 // Formats of engine directories in a source.Description.
 const (
 	FormatCPUEngine = "cpu-engine"
 	FormatEngine    = "trtllm-engine" // built for TensorRT-LLM
+	FormatRTXEngine = "rtx-engine"    // built for TensorRT-RTX
 )
 
 // Inspect tells what an engine directory holds: its config, the sections of a
-// CPU engine as tensors, and what is wrong with it. check also reads the weights
+// CPU engine or the weights beside a plan as tensors, and what is wrong with it. check also reads the weights
 // and compares their checksums, which takes as long as reading the file. An
 // error means that dir is no engine, or ctx ended.
 func Inspect(ctx context.Context, dir string, check bool) (*source.Description, error) {
@@ -36,15 +40,92 @@ func Inspect(ctx context.Context, dir string, check bool) (*source.Description, 
 		d.Format = FormatCPUEngine
 		return d, inspectCPU(ctx, d, c, filepath.Join(dir, engineconfig.EngineName(0)), check)
 	}
-	for rank := range c.Pretrained.Mapping.TPSize * c.Pretrained.Mapping.PPSize {
+	if c.Backend() == engineconfig.BackendTensorRTRTX {
+		d.Format = FormatRTXEngine
+	}
+	inspectPlans(d, c, dir)
+	d.Notes = append(d.Notes, builtFor(c))
+	return d, nil
+}
+
+// builtFor says of an engine for TensorRT what can run it.
+func builtFor(c *engineconfig.Config) string {
+	t := c.Trtgo
+	if t == nil {
+		t = &engineconfig.Trtgo{}
+	}
+	with := ""
+	if t.TensorRT != "" {
+		with = " " + t.TensorRT
+	}
+	if c.Backend() == engineconfig.BackendTensorRTRTX {
+		return fmt.Sprintf("an engine for TensorRT-RTX%s on GPUs of compute capability %s; %s, and this release of trtgo cannot run it", with,
+			strings.Join(t.ComputeCapabilities, ", "), unverifiedRTX)
+	}
+	if with != "" {
+		with = ", built with TensorRT" + with
+	}
+	return fmt.Sprintf("a TensorRT engine for TensorRT-LLM %s%s; the CPU backend cannot run it, TensorRT-LLM's own tools can", c.Version, with)
+}
+
+// rtxMagic is what plans of TensorRT-RTX begin with.
+const rtxMagic = "vtrt"
+
+// inspectPlans looks for the plan of each rank, and the weights beside it. The first rank with a problem is enough to know.
+func inspectPlans(d *source.Description, c *engineconfig.Config, dir string) {
+	ranks := c.Pretrained.Mapping.TPSize * c.Pretrained.Mapping.PPSize
+	for rank := range ranks {
 		path := filepath.Join(dir, engineconfig.EngineName(rank))
-		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			d.Problems = append(d.Problems, fmt.Sprintf("%s is missing", path))
-			break // one is enough to know
+		problem := planProblem(path, d.Format)
+		if problem == "" && c.Build.Plugins.ManageWeights {
+			prefix := ""
+			if ranks > 1 {
+				prefix = fmt.Sprintf("rank%d/", rank)
+			}
+			path = filepath.Join(dir, engineconfig.ManagedWeightsName(rank))
+			problem = listWeights(d, path, prefix)
+		}
+		if problem != "" {
+			d.Problems = append(d.Problems, problem)
+			return
 		}
 	}
-	d.Notes = append(d.Notes, fmt.Sprintf("a TensorRT engine for TensorRT-LLM %s; the CPU backend cannot run it", c.Version))
-	return d, nil
+}
+
+// planProblem is "" for a file that may be a plan.
+func planProblem(path, format string) string {
+	f, size, err := regularfile.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("%s is missing", path)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	defer f.Close()
+	magic := make([]byte, len(rtxMagic))
+	switch _, err := io.ReadFull(f, magic); {
+	case size == 0:
+		return fmt.Sprintf("%s is empty", path)
+	case format == FormatRTXEngine && (err != nil || string(magic) != rtxMagic):
+		return fmt.Sprintf("%s is no plan of TensorRT-RTX: it begins with %q, not %q", path, magic, rtxMagic)
+	}
+	return ""
+}
+
+// listWeights adds the weights that stand beside a plan.
+func listWeights(d *source.Description, path, prefix string) string {
+	file, err := safetensors.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Sprintf("%s is missing, and the plan has no weights in it", path)
+	}
+	if err != nil {
+		return err.Error()
+	}
+	defer file.Close()
+	for _, t := range file.Header().Tensors {
+		d.Tensors = append(d.Tensors, source.Info{Name: prefix + t.Name, Dtype: t.Dtype, Shape: t.Shape, Bytes: t.Size})
+	}
+	return ""
 }
 
 // inspectCPU adds what the engine file holds. The error is ctx's only.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/build/internal/tinycheckpoint"
+	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/cpuengine"
 )
 
@@ -157,4 +158,51 @@ func TestExplain(t *testing.T) {
 	require.Contains(t, f32.String(), "note: max_beam_width 20")
 	_, err = build.Explain(context.Background(), build.Options{CheckpointDir: dir, MaxBatchSize: -2})
 	require.ErrorIs(t, err, build.ErrOption)
+}
+
+// Engines for TensorRT: a plan for each rank, and the weights beside it.
+func TestInspectPlans(t *testing.T) {
+	plan := "plan"
+	build.SetCompiler(t, build.FakeCompiler{Version: "10.14.1", Compile: func(_ context.Context, c build.FakeCompilation, f *os.File) ([]byte, error) {
+		_, err := f.WriteString(plan)
+		return nil, err
+	}})
+	look := func() *source.Description {
+		d, err := build.Inspect(t.Context(), "engine", true)
+		require.NoError(t, err)
+		return d
+	}
+	o := trtllm(t, 2, 1)
+	o.FastBuild = true
+	mustBuild(t, o)
+	d := look()
+	require.Equal(t, "trtllm-engine", d.Format)
+	require.Empty(t, d.Problems)
+	require.Equal(t, []string{"a TensorRT engine for TensorRT-LLM 1.2.1, built with TensorRT 10.14.1; the CPU backend cannot run it, TensorRT-LLM's own tools can"}, d.Notes)
+	require.Equal(t, "rank0/transformer.layers.0.attention.qkv.weight", d.Tensors[0].Name)
+	require.Equal(t, "BF16", d.Tensors[0].Dtype)
+	require.True(t, strings.HasPrefix(d.Tensors[len(d.Tensors)-1].Name, "rank1/"))
+	weights := "engine/rank1_managed_weights.safetensors"
+	require.NoError(t, os.Truncate(weights, 100))
+	require.Len(t, look().Problems, 1)
+	require.Contains(t, look().Problems[0], weights)
+	require.NoError(t, os.Remove(weights))
+	require.Equal(t, []string{weights + " is missing, and the plan has no weights in it"}, look().Problems)
+	require.NoError(t, os.Truncate("engine/rank1.engine", 0))
+	require.Equal(t, []string{"engine/rank1.engine is empty"}, look().Problems)
+	require.NoError(t, os.Remove("engine/rank1.engine"))
+	require.Equal(t, []string{"engine/rank1.engine is missing"}, look().Problems)
+
+	o = trtllm(t, 1, 1)
+	o.Backend = build.BackendTensorRTRTX
+	mustBuild(t, o)
+	d = look()
+	require.Equal(t, "rtx-engine", d.Format)
+	require.Equal(t, []string{`engine/rank0.engine is no plan of TensorRT-RTX: it begins with "plan", not "vtrt"`}, d.Problems)
+	plan = "vtrt and more"
+	mustBuild(t, o)
+	d = look()
+	require.Empty(t, d.Problems)
+	require.Contains(t, d.Notes[0], "on GPUs of compute capability 8.6, 8.9, 12.0; engines for TensorRT-RTX have not yet been run on a GPU")
+	require.NotEmpty(t, d.Tensors)
 }

@@ -22,7 +22,7 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 		return nil, Config{}, notAnEngine(err)
 	}
 	if backend := c.Backend(); backend != engineconfig.BackendCPU {
-		return nil, Config{}, fmt.Errorf("%s: built for %s: %w; build it again with --backend cpu", dir, backend, ErrNoBackend)
+		return nil, Config{}, fmt.Errorf("%s: built for %s: %w: %s; to run the model here, build it again with --backend cpu", dir, backend, ErrNoBackend, notYet(backend))
 	}
 	path := filepath.Join(dir, engineconfig.EngineName(0))
 	file, err := cpuengine.Open(path)
@@ -55,6 +55,17 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 		MaxInputLen: min(c.Build.MaxInputLen, limits.MaxSeqLen-1), MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
 		KVCacheTokens: limits.NumBlocks * limits.BlockSize,
 	}, nil
+}
+
+// notYet says why an engine of a backend cannot be run.
+func notYet(backend string) string {
+	switch backend {
+	case engineconfig.BackendTensorRTLLM:
+		return "this release does not drive TensorRT-LLM's executor; TensorRT-LLM's own tools, such as trtllm-serve, run such engines"
+	case engineconfig.BackendTensorRTRTX:
+		return "this release has no runner for TensorRT-RTX, only its builder"
+	}
+	return "this release does not know it"
 }
 
 // stepSize is a limit of a step: the engine's, which is a ceiling and may be above the

@@ -54,11 +54,15 @@ func TestOpenErrors(t *testing.T) {
 		"for TensorRT-LLM": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { delete(c, "trtgo") })
 			return dir
-		}, trtllm.ErrNoBackend, "build it again with --backend cpu"},
-		"for a backend to come": {func(t *testing.T, dir string) string {
+		}, trtllm.ErrNoBackend, "built for tensorrt-llm: no backend for this engine here: this release does not drive TensorRT-LLM's executor; TensorRT-LLM's own tools, such as trtllm-serve, run such engines; to run the model here, build it again with --backend cpu"},
+		"for TensorRT-RTX": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { c["trtgo"].(map[string]any)["backend"] = "tensorrt-rtx" })
 			return dir
-		}, trtllm.ErrNoBackend, "built for tensorrt-rtx"},
+		}, trtllm.ErrNoBackend, "built for tensorrt-rtx: no backend for this engine here: this release has no runner for TensorRT-RTX, only its builder; to run the model here, build it again with --backend cpu"},
+		"for another backend": {func(t *testing.T, dir string) string {
+			editConfig(t, dir, func(c map[string]any) { c["trtgo"].(map[string]any)["backend"] = "tpu" })
+			return dir
+		}, trtllm.ErrNoBackend, "built for tpu: no backend for this engine here: this release does not know it"},
 		"config cut off": {func(t *testing.T, dir string) string {
 			require.NoError(t, os.Truncate(filepath.Join(dir, "config.json"), 300))
 			return dir

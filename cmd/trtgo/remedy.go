@@ -17,7 +17,7 @@ func notCheckpoint(c *cli.Context, err error) error {
 	switch format := formatOf(c, dir); format {
 	case "", export.FormatCheckpoint:
 		return err
-	case build.FormatEngine, build.FormatCPUEngine:
+	case build.FormatEngine, build.FormatRTXEngine, build.FormatCPUEngine:
 		return fmt.Errorf("%s is an engine already (%s), not a checkpoint to build one from", dir, format)
 	default:
 		return fmt.Errorf("%s is a source (%s), not a TensorRT-LLM checkpoint: make one by `trtgo export %s -o DIR` and build from DIR", dir, format, dir)
@@ -28,7 +28,7 @@ func notCheckpoint(c *cli.Context, err error) error {
 func notEngine(c *cli.Context, err error) error {
 	dir := c.String("engine-dir")
 	switch format := formatOf(c, dir); format {
-	case "", build.FormatEngine, build.FormatCPUEngine:
+	case "", build.FormatEngine, build.FormatRTXEngine, build.FormatCPUEngine:
 		return err
 	case export.FormatCheckpoint:
 		return fmt.Errorf("%s is a TensorRT-LLM checkpoint, not an engine: build one by `trtgo build --checkpoint_dir %s --output_dir DIR`", dir, dir)
