@@ -52,6 +52,9 @@ func Compile(ctx context.Context, lib *native.Library, net *graph.Network, sourc
 	if o.Release == nil {
 		o.Release = Releases[0]
 	}
+	if err := checkProfiles(net); err != nil {
+		return err
+	}
 	if err := checkPlugins(lib, net, o.Release); err != nil {
 		return err
 	}
@@ -76,6 +79,17 @@ func Compile(ctx context.Context, lib *native.Library, net *graph.Network, sourc
 		return err
 	}
 	o.KeepTimingCache(cache)
+	return nil
+}
+
+// checkProfiles: a network that is only computed or written needs none, one that is built does.
+func checkProfiles(net *graph.Network) error {
+	for _, in := range net.Inputs {
+		open := slices.ContainsFunc(in.Tensor.Shape, func(d graph.Dim) bool { return d.Size < 0 })
+		if open && len(net.Profiles) == 0 {
+			return fmt.Errorf("%w: it has no profile, and the runtime says the shape %s of input %s", graph.ErrInvalid, in.Tensor.Shape, in.Tensor.Name)
+		}
+	}
 	return nil
 }
 
