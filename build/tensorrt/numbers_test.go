@@ -290,3 +290,25 @@ func TestNumbersOfVariants(t *testing.T) {
 		})
 	}
 }
+
+// With every tensor rounded to its type, logits are as close to float32's as transformers' own
+// run in bfloat16 is; half precision is closer.
+func TestNumbersOfSixteenBits(t *testing.T) {
+	for _, c := range []struct{ model, dtype string }{
+		{"llama-gqa", "bfloat16"}, {"nemotron", "bfloat16"}, {"mistral-window", "bfloat16"}, {"llama-tied-llama3", "bfloat16"}, {"llama-f16", "float16"},
+	} {
+		t.Run(c.model, func(t *testing.T) {
+			t.Parallel()
+			e := lowered(t, tinycheckpoint.Dir(t, c.model, dtype(c.dtype)), options(small, gather))
+			d, err := compared(t, e.runtime(t, true), c.model)
+			require.NoError(t, err)
+			want := testmodel.Golden(t, c.model).BF16RMSAll
+			t.Logf("rms %.2g, transformers' %.2g", d.rms, want)
+			require.Greater(t, d.rms, 1e-4, "types are rounded to")
+			if c.dtype == "float16" {
+				want /= 4
+			}
+			require.LessOrEqual(t, d.rms, 1.25*want)
+		})
+	}
+}

@@ -276,7 +276,7 @@ func gptAttention(c *call) (*Tensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	cache, err := cacheOf(g, &in, c.Memory)
+	cache, err := cacheOf(g, &in, c.Memory, c.Typed)
 	if err != nil {
 		return nil, err
 	}
@@ -407,12 +407,13 @@ type blockCache struct {
 	gptFields
 	in     *gptInputs
 	memory *Memory
+	typed  bool  // numbers are rounded to dtype
 	base   int64 // of the layer's part of block 0
 	pool   int64
 }
 
-func cacheOf(g gptFields, in *gptInputs, memory *Memory) (*blockCache, error) {
-	c := &blockCache{gptFields: g, in: in, memory: memory, pool: in.poolMapping[2*g.layer]}
+func cacheOf(g gptFields, in *gptInputs, memory *Memory, typed bool) (*blockCache, error) {
+	c := &blockCache{gptFields: g, in: in, memory: memory, typed: typed, pool: in.poolMapping[2*g.layer]}
 	if c.pool < 0 || 2*c.pool+1 >= int64(len(in.poolPointers)) || c.pool >= in.offsets.Shape[0] {
 		return nil, fmt.Errorf("layer %d is in pool %d of %d", g.layer, c.pool, len(in.poolPointers)/2)
 	}
@@ -452,10 +453,11 @@ func (c *blockCache) write(index, position int, keys, values []float32) error {
 				return err
 			}
 			copy(to, rows[h*c.headSize:])
-			if c.fp8Cache {
-				for i, v := range to {
-					to[i] = floatformat.FromE4M3(floatformat.ToE4M3(v * c.in.toQuantised))
-				}
+			switch {
+			case c.fp8Cache:
+				copy(to, Floats(graph.Float, to, int64(len(to))).quantised(c.in.toQuantised).Float)
+			case c.typed:
+				copy(to, Floats(c.dtype, to, int64(len(to))).rounded().Float)
 			}
 		}
 	}
