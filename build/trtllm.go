@@ -38,6 +38,10 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 		s.note("head_size is %d: the attention of TensorRT-LLM %s has kernels for %s and refuses others when the engine is built",
 			c.HeadSize, tensorrt.Releases[0].Version, strings.Trim(fmt.Sprint(sizes), "[]"))
 	}
+	if q := &c.Quantization; q.QuantAlgo == checkpoint.W4A16AWQ && !slices.Contains(tensorrt.Releases[0].GroupSizes, int(q.Group())) {
+		s.note("quantization.group_size is %d: TensorRT-LLM %s has kernels for %s of %s and fails with others when the engine is built or run",
+			q.Group(), tensorrt.Releases[0].Version, strings.Trim(fmt.Sprint(tensorrt.Releases[0].GroupSizes), "[]"), q.QuantAlgo)
+	}
 	if s.MaxEncoderInputLen != defaultMaxEncoderInputLen {
 		s.note("max_encoder_input_len %d is recorded; the model has no encoder", s.MaxEncoderInputLen)
 	}

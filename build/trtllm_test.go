@@ -26,7 +26,9 @@ func planOf(t *testing.T, o build.Options) (engineconfig.Build, string) {
 	report := mustBuild(t, o)
 	c, err := engineconfig.Read("engine")
 	require.NoError(t, err)
-	return c.Build, strings.Join(report.Notes, "\n")
+	// The tiny models' heads are too small for TensorRT-LLM's kernels, which rankplan_test.go looks at.
+	notes := slices.DeleteFunc(report.Notes, func(n string) bool { return strings.HasPrefix(n, "head_size is ") })
+	return c.Build, strings.Join(notes, "\n")
 }
 
 func plugins(values ...string) map[string]string {
@@ -122,7 +124,8 @@ func TestFusions(t *testing.T) {
 	o.Plugins = plugins("use_fused_mlp", "enable")
 	_, notes = planOf(t, o)
 	require.Contains(t, notes, "use_fused_mlp is disabled: it is for checkpoints in FP8 or not quantised, this has W8A16")
-	b, _ = planOf(t, build.Options{CheckpointDir: quantised(t, "llama-gqa", "awq", 1, 1), ComputeCapabilities: []string{"9.0"}})
+	b, notes = planOf(t, build.Options{CheckpointDir: quantised(t, "llama-gqa", "awq", 1, 1), ComputeCapabilities: []string{"9.0"}})
+	require.Contains(t, notes, "quantization.group_size is 4: TensorRT-LLM 1.2.1 has kernels for 64 128 of W4A16_AWQ")
 	require.NotNil(t, b.Plugins.WeightOnlyGroupwiseQuantMatmulPlugin)
 }
 

@@ -7,6 +7,8 @@ type Release struct {
 	TensorRT string // that its engines are built and run with, e.g. "10.14.1"
 	// HeadSizes are those that its attention has kernels for; its plugin refuses others.
 	HeadSizes []int
+	// GroupSizes are those that its kernels for weights of 4 bits in groups are made for.
+	GroupSizes []int
 
 	gptAttention                     []pluginField[attention]
 	gemm                             []pluginField[gemm]
@@ -19,15 +21,18 @@ type Release struct {
 // headSizes are those of releases 1.1 and 1.2 (mmha_supported of its C++).
 var headSizes = []int{32, 48, 64, 80, 96, 104, 112, 128, 144, 160, 192, 224, 256}
 
+// groupSizes are those of the fine-grained fpA_intB kernels.
+var groupSizes = []int{64, 128}
+
 // Releases are those that are known, newest first. The plugins of both have the same fields.
 var Releases = []*Release{
 	{
-		Version: "1.2.1", TensorRT: "10.14.1", HeadSizes: headSizes,
+		Version: "1.2.1", TensorRT: "10.14.1", HeadSizes: headSizes, GroupSizes: groupSizes,
 		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
 	{
-		Version: "1.1.0", TensorRT: "10.13.3", HeadSizes: headSizes,
+		Version: "1.1.0", TensorRT: "10.13.3", HeadSizes: headSizes, GroupSizes: groupSizes,
 		gptAttention: gptAttentionFields, gemm: gemmFields, weightOnly: weightOnlyFields, groupwise: groupwiseFields,
 		allReduce: allReduceFields, allGather: allGatherFields, send: sendFields, recv: recvFields, differences: fieldDifferences,
 	},
