@@ -53,6 +53,12 @@ func LowerNative(net *network.Network, o NativeOptions) (*graph.Network, error) 
 	if m := net.Mapping; m.TPSize != 1 || m.PPSize != 1 {
 		return nil, fmt.Errorf("%w: tp_size %d and pp_size %d without plugins, whose collectives they need: export the checkpoint with 1 and 1", ErrUnsupported, m.TPSize, m.PPSize)
 	}
+	if o.LogitsDtype != "float32" && o.LogitsDtype != "float16" {
+		return nil, fmt.Errorf("%w: logits_dtype is %q, want float32 or float16", ErrUnsupported, o.LogitsDtype)
+	}
+	if min(o.MaxBatchSize, o.MaxInputLen) < 1 || o.MaxSeqLen < o.MaxInputLen {
+		return nil, fmt.Errorf("%w: max_batch_size %d, max_input_len %d and max_seq_len %d", ErrUnsupported, o.MaxBatchSize, o.MaxInputLen, o.MaxSeqLen)
+	}
 	for _, op := range net.Ops {
 		if a, ok := op.(*network.Attention); ok {
 			if err := checkNative(a, net.Dtype); err != nil {

@@ -158,19 +158,29 @@ func TestNativeMasks(t *testing.T) {
 // TestLowerNativeRefuses what has no plugin-free form, by name.
 func TestLowerNativeRefuses(t *testing.T) {
 	for _, c := range []struct {
-		change func(c *checkpoint.Config)
-		want   string
+		change  func(c *checkpoint.Config)
+		options func(o *tensorrt.NativeOptions)
+		want    string
 	}{
-		{func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 2, PPSize: 1} }, "tp_size 2 and pp_size 1 without plugins"},
-		{func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 1, PPSize: 2} }, "tp_size 1 and pp_size 2 without plugins"},
-		{func(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = "FP8" }, "layers.0.attention has a quantised KV cache"},
-		{func(c *checkpoint.Config) { c.HeadSize = 12 }, "layers.0.attention has head_size 12, and TensorRT-RTX's attention in bfloat16 needs a multiple of 8"},
+		{change: func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 2, PPSize: 1} }, want: "tp_size 2 and pp_size 1 without plugins"},
+		{change: func(c *checkpoint.Config) { c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 1, PPSize: 2} }, want: "tp_size 1 and pp_size 2 without plugins"},
+		{change: func(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = "FP8" }, want: "layers.0.attention has a quantised KV cache"},
+		{change: func(c *checkpoint.Config) { c.HeadSize = 12 },
+			want: "layers.0.attention has head_size 12, and TensorRT-RTX's attention in bfloat16 needs a multiple of 8"},
+		{options: func(o *tensorrt.NativeOptions) { o.LogitsDtype = "bfloat16" }, want: `logits_dtype is "bfloat16"`},
+		{options: func(o *tensorrt.NativeOptions) { o.MaxSeqLen = 31 }, want: "max_batch_size 4, max_input_len 32 and max_seq_len 31"},
+		{options: func(o *tensorrt.NativeOptions) { o.MaxBatchSize = 0 }, want: "max_batch_size 0"},
 	} {
-		config := tinycheckpoint.Config(t, "llama-gqa")
-		c.change(config)
+		config, o := tinycheckpoint.Config(t, "llama-gqa"), nativeOptions()
+		if c.change != nil {
+			c.change(config)
+		}
+		if c.options != nil {
+			c.options(&o)
+		}
 		net, err := model.New(config, 0)
 		require.NoError(t, err)
-		_, err = tensorrt.LowerNative(net, nativeOptions())
+		_, err = tensorrt.LowerNative(net, o)
 		require.ErrorIs(t, err, tensorrt.ErrUnsupported)
 		require.ErrorContains(t, err, c.want)
 	}
