@@ -39,13 +39,16 @@ type NativeOptions struct {
 //	updated_k_cache_{i}  as k_cache_{i}; updated_v_cache_{i}
 //
 // What the runtime must do: bind each updated cache to the address of its cache (TensorRT
-// writes in place; ICudaEngine::getAliasedInputTensor tells the pair), bind the weights once, give each
-// token at position p the row p of the cache (position_ids[b, s] = write_indices[b] + s), and
-// keep p below T: TensorRT drops what would be written behind. A token sees rows 0 to p of its
-// slot, the last window of them where the layer has one: what padding wrote lies behind and is
-// overwritten by the token that comes there. A slot that is idle while others run takes a row of padding, whose
-// write_indices must be the slot's next position. Nothing of a cache needs to be cleared,
+// writes in place; ICudaEngine::getAliasedInputTensor tells the pair), bind the weights once, and give each
+// token at position p the row p of the cache (position_ids[b, s] = write_indices[b] + s). A token
+// sees rows 0 to p of its slot, the last window of them where the layer has one: what padding wrote lies
+// behind and is overwritten by the token that comes there. A slot that is idle while others run takes a row of
+// padding, whose write_indices must be the slot's next position. Nothing of a cache needs to be cleared,
 // but its first content must be finite numbers.
+//
+// A slot with tokens needs write_indices[b] + S <= T, padding counted: NvInfer.h says of an update
+// that ends behind the cache only that it is ignored, maybe as a whole. So a sequence near the end of its
+// cache runs in a step of short rows; of an idle slot the update may be ignored.
 //
 // Queries and keys are turned in float32 and rounded once, whatever the dtype: tables of
 // bfloat16 would lose the position beyond some hundreds of tokens. Errors wrap [ErrUnsupported].
