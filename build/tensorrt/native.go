@@ -29,9 +29,9 @@ type NativeOptions struct {
 //	input_ids       INT32 [B, S]       padding: any id of the vocabulary
 //	position_ids    INT32 [B, S]       of each token, from 0; padding: any number from 0 to T-1
 //	write_indices   INT32 [B]          the cache's row for the first token of each slot, which is its position
-//	last_token_ids  INT32 [B]          how many tokens of the row are none of padding; not with GatherContextLogits
+//	last_token_ids  INT32 [B]          how many tokens of the row are none of padding, 1 of an idle slot; not with GatherContextLogits
 //	k_cache_{i}     dtype [B, KV heads, T, D]  keys of layer i, from 0, turned; v_cache_{i} the values
-//	(a weight)      as in the checkpoint's rank0.safetensors, by name, unless WeightsInside
+//	(a weight)      by name, as [WriteManagedWeights] writes it: as in the checkpoint where it is not quantised; not with WeightsInside
 //
 // Outputs:
 //
