@@ -558,6 +558,7 @@ func TestDescribe(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	dir := f.TempDir()
 	for _, edits := range []map[string]any{nil, {"rope_scaling": map[string]any{"type": "linear", "factor": 2}}, {"quantization_config": map[string]any{}},
+		{"rope_parameters": map[string]any{"rope_type": "yarn", "factor": 4, "beta_fast": 8, "mscale": 0.5, "mscale_all_dim": 1, "attention_factor": 1.5, "truncate": false}},
 		{"quantization_config": map[string]any{"quant_method": "fp8", "activation_scheme": "static", "kv_cache_scheme": "static"}},
 		{"quantization_config": map[string]any{"quant_method": "compressed-tensors", "config_groups": map[string]any{"group_0": map[string]any{
 			"weights": map[string]any{"num_bits": 8, "type": "float", "strategy": "tensor"}, "input_activations": map[string]any{"dynamic": "local"}}}}},
