@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak format model bench bench-export bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all format model bench bench-export bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -70,6 +70,12 @@ fuzz: ## every fuzz target for FUZZ_TIME
 
 module: ## the module zip installs as a user would install it
 	@scripts/module_install.sh
+
+verify-tensorrt: ## the TensorRT network by TensorRT-RTX's compiler and the shim by a stand-in, without a GPU
+	@scripts/verify_tensorrt.sh
+
+verify-tensorrt-all: ## the same with every combination of form, family, dtype, quantisation and rank
+	@scripts/verify_tensorrt.sh all
 
 format:
 	gofmt -w $$(git ls-files '*.go')

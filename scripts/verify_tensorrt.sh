@@ -10,7 +10,9 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 tools=$PWD/out/tools/tensorrt
 work=$PWD/out/verify-tensorrt
+export PATH=$PWD/out/tools/go/bin:$PATH
 
+command -v cmake >/dev/null || { echo "verify_tensorrt: cmake is missing: scripts/setup.sh ci installs it" >&2; exit 1; }
 if ! scripts/fetch_tensorrt.sh "$tools"; then
 	echo "verify_tensorrt: TensorRT-RTX's compiler or the headers cannot be had: NOTHING OF TENSORRT WAS CHECKED" >&2
 	if [ "${TRTGO_SKIP_TENSORRT:-}" = 1 ] && [ -z "${CI:-}" ]; then
@@ -27,12 +29,15 @@ cmake -S . -B "$work/shim" -DCMAKE_BUILD_TYPE=Release \
 cmake --build "$work/shim" -j "$jobs" --target trtgo_rtx trtgo_tensorrt
 
 # The stand-in twice: as the Go tests load it, and with the shim's driver under sanitizers.
-for kind in plain sanitized; do
-	cmake -S csrc/testing/nvinfer -B "$work/$kind" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTRTGO_STANDIN_HEADERS="$tools/headers/TRT-Enterprise-11.4" \
-		-DTRTGO_SANITIZE="$([ "$kind" = plain ] && echo OFF || echo ON)" >/dev/null
-	cmake --build "$work/$kind" -j "$jobs"
-done
-ctest --test-dir "$work/sanitized" --output-on-failure
+standin() {
+	cmake -S csrc/testing/nvinfer -B "$work/$1" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DTRTGO_STANDIN_HEADERS="$tools/headers/TRT-Enterprise-11.4" \
+		-DTRTGO_SANITIZE="$2" >/dev/null
+}
+standin plain OFF
+cmake --build "$work/plain" -j "$jobs" --target nvinfer_standin nvinfer_plugin_standin
+standin sanitized ON
+cmake --build "$work/sanitized" -j "$jobs"
+ctest --test-dir "$work/sanitized" -j "$jobs" --output-on-failure
 
 export TRTGO_REQUIRE_TENSORRT=1
 export TRTGO_RTX_COMPILER=$tools/libtensorrt_rtx.so.1
