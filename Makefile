@@ -16,7 +16,7 @@ FUZZ_TIME := 5s
 SOAK_TIME := 10m
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: ## check for Go, a C++17 compiler and pip; install what is missing
 	@scripts/setup.sh $(SETUP)
