@@ -133,5 +133,13 @@ func (p *rankPlan) write(ctx context.Context, dir string) error {
 			return err
 		}
 	}
+	p.noteVersion()
 	return nil
+}
+
+// noteVersion tells of plans that the release of TensorRT-LLM will not load: a plan is for the TensorRT that built it.
+func (p *rankPlan) noteVersion() {
+	if release := tensorrt.Releases[0]; p.s.Backend == BackendTensorRTLLM && p.version != release.TensorRT {
+		p.s.note("built with TensorRT %s; TensorRT-LLM %s loads plans of %s only", p.version, release.Version, release.TensorRT)
+	}
 }

@@ -71,6 +71,7 @@ func TestRanks(t *testing.T) {
 	require.Equal(t, []string{"rank 0: reading", "rank 1: reading", "rank 2: reading", "rank 3: reading"}, phases)
 	require.Equal(t, "bfloat16", report.WeightDtype)
 	require.Equal(t, "10.14.1", report.TensorRT)
+	require.NotContains(t, fmt.Sprint(report.Notes), "built with TensorRT")
 	require.Len(t, report.Ranks, 4)
 	require.EqualValues(t, 4*len("plan of rank0"), report.Bytes)
 	for rank := range 4 {
@@ -86,7 +87,8 @@ func TestRanks(t *testing.T) {
 	require.Equal(t, &engineconfig.Trtgo{Backend: "tensorrt-llm", Producer: engineconfig.Producer{Name: "trtgo", Version: "v1.2.3"}, WeightDtype: "bfloat16", TensorRT: "10.14.1"}, c.Trtgo)
 	require.FileExists(t, "engine/tokenizer.json")
 
-	mustBuild(t, o) // over an engine, whose cache may lie in it
+	build.SetCompiler(t, build.FakeCompiler{Compile: planner, Version: "10.13.0"})
+	require.Contains(t, mustBuild(t, o).Notes, "built with TensorRT 10.13.0; TensorRT-LLM 1.2.1 loads plans of 10.14.1 only") // over an engine, whose cache may lie in it
 	require.NoError(t, os.Rename("model.cache", "engine/model.cache"))
 	o.OutputTimingCache = "engine/model.cache"
 	mustBuild(t, o)

@@ -17,7 +17,7 @@ import (
 // planOf gives what Build decides for a checkpoint, and its notes.
 func planOf(t *testing.T, o build.Options) (engineconfig.Build, string) {
 	t.Helper()
-	build.SetCompiler(t, build.FakeCompiler{Compile: planner})
+	build.SetCompiler(t, build.FakeCompiler{Compile: planner, Version: "10.14.1"})
 	t.Chdir(t.TempDir())
 	o.OutputDir = "engine"
 	if o.Backend == "" {

@@ -120,6 +120,9 @@ func (p *rankPlan) writeParallel(ctx context.Context, dir string) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if w.err == nil {
+		p.noteVersion()
+	}
 	return w.err
 }
 
