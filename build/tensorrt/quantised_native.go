@@ -1,6 +1,7 @@
 package tensorrt
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/trtgo/trtgo/build/network"
@@ -17,6 +18,10 @@ func (p *batched) eightBits(name string, x *graph.Tensor, linears ...*network.Li
 // other form of them.
 func (p *batched) integers(o *network.Linear, x *graph.Tensor) *graph.Tensor {
 	w := newIntegers(o, p.dtype)
+	if w.bits == 4 && w.in%2 != 0 {
+		p.b.Fail(fmt.Errorf("%w: %s has %d inputs, and two numbers of 4 bits share a byte", ErrUnsupported, o.Name, w.in))
+		return x
+	}
 	block, axis, shape := w.in, 0, []int64{int64(w.out)}
 	if w.bits == 4 {
 		if block = w.group; !w.stored() {

@@ -1,6 +1,7 @@
 package tensorrt_test
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -494,5 +495,69 @@ func TestNativeIntegers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestNativeOddInputs(t *testing.T) {
+	b := network.NewBuilder(network.Network{
+		Architecture: "LlamaForCausalLM", Dtype: network.BFloat16, Mapping: network.Mapping{TPSize: 1, PPSize: 1},
+		VocabSize: 8, HiddenSize: 33, NumLayers: 0, MaxPositionEmbeddings: 8,
+	})
+	b.Quantise(func(module string) network.Scheme { return network.Scheme{Algo: checkpoint.W4A16} }, false)
+	b.Logits(b.Linear("lm_head", b.SelectLastTokens(b.Embedding("transformer.vocab_embedding", 0, 8, 33)), 8, false))
+	net, err := b.Network()
+	require.NoError(t, err)
+	_, err = tensorrt.LowerNative(net, nativeOptions())
+	require.ErrorIs(t, err, tensorrt.ErrUnsupported)
+	require.ErrorContains(t, err, "lm_head has 33 inputs")
+}
+
+// A source whose tensors are not those of the network is refused by tensor, with both shapes or dtypes.
+func TestWeightsOfAnotherCheckpoint(t *testing.T) {
+	refused := func(net *network.Network, source graph.Source, wants ...string) {
+		t.Helper()
+		g, err := tensorrt.Lower(net, options())
+		require.NoError(t, err)
+		var messages []string
+		for _, w := range g.Weights() {
+			if _, err := w.Values(source); err != nil {
+				require.ErrorIs(t, err, graph.ErrInvalid)
+				messages = append(messages, err.Error())
+			}
+		}
+		for _, want := range wants {
+			require.True(t, slices.ContainsFunc(messages, func(m string) bool { return strings.Contains(m, want) }), want)
+		}
+	}
+	fp8 := networkOf(t, quantisedCheckpoint(t, "nemotron", "fp8", "bfloat16", 1), 0)
+	int8 := quantisedCheckpoint(t, "nemotron", "int8_wo", "bfloat16", 1)
+	refused(fp8, openSource(t, int8, 0),
+		"the checkpoint has "+dense+".weight as BF16[48 96], the network needs float8_e4m3 in shape [48 96]", "the checkpoint has no tensor "+dense+checkpoint.WeightScale)
+	refused(networkOf(t, int8, 0), openSource(t, quantisedCheckpoint(t, "llama-gqa", "int8_wo", "bfloat16", 1), 0),
+		"the checkpoint has "+dense+".weight as BF16[64 64], the network needs bfloat16 in shape [48 96]")
+	refused(networkOf(t, testmodel.QuantisedDir(t, "llama-gqa.awq"), 0), openSource(t, quantisedCheckpoint(t, "llama-gqa", "int4_wo", "bfloat16", 1), 0),
+		"the checkpoint has "+dense+".weight as BF16[64 64], the network needs int4 in shape [32 64]")
+}
+
+// A scale has to be a number above 0, wherever it goes.
+func TestScales(t *testing.T) {
+	dir := quantisedCheckpoint(t, "nemotron", "fp8", "bfloat16", 1)
+	source := openSource(t, dir, 0)
+	const name = dense + checkpoint.InputScale
+	v, err := source.Scale(name)
+	require.NoError(t, err)
+	require.Equal(t, storedNumbers(t, source, name)[0], v)
+	_, err = source.Scale(dense + ".weight")
+	require.ErrorIs(t, err, graph.ErrInvalid)
+	g, _ := lowerCheckpoint(t, dir, 0, options())
+	for bits, want := range map[uint32]string{0: "is 0, not a number above 0", 0x7fc00000: "is NaN", 0x7f800000: "is +Inf", 0xbf800000: "is -1"} {
+		broken := edited{source, name, func(data []byte) { binary.LittleEndian.PutUint32(data, bits) }}
+		for _, w := range g.Weights() {
+			if w.Name == name {
+				_, err := w.Values(broken)
+				require.ErrorIs(t, err, checkpoint.ErrInvalid)
+				require.ErrorContains(t, err, "tensor "+name+" "+want)
+			}
+		}
 	}
 }

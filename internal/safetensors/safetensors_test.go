@@ -315,3 +315,25 @@ func FuzzSafetensors(f *testing.F) {
 		require.LessOrEqual(t, covered, int64(len(file)))
 	})
 }
+
+func TestPlace(t *testing.T) {
+	file := encode(`{"a":{"dtype":"U8","shape":[4],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2],"data_offsets":[4,6]}}`, 6)
+	f, err := open(file)
+	require.NoError(t, err)
+	b, _ := f.Tensor("b")
+	in, at := b.Place()
+	require.Nil(t, in, "a reader is no file")
+	require.Equal(t, []byte{4, 5}, file[at:])
+
+	path := filepath.Join(t.TempDir(), "x.safetensors")
+	require.NoError(t, os.WriteFile(path, file, 0o644))
+	f, err = safetensors.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	b, _ = f.Tensor("b")
+	in, at = b.Place()
+	got := make([]byte, 2)
+	_, err = in.ReadAt(got, at)
+	require.NoError(t, err)
+	require.Equal(t, []byte{4, 5}, got)
+}
