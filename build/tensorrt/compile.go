@@ -63,7 +63,7 @@ func Compile(ctx context.Context, lib *native.Library, net *graph.Network, sourc
 		return err
 	}
 	defer target.Close()
-	r := replay{target: target, source: source, ids: map[*graph.Tensor]int32{}}
+	r := replay{target: target, source: source, ids: map[*graph.Tensor]int32{}, refit: slices.ContainsFunc(o.Flags, refits)}
 	if err := r.network(ctx, net, o.Progress); err != nil {
 		return err
 	}
@@ -93,11 +93,17 @@ func checkProfiles(net *graph.Network) error {
 	return nil
 }
 
+// refits tells whether a flag is for plans whose weights are given later, by name.
+func refits(flag string) bool {
+	return flag == "REFIT" || flag == "REFIT_INDIVIDUAL" || flag == "STRIP_PLAN"
+}
+
 // replay makes the calls of a recorded network.
 type replay struct {
 	target *native.Network
 	source graph.Source
 	ids    map[*graph.Tensor]int32 // TensorRT's numbers
+	refit  bool                    // weights of the checkpoint get their names
 }
 
 func (r *replay) network(ctx context.Context, net *graph.Network, progress func(native.Progress)) error {
@@ -157,6 +163,9 @@ func (r *replay) layer(l graph.Layer) error {
 			return err
 		}
 		add.Weights = data
+		if r.refit && len(op.Weights.From) > 0 {
+			add.WeightsName = op.Weights.Name
+		}
 	case graph.Plugin:
 		add.Creator, add.Version, add.Namespace = op.Creator, op.Version, op.Namespace
 	}

@@ -23,7 +23,7 @@ func gemm(t *testing.T, name string, fields ...graph.Field) *graph.Network {
 	tokens := graph.Dynamic("num_tokens")
 	x := b.Input("x", graph.BF16, tokens, graph.Fixed(2))
 	b.At(name)
-	w := b.Constant(&graph.Weights{Name: "w", Type: graph.BF16, Shape: []int64{3, 2}, Read: func(s graph.Source) ([]byte, error) {
+	w := b.Constant(&graph.Weights{Name: "w", Type: graph.BF16, Shape: []int64{3, 2}, From: []string{"w"}, Read: func(s graph.Source) ([]byte, error) {
 		tensor, err := s.Tensor("w")
 		return tensor.Bytes, err
 	}})
@@ -86,7 +86,7 @@ func TestCompile(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `network rank0 threads=2
 input x BF16 -1=num_tokens 2
-layer Constant lm_head/Constant type=BF16 dims=3,2
+layer Constant lm_head/Constant weights:w type=BF16 dims=3,2
 layer MatrixMultiply lm_head/MatrixMultiply %0 %1 op0=NONE op1=TRANSPOSE
 layer Cast lm_head/Cast %2 to_type=FLOAT
 layer Plugin lm_head/Gemm Gemm/1/tensorrt_llm %3 %0 factor=i32:2 scale=f32:0.5 alpha=f32:1
@@ -99,6 +99,10 @@ weights 12 bytes, sum 2962965702
 build REFIT verbosity=DETAILED sm86
 `, plan)
 	require.Equal(t, "earlier+", string(cache))
+
+	plan, err = compile(t, context.Background(), gemm(t, "lm_head"), tensorrt.CompileOptions{Flags: []string{"TF32"}})
+	require.NoError(t, err)
+	require.Contains(t, plan, "layer Constant lm_head/Constant type=BF16") // no name where nothing is refitted
 	require.GreaterOrEqual(t, len(steps), 4)
 	require.Equal(t, []native.Progress{{Phase: "adding layers", Done: 1, Total: 4}, {Phase: "adding layers", Done: 4, Total: 4}}, []native.Progress{steps[0], steps[3]})
 }

@@ -128,7 +128,7 @@ func TestCalls(t *testing.T) {
 	require.Equal(t, Tensor{ID: 0, Dims: []int64{-1, 1 << 33}, Type: "BF16"}, x)
 	_, err = net.AddInput(Input{Name: "scalar", Type: "FLOAT"})
 	require.NoError(t, err)
-	w, err := net.AddLayer(Layer{Kind: "Constant", Name: "w", Fields: []Field{Text("type", "INT8"), Ints("dims", 4, 2)}, Weights: []byte{1, 2, 3, 4, 5, 6, 7, 8}})
+	w, err := net.AddLayer(Layer{Kind: "Constant", Name: "w", Fields: []Field{Text("type", "INT8"), Ints("dims", 4, 2)}, Weights: []byte{1, 2, 3, 4, 5, 6, 7, 8}, WeightsName: "w.weight"})
 	require.NoError(t, err)
 	require.Equal(t, []Tensor{{ID: 2, Dims: []int64{4, 2}, Type: "INT8"}}, w)
 	runtime.GC() // which must leave the weights where they are
@@ -151,7 +151,7 @@ func TestCalls(t *testing.T) {
 	require.Equal(t, `before network net threads=3
 input x BF16 -1=num_tokens 8589934592
 input scalar FLOAT
-layer Constant w type=INT8 dims=4,2
+layer Constant w weights:w.weight type=INT8 dims=4,2
 layer Plugin p Gemm/1/tensorrt_llm %0 %-1 %2 a=i8:-128 b=i32:-1,i32:1073741824 c=f32:0.5,f32:-2 d=-4611686018427387904 none= e=é
 output y %3
 profile

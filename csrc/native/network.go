@@ -99,6 +99,7 @@ func (n *Network) AddLayer(l Layer) ([]Tensor, error) {
 	if l.Kind == "Plugin" {
 		layer.creator, layer.version, layer.plugin_namespace = a.text(l.Creator), a.text(l.Version), a.text(l.Namespace)
 	}
+	layer.weights_name = a.optional(l.WeightsName)
 	if len(l.Weights) > 0 {
 		data := unsafe.Pointer(unsafe.SliceData(l.Weights))
 		n.pinned.Pin(data) // does nothing to memory that is not Go's

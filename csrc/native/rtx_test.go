@@ -38,7 +38,7 @@ func linear(t *testing.T, net *Network) Tensor {
 	for i := range 96 * 64 {
 		binary.LittleEndian.PutUint32(weights[4*i:], math.Float32bits(float32(i%7)))
 	}
-	w, err := net.AddLayer(Layer{Kind: "Constant", Name: "w", Fields: []Field{Text("type", "FLOAT"), Ints("dims", 96, 64)}, Weights: weights})
+	w, err := net.AddLayer(Layer{Kind: "Constant", Name: "w", Fields: []Field{Text("type", "FLOAT"), Ints("dims", 96, 64)}, Weights: weights, WeightsName: "w.weight"})
 	require.NoError(t, err)
 	y, err := net.AddLayer(Layer{
 		Kind: "MatrixMultiply", Name: "linear", Inputs: []int32{x.ID, w[0].ID},
@@ -251,6 +251,18 @@ func TestRTXFullDisk(t *testing.T) {
 	err = build(t, newNetwork(t, openRTX(t)), BuildOptions{Capabilities: []int{86}}, full)
 	require.ErrorIs(t, err, ErrIO)
 	require.ErrorContains(t, err, "cannot write the plan: No space left on device")
+}
+
+// TestRTXRefit: named weights can be marked, and what fails afterwards needs a driver.
+func TestRTXRefit(t *testing.T) {
+	err := build(t, newNetwork(t, openRTX(t)), BuildOptions{Capabilities: []int{86}, Flags: []string{"REFIT_INDIVIDUAL"}}, planFile(t))
+	if err == nil {
+		return
+	}
+	var failure *Error
+	require.ErrorAs(t, err, &failure)
+	require.Equal(t, "buildSerializedNetworkToStream", failure.Operation)
+	require.Contains(t, failure.Text, "CUDA_SUCCESS")
 }
 
 // TestRTXCancel stops a build that would take long, by its progress.

@@ -38,12 +38,11 @@ typedef enum trtgo_status {
   TRTGO_INTERNAL = 7   /* an exception that nobody expected */
 } trtgo_status;
 
-/* An error: what failed, in which call. Free it with trtgo_error_free, which takes NULL too. */
-typedef struct trtgo_error trtgo_error;
+typedef struct trtgo_error trtgo_error; /* what failed, in which call */
 TRTGO_API int32_t trtgo_error_status(const trtgo_error* error);
 TRTGO_API const char* trtgo_error_operation(const trtgo_error* error); /* e.g. "addMatrixMultiply" */
 TRTGO_API const char* trtgo_error_text(const trtgo_error* error);      /* one sentence; TensorRT's own words last */
-TRTGO_API void trtgo_error_free(trtgo_error* error);
+TRTGO_API void trtgo_error_free(trtgo_error* error);                   /* NULL is allowed */
 
 typedef struct trtgo_versions {
   uint32_t struct_size;
@@ -161,6 +160,7 @@ typedef struct trtgo_layer {
   const void* weights;   /* of a Constant: not copied, must stay until the network is closed */
   int64_t weights_bytes; /* checked against type and dims */
   const char *creator, *version, *plugin_namespace; /* of a Plugin */
+  const char* weights_name;                         /* of a Constant, for those who refit the plan; or NULL */
 } trtgo_layer;
 
 /* Adds a layer and describes its outputs: *num_outputs is the room in outputs before, and how many there are after.

@@ -111,6 +111,7 @@ type Layer struct {
 	// Weights of a Constant: row-major, little-endian. They are not copied, and must stay unchanged, and mapped
 	// where they are a file's, until the network is closed. Memory of Go's is pinned until then.
 	Weights                     []byte
+	WeightsName                 string // for those who refit the plan; "" for none
 	Creator, Version, Namespace string // of a Plugin
 }
 

@@ -42,7 +42,7 @@ void Network::attach_timing_cache(const trtgo_build_options& options) {
   }
 }
 
-void Network::configure(const trtgo_build_options& options) {
+void Network::set_flags(const trtgo_build_options& options) {
   if (options.num_flags < 0 || (options.num_flags > 0 && options.flags == nullptr)) {
     throw Failure(TRTGO_INVALID, "setFlag", "there are " + std::to_string(options.num_flags) + " flags");
   }
@@ -50,6 +50,16 @@ void Network::configure(const trtgo_build_options& options) {
     need(options.flags[i], "setFlag", "a flag");
     config_->setFlag(enumerator<nvinfer1::BuilderFlag>(options.flags[i]));
   }
+  if (!config_->getFlag(nvinfer1::BuilderFlag::kREFIT_INDIVIDUAL)) return;
+  for (const std::string& name : weights_names_) {
+    if (!network_->markWeightsRefittable(name.c_str())) {
+      throw Failure(TRTGO_INVALID, "markWeightsRefittable", with_words("weights " + name + " cannot be refitted"));
+    }
+  }
+}
+
+void Network::configure(const trtgo_build_options& options) {
+  set_flags(options);
   if (options.profiling_verbosity != nullptr) {
     config_->setProfilingVerbosity(enumerator<nvinfer1::ProfilingVerbosity>(options.profiling_verbosity));
   }

@@ -3,6 +3,7 @@
 #define TRTGO_TENSORRT_LAYER_H_
 
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "../native/trtgo.h"
@@ -49,7 +50,11 @@ class Layer {
   template <class Added>
   void finish(Added& layer) {
     attributes_.finish();
-    layer.setName(layer_.name);
+    if constexpr (std::is_void_v<decltype(layer.setName(layer_.name))>) {
+      layer.setName(layer_.name);
+    } else {
+      require(layer.setName(layer_.name), "setName");
+    }
     const int32_t number = layer.getNbOutputs();
     for (int32_t i = 0; i < number; i++) outputs_.push_back(layer.getOutput(i));
   }

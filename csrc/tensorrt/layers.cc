@@ -34,7 +34,12 @@ void add_constant(Layer& l) {
     throw Failure(TRTGO_INVALID, "addConstant", "the weights are null");
   }
   const nvinfer1::Weights weights{type, l.description().weights, count};
-  l.finish(l.added("addConstant", l.definition().addConstant(dims, weights)));
+  auto& layer = l.added("addConstant", l.definition().addConstant(dims, weights));
+  if (const char* name = l.description().weights_name) {
+    l.require(l.definition().setWeightsName(weights, name), "setWeightsName");
+    l.network().add_weights_name(name);
+  }
+  l.finish(layer);
 }
 
 void add_cast(Layer& l) {

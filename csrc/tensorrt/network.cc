@@ -38,7 +38,11 @@ Network::Network(Library& library, const trtgo_network_options& options) : libra
     throw Failure(TRTGO_INVALID, "setMaxThreads",
                   with_words("a builder cannot have " + std::to_string(options.threads) + " threads"));
   }
-  if (options.name != nullptr) network_->setName(options.name);
+  const char* const name = options.name == nullptr ? "" : options.name;
+  network_->setName(name);
+  if (!logged_errors().empty()) {
+    throw Failure(failed_status(), "setName", with_words("the network cannot be called " + quoted(name)));
+  }
 }
 
 nvinfer1::ITensor& Network::tensor(int32_t id) const {
@@ -143,8 +147,9 @@ void Network::check_range(const trtgo_range& range) const {
       fits = dims.d[d] == -1 || (range.min[d] == dims.d[d] && range.opt[d] == dims.d[d] && range.max[d] == dims.d[d]);
     }
     if (fits) return;
-    throw Failure(TRTGO_INVALID, "setDimensions",
-                  "input " + quoted(range.input) + " is " + describe(dims) + ", its range has other dimensions");
+    throw Failure(
+        TRTGO_INVALID, "setDimensions",
+        with_words("input " + quoted(range.input) + " is " + describe(dims) + ", its range has other dimensions"));
   }
   throw Failure(TRTGO_INVALID, "setDimensions", "the network has no input " + quoted(range.input));
 }

@@ -38,6 +38,8 @@ class Network {
   // The tensor with this number. Throws Failure.
   nvinfer1::ITensor& tensor(int32_t id) const;
   nvinfer1::INetworkDefinition& definition() { return *network_; }
+  // Names of weights, that a build for individual refitting marks.
+  void add_weights_name(const char* name) { weights_names_.emplace_back(name); }
   Library& library() { return library_; }
 
  private:
@@ -46,6 +48,7 @@ class Network {
   // Checks what a profile does not: that there is such an input, and its fixed dimensions.
   void check_range(const trtgo_range& range) const;
   void configure(const trtgo_build_options& options);
+  void set_flags(const trtgo_build_options& options);
   void set_capabilities(const trtgo_build_options& options);
   void attach_timing_cache(const trtgo_build_options& options);
   void keep_timing_cache();
@@ -62,6 +65,7 @@ class Network {
   std::unique_ptr<nvinfer1::IBuilderConfig> config_;
   std::unique_ptr<nvinfer1::IHostMemory> serialized_cache_;
   std::vector<nvinfer1::ITensor*> tensors_;
+  std::vector<std::string> weights_names_;
   std::string failed_;  // the layer that failed; nothing can be added or built after it
   bool built_ = false;
 };

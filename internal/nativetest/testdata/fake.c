@@ -252,6 +252,7 @@ int32_t trtgo_network_add_layer(trtgo_network* network, const trtgo_layer* layer
   if (layer->creator != NULL) {
     fprintf(network->calls, " %s/%s/%s", layer->creator, layer->version, layer->plugin_namespace);
   }
+  if (layer->weights_name != NULL) fprintf(network->calls, " weights:%s", layer->weights_name);
   for (int32_t i = 0; i < layer->num_inputs; i++) fprintf(network->calls, " %%%d", layer->inputs[i]);
   for (int32_t i = 0; i < layer->num_fields; i++) print_field(network->calls, &layer->fields[i]);
   fprintf(network->calls, "\n");
