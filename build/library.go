@@ -97,7 +97,8 @@ func (l library) compile(ctx context.Context, net *graph.Network, source graph.S
 			}
 		},
 	}
-	return timingCache, tensorrt.Compile(ctx, l.Library, net, source, o, f)
+	err = tensorrt.Compile(ctx, l.Library, net, source, o, f)
+	return timingCache, err
 }
 
 func (l library) version() string {
