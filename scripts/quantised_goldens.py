@@ -15,6 +15,7 @@ without transformers, the logits of each quantised network. Written:
     internal/testmodel/testdata/quantised/
       NAME.fp8/       Hugging Face directory
       llama-gqa.awq/  TensorRT-LLM checkpoint
+      nemotron.fp8_kv.*  of nemotron.fp8 with an FP8 cache
       NAME.FORM.json  what export must write (tensors of every rank file, as in
                       checkpoint_listing.py), how far the quantised logits are from
                       the unquantised ones; NAME.FORM.logits are the former
@@ -63,6 +64,7 @@ class Model:
         self.nemotron = self.config["model_type"] == "nemotron"
         golden = json.loads((TESTDATA / f"goldens/{name}.json").read_text())
         self.prompts = golden["prompts"][:PROMPTS]
+        self.kept = lambda layer, x: x  # what a cache gives back
         logits = np.fromfile(TESTDATA / f"goldens/{name}.logits", "<f4").reshape(-1, self.config["vocab_size"])
         self.golden = torch.from_numpy(logits[:sum(map(len, self.prompts))].copy())
 
@@ -91,12 +93,12 @@ class Model:
         a, b, rest = x[..., :dim // 2], x[..., dim // 2:dim], x[..., dim:]
         return torch.cat([a * c - b * s, b * c + a * s, rest], -1)
 
-    def attention(self, q, k, v):
+    def attention(self, layer, q, k, v):
         c, n = self.config, len(q)
         heads = lambda t, count: t.view(n, count, c["head_dim"]).transpose(0, 1)
         q, k = self.rotate(heads(q, c["num_attention_heads"])), self.rotate(heads(k, c["num_key_value_heads"]))
         group = c["num_attention_heads"] // c["num_key_value_heads"]
-        k, v = (t.repeat_interleave(group, 0) for t in (k, heads(v, c["num_key_value_heads"])))
+        k, v = (self.kept(layer, t).repeat_interleave(group, 0) for t in (k, heads(v, c["num_key_value_heads"])))
         scores = q @ k.transpose(1, 2) / c["head_dim"] ** 0.5
         scores = scores + torch.full((n, n), -torch.inf).triu(1)
         return (scores.softmax(-1) @ v).transpose(0, 1).reshape(n, -1)
@@ -110,7 +112,7 @@ class Model:
             p = f"model.layers.{layer}."
             y = self.norm(p + "input_layernorm", x)
             q, k, v = (run(p + f"self_attn.{n}_proj", y) for n in "qkv")
-            x = x + run(p + "self_attn.o_proj", self.attention(q, k, v))
+            x = x + run(p + "self_attn.o_proj", self.attention(layer, q, k, v))
             y = self.norm(p + "post_attention_layernorm", x)
             up = run(p + "mlp.up_proj", y)
             if self.nemotron:
@@ -186,6 +188,12 @@ class FP8:
             s = self.target_input(name)
             return (e4m3(x / s).float() * s) @ rounded(codes.float() * scale).T
         return run
+
+    def cache(self, layer, x):
+        """Keys and values as an FP8 cache gives them back."""
+        p = f"model.layers.{layer}.self_attn."
+        scale = max(self.kv[p + "k_scale"], self.kv[p + "v_scale"])
+        return e4m3(x * (1 / scale)).float() * scale
 
     def source(self):
         """Tensors of the Hugging Face form, and which of a model's is which."""
@@ -358,6 +366,10 @@ def main():
         save_file({n: t.contiguous() for n, t in f.source().items()}, directory / "model.safetensors", metadata={"format": "pt"})
         (directory / "config.json").write_text(json.dumps(config(m), indent=2) + "\n")
         write(m, "fp8", both(f.linear), {f"tp{tp}-pp{pp}": listing(f.ranks(tp, pp)) for tp, pp in shapes})
+        if name == "nemotron":
+            m.kept = f.cache
+            write(m, "fp8_kv", both(f.linear))
+            m.kept = lambda layer, x: x
         write(m, "int8_wo", both(lambda r: weight_only(8, r)))
         write(m, "int4_wo", both(lambda r: weight_only(4, r)))
     awq = AWQ(m)

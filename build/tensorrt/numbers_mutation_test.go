@@ -255,11 +255,11 @@ func TestNumbersNotice(t *testing.T) {
 
 // No two inputs of attention can change places, whatever their types are.
 func TestAttentionInputsCannotChangePlaces(t *testing.T) {
-	dir := exported(t, "nemotron.fp8", "fp8", 1, 1)
+	dir := exported(t, "nemotron.fp8_kv", 1, 1)
 	e := lowered(t, dir, options(small))
 	n := len(ofKind(e.networks[0], "GPTAttention")[0].Inputs)
 	require.Equal(t, 20, n)
-	prompts := testmodel.Quantised(t, "nemotron.fp8").Prompts[1:2]
+	prompts := testmodel.Quantised(t, "nemotron.fp8_kv").Prompts[1:2]
 	output := [][]int32{{7, 8}}
 	want, err := serve(e.load(t, false), prompts, output, 2)
 	require.NoError(t, err)

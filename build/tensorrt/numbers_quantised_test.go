@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/build/internal/tinycheckpoint"
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
@@ -19,10 +20,14 @@ import (
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
-// exported takes a form of testmodel.Quantised through export; cache is the type of its KV cache.
-func exported(t testing.TB, form, cache string, tp, pp int) string {
+// exported takes a form of testmodel.Quantised through export.
+func exported(t testing.TB, form string, tp, pp int) string {
 	t.Helper()
 	name, kind, _ := strings.Cut(form, ".")
+	cache := "none"
+	if kind == "fp8_kv" {
+		form, kind, cache = name+".fp8", "fp8", "fp8"
+	}
 	o := export.Options{Dtype: "bfloat16", TPSize: tp, PPSize: pp, KVCacheDtype: cache, OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
 	source := testmodel.Dir(t, name)
 	switch kind {
@@ -103,6 +108,9 @@ func TestNumbersOfQuantisedForms(t *testing.T) {
 		{"nemotron.fp8", "tp 2, pp 2, GEMM plugin", 2, 2, with{gemm}},
 		{"llama-gqa.fp8", "tp 4, MLP not fused", 4, 1, with{unfused}},
 		{"llama-gqa.fp8", "weights as inputs", 1, 1, with{managed, unfused}},
+		{"nemotron.fp8_kv", "Q/DQ", 1, 1, nil},
+		{"nemotron.fp8_kv", "tp 2, GEMM plugin", 2, 1, with{gemm}},
+		{"nemotron.fp8_kv", "attention in bfloat16, weights as inputs", 1, 1, with{plugins(func(p *engineconfig.Plugin) { p.UseFP8ContextFMHA = false }), managed}},
 		{"nemotron.int8_wo", "", 1, 1, nil},
 		{"llama-gqa.int8_wo", "", 1, 1, nil},
 		{"llama-gqa.int8_wo", "MLP not fused", 1, 1, with{unfused}},
@@ -115,9 +123,9 @@ func TestNumbersOfQuantisedForms(t *testing.T) {
 		t.Run(c.form+" "+c.what, func(t *testing.T) {
 			t.Parallel()
 			want, kind := testmodel.Quantised(t, c.form), c.form[strings.Index(c.form, ".")+1:]
-			e := lowered(t, exported(t, c.form, "none", c.tp, c.pp), options(append(with{small, gather}, c.with...)...))
+			e := lowered(t, exported(t, c.form, c.tp, c.pp), options(append(with{small, gather}, c.with...)...))
 			dtype, most := "bfloat16", 2e-3
-			if kind == "fp8" {
+			if strings.HasPrefix(kind, "fp8") {
 				dtype = "float32"
 			}
 			got := quantisedRows(t, e, want.Prompts)
@@ -127,7 +135,7 @@ func TestNumbersOfQuantisedForms(t *testing.T) {
 			require.Greater(t, unquantised, 0.05, "the form can be told from the model")
 			require.Less(t, rms, unquantised/10)
 			switch kind {
-			case "fp8":
+			case "fp8", "fp8_kv":
 				require.LessOrEqual(t, count, len(got)/5)
 			case "awq": // torch's weights have the input's factor in before they are rounded
 			default:
@@ -181,7 +189,7 @@ func TestNumbersOfFusedFP8(t *testing.T) {
 	prompts := testmodel.Quantised(t, "llama-gqa.fp8").Prompts
 	for name, with := range map[string][]func(o *tensorrt.Options){"Q/DQ": nil, "GEMM plugin": {gemm}} {
 		t.Run(name, func(t *testing.T) {
-			dir := exported(t, "llama-gqa.fp8", "none", 1, 1)
+			dir := exported(t, "llama-gqa.fp8", 1, 1)
 			fused := quantisedRows(t, lowered(t, dir, options(append(with, small, gather)...)), prompts)
 			separate := quantisedRows(t, lowered(t, dir, options(append(with, small, gather, unfused)...)), prompts)
 			commonScale(t, dir)
@@ -195,21 +203,66 @@ func TestNumbersOfFusedFP8(t *testing.T) {
 	}
 }
 
-// Of an FP8 cache, keys and values are rounded: logits differ a little from those without, and
-// a great deal where a scale is wrong.
-func TestNumbersOfFP8Cache(t *testing.T) {
-	for _, form := range []string{"nemotron.fp8", "llama-gqa.fp8"} {
-		t.Run(form, func(t *testing.T) {
-			want := testmodel.Quantised(t, form)
-			unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
-			plain := quantisedRows(t, lowered(t, exported(t, form, "none", 1, 1), options(small, gather, unfused)), want.Prompts)
-			e := lowered(t, exported(t, form, "fp8", 1, 1), options(small, gather, unfused))
-			require.Equal(t, "FP8", e.config.Quantization.KVCacheQuantAlgo)
-			got := quantisedRows(t, e, want.Prompts)
-			_, rms := differ(plain, got, 0)
-			t.Logf("rms %.2g", rms)
-			require.Greater(t, rms, 1e-3)
-			require.Less(t, rms, want.LogitsStd/4)
+// roundLinears rounds the linears of every rank to numbers of bits times a scale for each output, as
+// trtllm-build's symmetric_quantize does with what a rank has.
+func roundLinears(t testing.TB, dir string, ranks, bits int) {
+	t.Helper()
+	most := float64(int(1) << (bits - 1))
+	for rank := range ranks {
+		path := filepath.Join(dir, checkpoint.RankName(rank))
+		file, err := safetensors.Open(path)
+		require.NoError(t, err)
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for _, info := range file.Header().Tensors {
+			if !strings.Contains(info.Name, ".layers.") || len(info.Shape) != 2 {
+				continue
+			}
+			tensor, _ := file.Tensor(info.Name)
+			raw := data[tensor.Offset:][:tensor.Size]
+			values := make([]float32, len(raw)/2)
+			floatformat.Decode(values, raw, "BF16")
+			for columns := int(info.Shape[1]); len(values) > 0; values, raw = values[columns:], raw[2*columns:] {
+				row, largest := values[:columns], 0.0
+				for _, v := range row {
+					largest = max(largest, math.Abs(float64(v)))
+				}
+				scale := float32(largest / most)
+				stored := floatformat.ToBF16(scale)
+				for i, v := range row {
+					q := min(max(math.Round(float64(v/scale)), -most), most-1)
+					row[i] = float32(q) * math.Float32frombits(uint32(stored)<<16)
+				}
+				require.False(t, floatformat.Encode(raw, row, "BF16"))
+			}
+		}
+		require.NoError(t, file.Close())
+		require.NoError(t, os.WriteFile(path, data, 0o644))
+	}
+}
+
+// Of ranks, each rounds its own part of a matrix, and pads it to what the kernels take: that gives the logits of
+// a model whose parts were rounded before.
+func TestNumbersOfDividedIntegers(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		tp, pp int
+		bits   int
+	}{{"llama-gqa", 4, 1, 8}, {"llama-gqa", 2, 1, 4}, {"nemotron", 2, 2, 4}} {
+		t.Run(fmt.Sprintf("%s.int%d tp %d, pp %d", c.name, c.bits, c.tp, c.pp), func(t *testing.T) {
+			t.Parallel()
+			prompts := testmodel.Golden(t, c.name).Prompts[:3]
+			quantised := lowered(t, exported(t, fmt.Sprintf("%s.int%d_wo", c.name, c.bits), c.tp, c.pp), options(small, gather))
+			got := quantisedRows(t, quantised, prompts)
+			dir := tinycheckpoint.Dir(t, c.name, divided(c.tp, c.pp))
+			plain := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
+			roundLinears(t, dir, c.tp*c.pp, c.bits)
+			want := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
+			count, rms := differ(want, got, 2e-3)
+			t.Logf("%d rows differ, rms %.2g", count, rms)
+			require.Zero(t, count)
+			_, rms = differ(plain, got, 0)
+			require.Greater(t, rms, 0.02, "rounding can be told")
 		})
 	}
 }

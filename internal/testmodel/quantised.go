@@ -32,7 +32,7 @@ type QuantisationError struct {
 }
 
 // Quantised returns the reference of a form: nemotron or llama-gqa with ".fp8",
-// ".int8_wo" or ".int4_wo", or llama-gqa.awq.
+// ".int8_wo" or ".int4_wo", llama-gqa.awq, or nemotron.fp8_kv, whose cache is FP8, too.
 func Quantised(t testing.TB, name string) QuantisedReference {
 	t.Helper()
 	var r QuantisedReference
