@@ -180,6 +180,12 @@ func TestLimits(t *testing.T) {
 	}
 	report := mustBuild(t, build.Options{CheckpointDir: linear, DryRun: true})
 	require.Equal(t, 4*positions(linear), report.MaxSeqLen, "linear scaling stretches the model")
+	for original, want := range map[int64]int{32: 128, 64: 256} { // 128 positions are stretched already, or are not
+		yarn := tinycheckpoint.Dir(t, "llama-gqa", func(c *checkpoint.Config) {
+			c.RotaryScaling = &checkpoint.RotaryScaling{Type: checkpoint.RotaryYarn, Factor: 4, OriginalMaxPositionEmbeddings: original, BetaFast: 32, BetaSlow: 1, Truncate: true}
+		})
+		require.Equal(t, want, mustBuild(t, build.Options{CheckpointDir: yarn, DryRun: true}).MaxSeqLen)
+	}
 	llama3 := tinycheckpoint.Dir(t, "llama-tied-llama3", nil)
 	require.Equal(t, positions(llama3), mustBuild(t, build.Options{CheckpointDir: llama3, DryRun: true}).MaxSeqLen, "llama3 does not")
 }

@@ -75,13 +75,23 @@ func (s *settings) buildConfig(plugins *engineconfig.Plugin, cache string) {
 	}
 }
 
+// modelLen is how many positions the model was made for. Upstream multiplies by the factor of every scaling but
+// llama3's; where a config gives the positions that yarn began with, they are what yarn stretches.
+func modelLen(c *checkpoint.Config) int {
+	positions := float64(c.MaxPositionEmbeddings)
+	switch r := c.RotaryScaling; {
+	case r == nil || r.Type == checkpoint.RotaryLlama3:
+	case r.Type == checkpoint.RotaryYarn && r.OriginalMaxPositionEmbeddings > 0:
+		positions = max(positions, float64(r.OriginalMaxPositionEmbeddings)*r.Factor)
+	default:
+		positions *= r.Factor
+	}
+	return int(min(math.Ceil(positions), maxLimit))
+}
+
 // sequenceLength sets MaxSeqLen and fits MaxInputLen to it.
 func (s *settings) sequenceLength(c *checkpoint.Config) error {
-	factor := 1.0
-	if r := c.RotaryScaling; r != nil && r.Type != checkpoint.RotaryLlama3 {
-		factor = r.Factor
-	}
-	model := int(min(math.Ceil(float64(c.MaxPositionEmbeddings)*factor), maxLimit))
+	model := modelLen(c)
 	given := s.MaxSeqLen > 0
 	if !given {
 		s.MaxSeqLen = model
