@@ -28,8 +28,8 @@ func (p *batched) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tens
 	p.b.Output(fmt.Sprintf("updated_k_cache_%d", o.Layer), keys)
 	p.b.Output(fmt.Sprintf("updated_v_cache_%d", o.Layer), values)
 
-	// TensorRT-RTX has fused kernels for 16-bit types and heads of 16 to 256.
-	op := graph.Attention{Decomposable: p.dtype == graph.Float || o.HeadSize < 16 || o.HeadSize > 256}
+	// TensorRT-RTX has fused kernels for 16-bit types, several heads, and heads of 16 to 256.
+	op := graph.Attention{Decomposable: p.dtype == graph.Float || o.Heads == 1 || o.HeadSize < 16 || o.HeadSize > 256}
 	attended := p.b.Transpose(p.b.Add(op, q, keys, values, p.mask(o.Window))[0], 0, 2, 1, 3)
 	return p.b.ReshapeTo(attended, p.b.Concatenate(0, p.sizes, p.numbers(o.Heads*o.HeadSize)), p.batch, p.sequence, graph.Fixed(heads*d))
 }
