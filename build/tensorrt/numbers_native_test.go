@@ -43,19 +43,27 @@ func gatherNative(o *tensorrt.NativeOptions) { o.GatherContextLogits = true }
 // Without plugins, too, each model gives transformers' logits: rows of different length, padded, over
 // caches that keep what padding wrote, prompts in chunks beside generations.
 func TestNumbersWithoutPlugins(t *testing.T) {
+	type form struct{ name, dtype string }
+	forms := []form{{"llama-gqa", "float32"}, {"mistral-window", "float32"}, {"mistral-window", "float16"}, {"nemotron", "float16"}}
 	for _, name := range testmodel.Names() {
-		t.Run(name, func(t *testing.T) {
+		forms = append(forms, form{name, ""})
+	}
+	for _, f := range forms {
+		t.Run(f.name+" "+f.dtype, func(t *testing.T) {
 			t.Parallel()
 			with := []func(o *tensorrt.NativeOptions){gatherNative, func(o *tensorrt.NativeOptions) { o.WeightsInside = true }}
-			if name == "llama-gqa" || name == "nemotron" {
+			if f.name == "llama-gqa" || f.name == "nemotron" {
 				with = nil // the last tokens' logits, weights as inputs
 			}
-			dir := tinycheckpoint.Dir(t, name, func(c *checkpoint.Config) {
-				if c.HeadSize%8 != 0 {
+			dir := tinycheckpoint.Dir(t, f.name, func(c *checkpoint.Config) {
+				switch {
+				case f.dtype != "":
+					c.Dtype = f.dtype
+				case c.HeadSize%8 != 0:
 					c.Dtype = checkpoint.Float32 // no kernel of 16 bits has such heads
 				}
 			})
-			s, want := slots(t, dir, with...), testmodel.Golden(t, name)
+			s, want := slots(t, dir, with...), testmodel.Golden(t, f.name)
 			got, err := serve(s, want.Prompts, want.GreedyIDs, steps)
 			require.NoError(t, err)
 			d := got.against(want, steps)

@@ -31,9 +31,7 @@ func exported(t testing.TB, form string, tp, pp int) string {
 	o := export.Options{Dtype: "bfloat16", TPSize: tp, PPSize: pp, KVCacheDtype: cache, OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
 	source := testmodel.Dir(t, name)
 	switch kind {
-	case "awq":
-		return testmodel.QuantisedDir(t, form)
-	case "fp8":
+	case "fp8", "awq":
 		source = testmodel.QuantisedDir(t, form)
 	default:
 		o.QFormat = kind
@@ -119,6 +117,7 @@ func TestNumbersOfQuantisedForms(t *testing.T) {
 		{"llama-gqa.int4_wo", "", 1, 1, nil},
 		{"llama-gqa.int4_wo", "weights as inputs", 1, 1, with{managed}},
 		{"llama-gqa.awq", "", 1, 1, nil},
+		{"llama-gqa.awq", "tp 2", 2, 1, nil},
 	} {
 		t.Run(c.form+" "+c.what, func(t *testing.T) {
 			t.Parallel()
@@ -207,7 +206,6 @@ func TestNumbersOfFusedFP8(t *testing.T) {
 // trtllm-build's symmetric_quantize does with what a rank has.
 func roundLinears(t testing.TB, dir string, ranks, bits int) {
 	t.Helper()
-	most := float64(int(1) << (bits - 1))
 	for rank := range ranks {
 		path := filepath.Join(dir, checkpoint.RankName(rank))
 		file, err := safetensors.Open(path)
@@ -219,50 +217,75 @@ func roundLinears(t testing.TB, dir string, ranks, bits int) {
 				continue
 			}
 			tensor, _ := file.Tensor(info.Name)
-			raw := data[tensor.Offset:][:tensor.Size]
+			raw, columns := data[tensor.Offset:][:tensor.Size], int(info.Shape[1])
 			values := make([]float32, len(raw)/2)
-			floatformat.Decode(values, raw, "BF16")
-			for columns := int(info.Shape[1]); len(values) > 0; values, raw = values[columns:], raw[2*columns:] {
-				row, largest := values[:columns], 0.0
-				for _, v := range row {
-					largest = max(largest, math.Abs(float64(v)))
-				}
-				scale := float32(largest / most)
-				stored := floatformat.ToBF16(scale)
-				for i, v := range row {
-					q := min(max(math.Round(float64(v/scale)), -most), most-1)
-					row[i] = float32(q) * math.Float32frombits(uint32(stored)<<16)
-				}
-				require.False(t, floatformat.Encode(raw, row, "BF16"))
+			floatformat.Decode(values, raw, info.Dtype)
+			for row := 0; row < len(values); row += columns {
+				roundRow(values[row:row+columns], bits, info.Dtype)
 			}
+			require.False(t, floatformat.Encode(raw, values, info.Dtype))
 		}
 		require.NoError(t, file.Close())
 		require.NoError(t, os.WriteFile(path, data, 0o644))
 	}
 }
 
+// roundRow divides by the scale in float32, and multiplies by the scale that is stored.
+func roundRow(row []float32, bits int, dtype string) {
+	most, largest := float64(int(1)<<(bits-1)), 0.0
+	for _, v := range row {
+		largest = max(largest, math.Abs(float64(v)))
+	}
+	scale, stored, raw := float32(largest/most), make([]float32, 1), make([]byte, 2)
+	floatformat.Encode(raw, []float32{scale}, dtype)
+	floatformat.Decode(stored, raw, dtype)
+	for i, v := range row {
+		row[i] = float32(min(max(math.Round(float64(v/scale)), -most), most-1)) * stored[0]
+	}
+}
+
+// integers leaves it to the builder to round weights to so many bits.
+func integers(bits int) func(c *checkpoint.Config) {
+	return func(c *checkpoint.Config) {
+		c.Quantization = checkpoint.Quantization{QuantAlgo: fmt.Sprintf("W%dA16", bits), ExcludeModules: []string{"lm_head"}}
+	}
+}
+
 // Of ranks, each rounds its own part of a matrix, and pads it to what the kernels take: that gives the logits of
 // a model whose parts were rounded before.
-func TestNumbersOfDividedIntegers(t *testing.T) {
+func TestNumbersOfIntegersByFamily(t *testing.T) {
 	for _, c := range []struct {
-		name   string
-		tp, pp int
-		bits   int
-	}{{"llama-gqa", 4, 1, 8}, {"llama-gqa", 2, 1, 4}, {"nemotron", 2, 2, 4}} {
-		t.Run(fmt.Sprintf("%s.int%d tp %d, pp %d", c.name, c.bits, c.tp, c.pp), func(t *testing.T) {
-			t.Parallel()
-			prompts := testmodel.Golden(t, c.name).Prompts[:3]
-			quantised := lowered(t, exported(t, fmt.Sprintf("%s.int%d_wo", c.name, c.bits), c.tp, c.pp), options(small, gather))
-			got := quantisedRows(t, quantised, prompts)
-			dir := tinycheckpoint.Dir(t, c.name, divided(c.tp, c.pp))
-			plain := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
-			roundLinears(t, dir, c.tp*c.pp, c.bits)
-			want := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
-			count, rms := differ(want, got, 2e-3)
-			t.Logf("%d rows differ, rms %.2g", count, rms)
-			require.Zero(t, count)
-			_, rms = differ(plain, got, 0)
-			require.Greater(t, rms, 0.02, "rounding can be told")
-		})
+		name, dtype string
+		bits        int
+		parallel    [][2]int
+	}{
+		{"llama-gqa", "bfloat16", 8, [][2]int{{2, 1}, {4, 1}, {1, 2}, {2, 2}}},
+		{"llama-gqa", "bfloat16", 4, [][2]int{{2, 1}, {4, 1}}},
+		{"llama-gqa", "float16", 4, [][2]int{{1, 1}, {2, 1}}},
+		{"mistral-window", "bfloat16", 8, [][2]int{{1, 1}, {4, 1}}},
+		{"mistral-window", "bfloat16", 4, [][2]int{{1, 1}, {2, 2}}},
+		{"mistral-window", "float16", 8, [][2]int{{1, 1}, {2, 1}}},
+		{"nemotron", "bfloat16", 4, [][2]int{{2, 1}, {2, 2}}},
+		{"nemotron", "bfloat16", 8, [][2]int{{2, 1}, {2, 2}}},
+		{"nemotron", "float16", 8, [][2]int{{1, 1}, {1, 2}}},
+		{"nemotron", "float16", 4, [][2]int{{1, 1}}},
+	} {
+		for _, p := range c.parallel {
+			tp, pp := p[0], p[1]
+			t.Run(fmt.Sprintf("%s.int%d %s tp %d, pp %d", c.name, c.bits, c.dtype, tp, pp), func(t *testing.T) {
+				t.Parallel()
+				prompts := testmodel.Golden(t, c.name).Prompts[1:3]
+				dir := tinycheckpoint.Dir(t, c.name, divided(tp, pp, dtype(c.dtype)))
+				plain := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
+				roundLinears(t, dir, tp*pp, c.bits)
+				want := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
+				quantised := tinycheckpoint.Dir(t, c.name, divided(tp, pp, dtype(c.dtype), integers(c.bits)))
+				got := quantisedRows(t, lowered(t, quantised, options(small, gather)), prompts)
+				count, _ := differ(want, got, 2e-3)
+				require.Zero(t, count)
+				_, rms := differ(plain, got, 0)
+				require.Greater(t, rms, 0.02, "rounding can be told")
+			})
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package tensorrt_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -288,6 +289,34 @@ func TestNumbersOfVariants(t *testing.T) {
 			require.Greater(t, d.compared, 15)
 			d.within(t, 1.5e-4, 2e-5, 3e-4)
 		})
+	}
+}
+
+// Families, types and divisions: more of them than the tests above have.
+func TestNumbersByFamily(t *testing.T) {
+	for _, c := range []struct {
+		name, dtype string
+		parallel    [][2]int
+	}{
+		{"llama-gqa", "bfloat16", [][2]int{{2, 2}, {4, 2}}},
+		{"llama-gqa", "float32", [][2]int{{1, 1}, {2, 1}, {4, 1}, {1, 2}, {2, 2}}},
+		{"llama-gqa", "float16", [][2]int{{2, 1}, {4, 1}, {1, 2}, {2, 2}}},
+		{"mistral-window", "bfloat16", [][2]int{{2, 1}, {1, 2}, {2, 2}, {4, 2}}},
+		{"mistral-window", "float32", [][2]int{{1, 1}, {4, 1}, {1, 2}, {2, 2}}},
+		{"mistral-window", "float16", [][2]int{{1, 1}, {2, 1}, {1, 2}}},
+		{"nemotron", "bfloat16", [][2]int{{2, 1}}},
+		{"nemotron", "float32", [][2]int{{1, 2}, {2, 2}}},
+		{"nemotron", "float16", [][2]int{{1, 1}, {2, 1}, {1, 2}, {2, 2}}},
+	} {
+		for _, p := range c.parallel {
+			t.Run(fmt.Sprintf("%s %s tp %d, pp %d", c.name, c.dtype, p[0], p[1]), func(t *testing.T) {
+				t.Parallel()
+				e := lowered(t, tinycheckpoint.Dir(t, c.name, divided(p[0], p[1], dtype(c.dtype))), options(small))
+				d, err := compared(t, e.runtime(t, false), c.name)
+				require.NoError(t, err)
+				d.within(t, 1.5e-4, 2e-5, 3e-4)
+			})
+		}
 	}
 }
 
