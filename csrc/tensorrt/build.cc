@@ -46,11 +46,14 @@ void Network::set_flags(const trtgo_build_options& options) {
   if (options.num_flags < 0 || (options.num_flags > 0 && options.flags == nullptr)) {
     throw Failure(TRTGO_INVALID, "setFlag", "there are " + std::to_string(options.num_flags) + " flags");
   }
+  bool individually = false;
   for (int32_t i = 0; i < options.num_flags; i++) {
     need(options.flags[i], "setFlag", "a flag");
-    config_->setFlag(enumerator<nvinfer1::BuilderFlag>(options.flags[i]));
+    const auto flag = enumerator<nvinfer1::BuilderFlag>(options.flags[i]);
+    config_->setFlag(flag);
+    individually = individually || flag == nvinfer1::BuilderFlag::kREFIT_INDIVIDUAL;
   }
-  if (!config_->getFlag(nvinfer1::BuilderFlag::kREFIT_INDIVIDUAL)) return;
+  if (!individually) return;
   for (const std::string& name : weights_names_) {
     if (!network_->markWeightsRefittable(name.c_str())) {
       throw Failure(TRTGO_INVALID, "markWeightsRefittable", with_words("weights " + name + " cannot be refitted"));
