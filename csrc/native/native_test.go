@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,6 +49,24 @@ func planFile(t *testing.T) *os.File {
 	require.NoError(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
+}
+
+// TestFunctions: the loader looks for what the header declares, and the libraries export that.
+func TestFunctions(t *testing.T) {
+	names := func(file, pattern string) []string {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		var list []string
+		for _, match := range regexp.MustCompile(pattern).FindAllStringSubmatch(string(text), -1) {
+			list = append(list, match[1])
+		}
+		require.NotEmpty(t, list)
+		slices.Sort(list)
+		return list
+	}
+	declared := names("trtgo.h", `(?m)^TRTGO_API [^;(]*\btrtgo_(\w+)\(`)
+	require.Equal(t, declared, names("loader.h", `(?m)^  X\((\w+)\)`))
+	require.Equal(t, declared, names("../tensorrt/exports.map", `(?m)^ +trtgo_(\w+);`))
 }
 
 func TestOpen(t *testing.T) {

@@ -265,6 +265,22 @@ func TestRTXRefit(t *testing.T) {
 	require.Contains(t, failure.Text, "CUDA_SUCCESS")
 }
 
+// TestRTXConcurrent: of two builds at once, the one that fails gets its error, the other one none.
+func TestRTXConcurrent(t *testing.T) {
+	lib := openRTX(t)
+	nets := []*Network{newNetwork(t, lib), newNetwork(t, lib)}
+	require.NoError(t, nets[0].MarkOutput(linear(t, nets[0]).ID, "y"))
+	require.NoError(t, nets[0].AddProfile([]Range{{Input: "x", Min: []int64{1, 64}, Opt: []int64{8, 64}, Max: []int64{16, 64}}}))
+	linear(t, nets[1]) // has no output
+	errs := []chan error{make(chan error, 1), make(chan error, 1)}
+	for i, net := range nets {
+		file := planFile(t)
+		go func() { errs[i] <- net.Build(t.Context(), BuildOptions{Capabilities: []int{86}}, file) }()
+	}
+	require.NoError(t, <-errs[0])
+	require.ErrorContains(t, <-errs[1], "Network must have at least one output")
+}
+
 // TestRTXCancel stops a build that would take long, by its progress.
 func TestRTXCancel(t *testing.T) {
 	net := newNetwork(t, openRTX(t))
