@@ -10,6 +10,7 @@ import (
 	"github.com/trtgo/trtgo/build/internal/tinycheckpoint"
 	"github.com/trtgo/trtgo/build/model"
 	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
@@ -17,8 +18,21 @@ import (
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
-// slots lowers the checkpoint in dir without plugins.
+// slots lowers the checkpoint in dir without plugins; what the test then compares with others'
+// numbers is shown to be right.
 func slots(t testing.TB, dir string, changes ...func(o *tensorrt.NativeOptions)) *evaluator.Slots {
+	t.Helper()
+	o := nativeOptions(changes...)
+	net, source, config := loweredNative(t, dir, o)
+	c, err := checkpoint.ReadConfig(filepath.Join(dir, checkpoint.ConfigName))
+	require.NoError(t, err)
+	shown.Passed(t, compatibility.Native(c, o))
+	s, err := evaluator.NewSlots(net, source, config, false)
+	require.NoError(t, err)
+	return s
+}
+
+func loweredNative(t testing.TB, dir string, o tensorrt.NativeOptions) (*graph.Network, graph.Source, evaluator.SlotsConfig) {
 	t.Helper()
 	ckpt, err := checkpoint.Open(dir)
 	require.NoError(t, err)
@@ -28,14 +42,10 @@ func slots(t testing.TB, dir string, changes ...func(o *tensorrt.NativeOptions))
 	source, err := tensorrt.OpenSource(ckpt, 0)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, source.Close()) })
-	o := nativeOptions(changes...)
-	shown.Passed(t, compatibility.Native(ckpt.Config(), o))
 	g, err := tensorrt.LowerNative(net, o)
 	require.NoError(t, err)
-	s, err := evaluator.NewSlots(g, source, evaluator.SlotsConfig{MaxBatchSize: o.MaxBatchSize, MaxSeqLen: o.MaxSeqLen,
-		GatherContextLogits: o.GatherContextLogits, VocabSize: int(ckpt.Config().VocabSize)}, false)
-	require.NoError(t, err)
-	return s
+	return g, source, evaluator.SlotsConfig{MaxBatchSize: o.MaxBatchSize, MaxSeqLen: o.MaxSeqLen,
+		GatherContextLogits: o.GatherContextLogits, VocabSize: int(ckpt.Config().VocabSize)}
 }
 
 func gatherNative(o *tensorrt.NativeOptions) { o.GatherContextLogits = true }

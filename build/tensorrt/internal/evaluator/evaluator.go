@@ -23,6 +23,9 @@ type Options struct {
 	// nil where there is one.
 	World *World
 	Rank  int
+	// Observe, when not nil, sees what each layer took and gave, Bound what a run begins with.
+	Observe func(l *graph.Layer, in, out []*Tensor)
+	Bound   func(inputs map[string]*Tensor)
 }
 
 // Evaluator computes one network. It is used by one goroutine.
@@ -59,6 +62,9 @@ func (e *Evaluator) Run(inputs map[string]*Tensor) (map[string]*Tensor, error) {
 	r := &run{Evaluator: e, values: map[*graph.Tensor]*Tensor{}, sizes: map[string]int64{}}
 	if err := r.bind(inputs); err != nil {
 		return nil, err
+	}
+	if e.Bound != nil {
+		e.Bound(inputs)
 	}
 	for i := range e.net.Layers {
 		if err := r.layer(&e.net.Layers[i]); err != nil {
@@ -179,6 +185,9 @@ func (r *run) layer(l *graph.Layer) error {
 			out[i] = out[i].rounded()
 		}
 		r.values[t] = out[i]
+	}
+	if r.Observe != nil {
+		r.Observe(l, in, out)
 	}
 	return nil
 }

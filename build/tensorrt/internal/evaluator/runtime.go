@@ -72,6 +72,9 @@ func NewRuntime(networks []*graph.Network, sources []graph.Source, c Config, typ
 	return r, nil
 }
 
+// Engine is the engine of a rank, to be observed.
+func (r *Runtime) Engine(rank int) *Evaluator { return r.ranks[rank].Evaluator }
+
 // layers of a pipeline stage: the first stages have one more where they do not divide.
 func (c *Config) layers(stage int) []int {
 	each, more := c.NumLayers/c.PPSize, c.NumLayers%c.PPSize
