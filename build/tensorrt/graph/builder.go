@@ -140,7 +140,9 @@ func (b *Builder) Scalars(t DataType, shape []int64, values ...float64) *Tensor 
 	}
 	at := b.at
 	b.at = "literal"
-	c := b.add(Constant{Literal(fmt.Sprintf("literal_%d", len(b.literals)), t, shape, data)})
+	w := Literal(fmt.Sprintf("literal_%d", len(b.literals)), t, shape, data)
+	w.Scalars = slices.Clone(values)
+	c := b.add(Constant{w})
 	b.at = at
 	b.literals[key] = c
 	return c

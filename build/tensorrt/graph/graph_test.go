@@ -45,6 +45,29 @@ func TestNetwork(t *testing.T) {
 	require.Equal(t, []int64{8, 64}, r.Profiles[0]["hidden_states_input"].Opt)
 }
 
+// TestLiteralsAreWritten: an epsilon or an offset that is wrong shows in the JSON.
+func TestLiteralsAreWritten(t *testing.T) {
+	b := tiny()
+	last := b.Scalars(graph.Int32, []int64{2}, -1, 3)
+	require.Same(t, last, b.Scalars(graph.Int32, []int64{2}, -1, 3))
+	b.Output("last", last)
+	net, err := b.Network()
+	require.NoError(t, err)
+	var text bytes.Buffer
+	require.NoError(t, net.WriteJSON(&text))
+	var r struct {
+		Weights []struct {
+			Name   string
+			Values []float64
+		}
+	}
+	require.NoError(t, json.Unmarshal(text.Bytes(), &r))
+	require.Len(t, r.Weights, 2)
+	require.Nil(t, r.Weights[0].Values, "a tensor of the checkpoint")
+	require.Equal(t, "literal_0", r.Weights[1].Name)
+	require.Equal(t, []float64{-1, 3}, r.Weights[1].Values)
+}
+
 // TestRefused: the first mistake is told by layer and cause.
 func TestRefused(t *testing.T) {
 	bf16 := func(b *graph.Builder, name string, dims ...graph.Dim) *graph.Tensor {

@@ -42,6 +42,8 @@ type recordWeights struct {
 	Bytes  int64    `json:"bytes"`
 	From   []string `json:"from,omitempty"`
 	Recipe string   `json:"recipe,omitempty"`
+
+	Values []float64 `json:"values,omitempty"` // of a literal
 }
 
 type recordField struct {
@@ -68,7 +70,7 @@ type recordOutput struct {
 }
 
 // WriteJSON writes the network for people and for comparisons: indented, in the order of the calls, without the
-// weights' values. What it writes is the same for the same network.
+// weights' values but those of literals. What it writes is the same for the same network.
 func (n *Network) WriteJSON(w io.Writer) error {
 	r := record{Name: n.Name}
 	for _, in := range n.Inputs {
@@ -79,7 +81,7 @@ func (n *Network) WriteJSON(w io.Writer) error {
 		r.Inputs = append(r.Inputs, ri)
 	}
 	for _, weights := range n.Weights() {
-		r.Weights = append(r.Weights, recordWeights{weights.Name, weights.Type, weights.Shape, weights.Bytes(), weights.From, weights.Recipe})
+		r.Weights = append(r.Weights, recordWeights{weights.Name, weights.Type, weights.Shape, weights.Bytes(), weights.From, weights.Recipe, weights.Scalars})
 	}
 	for _, l := range n.Layers {
 		r.Layers = append(r.Layers, recordOfLayer(l))

@@ -13,6 +13,8 @@ type Weights struct {
 	From []string
 	// Recipe says in a word or two how, e.g. "as stored", "concatenated"; for people and for JSON.
 	Recipe string
+	// Scalars are the values of a constant that the network itself knows ([Builder.Scalars]), for people and for JSON.
+	Scalars []float64
 	// Read returns the values, row-major and little-endian, Bytes long. The memory
 	// belongs to source and lives as long as that. It may be called from several goroutines.
 	Read func(source Source) ([]byte, error)
