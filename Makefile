@@ -32,7 +32,7 @@ model: $(MODEL_GGUF) ## fetch the model of the demo and the tests
 $(MODEL_GGUF):
 	@scripts/fetch_model.sh $(MODEL_GGUF)
 
-test: setup lint unit race asan tsan native fuzz module ## everything that CI runs
+test: setup lint unit race asan tsan native verify-tensorrt fuzz module ## everything that CI runs
 
 unit: $(MODEL_GGUF)
 	TRTGO_REQUIRE_MODELS=1 go test ./...
