@@ -26,18 +26,19 @@ type compilation struct {
 	profilingVerbosity  string
 	computeCapabilities []int // times ten
 	useTimingCache      bool
-	timingCache         []byte      // of an earlier build; nil to begin with none
-	progress            func(Phase) // without the rank
+	timingCache         []byte        // of an earlier build; nil to begin with none
+	progress            func(Phase)   // without the rank
+	message             func(Message) // likewise
 }
 
 // openCompiler loads the TensorRT of a backend. Tests put another in its place.
 var openCompiler = openLibrary
 
 // compilation gives what the flags ask for.
-func (s *settings) compilation(cache []byte, progress func(Phase)) compilation {
+func (s *settings) compilation(cache []byte, progress func(Phase), message func(Message)) compilation {
 	c := compilation{profilingVerbosity: map[string]string{
 		"layer_names_only": "LAYER_NAMES_ONLY", "detailed": "DETAILED", "none": "NONE",
-	}[s.ProfilingVerbosity], progress: progress, useTimingCache: s.Backend == BackendTensorRTLLM, timingCache: cache}
+	}[s.ProfilingVerbosity], progress: progress, message: message, useTimingCache: s.Backend == BackendTensorRTLLM, timingCache: cache}
 	for _, f := range []struct {
 		set   bool
 		flags []string
@@ -72,10 +73,15 @@ func (p *rankPlan) compileRank(ctx context.Context, lib compiler, rank int, dir 
 			p.s.Phases(phase)
 		}
 	}
+	message := func(m Message) {
+		if m.Rank = rank; p.s.Messages != nil {
+			p.s.Messages(m)
+		}
+	}
 	path := filepath.Join(dir, engineconfig.EngineName(rank))
 	err = createFile(path, func(f *os.File) error {
 		var err error
-		p.cache, err = lib.compile(ctx, net, source, p.s.compilation(p.cache, progress), f)
+		p.cache, err = lib.compile(ctx, net, source, p.s.compilation(p.cache, progress, message), f)
 		return err
 	})
 	if err != nil {

@@ -24,12 +24,13 @@ type FakeCompilation struct {
 	TimingCache         []byte
 	UseTimingCache      bool
 	Progress            func(Phase)
+	Message             func(Message)
 }
 
 type fake struct{ FakeCompiler }
 
 func (f fake) compile(ctx context.Context, net *graph.Network, source graph.Source, c compilation, out *os.File) ([]byte, error) {
-	return f.Compile(ctx, FakeCompilation{net, source, c.flags, c.profilingVerbosity, c.computeCapabilities, c.timingCache, c.useTimingCache, c.progress}, out)
+	return f.Compile(ctx, FakeCompilation{net, source, c.flags, c.profilingVerbosity, c.computeCapabilities, c.timingCache, c.useTimingCache, c.progress, c.message}, out)
 }
 func (f fake) version() string { return f.Version }
 func (f fake) close()          {}

@@ -90,15 +90,31 @@ func (l library) compile(ctx context.Context, net *graph.Network, source graph.S
 		Flags: c.flags, ProfilingVerbosity: c.profilingVerbosity, Capabilities: c.computeCapabilities,
 		UseTimingCache: c.useTimingCache, TimingCache: c.timingCache, KeepTimingCache: func(cache []byte) { timingCache = cache },
 		Progress: func(p native.Progress) {
+			l.tell(c)
 			if p.Bytes > 0 {
 				c.progress(Phase{Name: "writing the plan", Done: p.Bytes, Total: -1, Bytes: true})
-			} else {
+			} else if p.Phase != "" {
 				c.progress(Phase{Name: p.Phase, Done: int64(p.Done), Total: int64(p.Total)})
 			}
 		},
 	}
 	err = tensorrt.Compile(ctx, l.Library, net, source, o, f)
+	l.tell(c)
 	return timingCache, err
+}
+
+// severities are those that are passed on.
+var severities = map[native.Severity]string{
+	native.InternalError: "error", native.ErrorMessage: "error", native.Warning: "warning", native.Info: "info",
+}
+
+// tell passes on what TensorRT has said.
+func (l library) tell(c compilation) {
+	for _, m := range l.Messages() {
+		if severity, ok := severities[m.Severity]; ok {
+			c.message(Message{Severity: severity, Text: m.Text})
+		}
+	}
 }
 
 func (l library) version() string {

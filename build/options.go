@@ -89,6 +89,9 @@ type Options struct {
 	Progress func(done, total int64, section string) `json:"-"`
 	// Phases, when not nil, hears how far the engines for TensorRT are. It is called by one goroutine at a time.
 	Phases func(Phase) `json:"-"`
+	// Messages, when not nil, gets what TensorRT says while it builds, of all but the severity
+	// verbose. It is called by one goroutine at a time, the one of Phases.
+	Messages func(Message) `json:"-"`
 	// UpstreamOutput gets what trtllm-build prints; nil drops it. Only with Builder "trtllm-build".
 	UpstreamOutput io.Writer `json:"-"`
 }
@@ -100,6 +103,13 @@ type Phase struct {
 	Done  int64  `json:"done"`  // steps, or bytes
 	Total int64  `json:"total"` // -1 when it is not known
 	Bytes bool   `json:"bytes,omitempty"`
+}
+
+// Message is what TensorRT says about the engine of a rank.
+type Message struct {
+	Rank     int    `json:"rank"`
+	Severity string `json:"severity"` // "error", "warning" or "info"
+	Text     string `json:"text"`
 }
 
 // withDefaults fills in upstream's defaults that do not depend on the model.

@@ -25,6 +25,7 @@ func planner(ctx context.Context, c build.FakeCompilation, f *os.File) ([]byte, 
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	c.Message(build.Message{Severity: "warning", Text: "hello"})
 	for i, w := range c.Network.Weights() {
 		if _, err := w.Values(c.Source); err != nil {
 			return nil, err
@@ -67,7 +68,11 @@ func TestRanks(t *testing.T) {
 			phases = append(phases, name)
 		}
 	}
+	var messages []build.Message
+	o.Messages = func(m build.Message) { messages = append(messages, m) }
 	report := mustBuild(t, o)
+	require.Len(t, messages, 4)
+	require.Equal(t, build.Message{Rank: 3, Severity: "warning", Text: "hello"}, messages[3])
 	require.Equal(t, []string{"rank 0: reading", "rank 1: reading", "rank 2: reading", "rank 3: reading"}, phases)
 	require.Equal(t, "bfloat16", report.WeightDtype)
 	require.Equal(t, "10.14.1", report.TensorRT)

@@ -25,9 +25,10 @@ type job struct {
 	Cache   string  `json:"cache"` // timing cache: read where it exists, written in the end
 }
 
-// answer is what a worker says: progress many times, then a report or an error.
+// answer is what a worker says: progress and messages many times, then a report or an error.
 type answer struct {
 	Phase    *Phase      `json:"phase,omitempty"`
+	Message  *Message    `json:"message,omitempty"`
 	Report   *RankReport `json:"report,omitempty"`
 	TensorRT string      `json:"tensorrt,omitempty"`
 	Error    string      `json:"error,omitempty"`
@@ -57,6 +58,7 @@ func ServeWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 		}
 	}
 	j.Options.Phases = func(phase Phase) { say(answer{Phase: &phase}) }
+	j.Options.Messages = func(m Message) { say(answer{Message: &m}) }
 	report, version, err := j.build(ctx)
 	if err != nil {
 		say(answer{Error: err.Error()})
@@ -220,13 +222,16 @@ func (w *pool) listen(out io.Reader) (answer, error) {
 		if err := decoder.Decode(&a); err != nil {
 			return answer{}, err
 		}
-		if a.Phase == nil {
+		if a.Phase == nil && a.Message == nil {
 			return a, nil
 		}
-		if w.p.s.Phases != nil {
-			w.mutex.Lock()
+		w.mutex.Lock()
+		if a.Phase != nil && w.p.s.Phases != nil {
 			w.p.s.Phases(*a.Phase)
-			w.mutex.Unlock()
 		}
+		if a.Message != nil && w.p.s.Messages != nil {
+			w.p.s.Messages(*a.Message)
+		}
+		w.mutex.Unlock()
 	}
 }

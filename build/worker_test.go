@@ -73,7 +73,14 @@ func TestWorkers(t *testing.T) {
 		defer mutex.Unlock()
 		seen[p.Rank] = true
 	}
+	heard := map[int]string{}
+	o.Messages = func(m build.Message) {
+		require.True(t, mutex.TryLock(), "one call at a time")
+		defer mutex.Unlock()
+		heard[m.Rank] = m.Severity + " " + m.Text
+	}
 	report := mustBuild(t, o)
+	require.Equal(t, map[int]string{0: "warning hello", 1: "warning hello", 2: "warning hello", 3: "warning hello"}, heard)
 	require.Equal(t, "10.14.1", report.TensorRT)
 	for rank := range 4 {
 		require.Equal(t, fmt.Sprintf("plan of rank%d", rank), content(t, filepath.Join("engine", engineconfig.EngineName(rank))))

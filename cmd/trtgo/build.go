@@ -239,6 +239,7 @@ func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error 
 	bar, phases := newProgress(c, "build", log), phases{c: c, log: log}
 	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }
 	options.Phases = phases.show
+	options.Messages = tensorrtLog(c, log)
 	options.UpstreamOutput = c.App.ErrWriter
 	report, err := build.Build(c.Context, options)
 	bar.end()
@@ -268,6 +269,22 @@ func commaValues(c *cli.Context, name string) []string {
 		values = append(values, strings.Split(value, ",")...)
 	}
 	return values
+}
+
+// tensorrtLog logs what TensorRT says: what is no warning shows with --log-level verbose only, but for the
+// memory that --monitor-memory asks about. An error ends the build and is told then, with its context.
+func tensorrtLog(c *cli.Context, log *slog.Logger) func(build.Message) {
+	return func(m build.Message) {
+		text := fmt.Sprintf("TensorRT, rank %d: %s", m.Rank, m.Text)
+		switch memory := strings.Contains(m.Text, "[MemUsage"); {
+		case m.Severity == "warning":
+			log.Warn(text)
+		case memory && c.Bool("monitor-memory"):
+			log.Info(text)
+		default:
+			log.Debug(text)
+		}
+	}
 }
 
 // jsonEngine is the line of build --json.
