@@ -104,16 +104,11 @@ void Network::build(const trtgo_build_options& options, int fd) {
   const Call call(library_.messages());
   configure(options);
   PlanWriter writer(fd, &progress_);
-  progress_.begin();
   bool done = false;
-  try {
+  {
+    const Progress::Running running(progress_);
     done = builder_->buildSerializedNetworkToStream(*network_, *config_, writer);
-  } catch (...) {
-    progress_.end();
-    config_->setProgressMonitor(nullptr);
-    throw;
   }
-  progress_.end();
   // A build that TensorRT calls done although the last write failed is none.
   if (!done || writer.error() != 0 || progress_.cancelled()) fail_build(writer.error());
   keep_timing_cache();

@@ -23,8 +23,18 @@ class Progress : public nvinfer1::IProgressMonitor {
     int64_t bytes = 0;  // of the plan that are written
   };
 
-  void begin();
-  void end();
+  // A build that is running, for as long as it lives.
+  class Running {
+   public:
+    explicit Running(Progress& progress) : progress_(progress) { progress_.begin(); }
+    ~Running() { progress_.end(); }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    Progress& progress_;
+  };
+
   // False outside a build.
   bool state(State* state);
 
@@ -45,6 +55,8 @@ class Progress : public nvinfer1::IProgressMonitor {
     int32_t done;
     int32_t total;
   };
+  void begin();
+  void end();
   Phase* find(const char* name);
 
   std::atomic<bool> cancelled_{false};
