@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/urfave/cli/v2"
+
+	"github.com/trtgo/trtgo/build"
 )
 
 func TestProgressLine(t *testing.T) {
@@ -48,6 +50,28 @@ func TestProgressWithoutTerminal(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPhases has lines of steps, of bytes, and of bytes whose number is not known; the period goes on over phases, which may be short.
+func TestPhases(t *testing.T) {
+	var stderr bytes.Buffer
+	app := &cli.App{ErrWriter: &stderr}
+	c := cli.NewContext(app, flag.NewFlagSet("build", flag.ContinueOnError), nil)
+	c.Context = t.Context()
+	p := &phases{c: c, log: slog.New(&lineHandler{w: &stderr, level: slog.LevelInfo})}
+	p.end() // nothing was shown yet
+	due := func(phase build.Phase) {
+		p.last.lastLine = p.last.lastLine.Add(-2 * linePeriod)
+		p.show(phase)
+	}
+	p.show(build.Phase{Name: "adding layers", Done: 1, Total: 242})
+	require.Empty(t, stderr.String())
+	due(build.Phase{Name: "adding layers", Done: 100, Total: 242})
+	due(build.Phase{Rank: 1, Name: "writing the plan", Done: 3_200_000, Total: -1, Bytes: true})
+	p.show(build.Phase{Rank: 1, Name: "writing the plan", Done: 3_300_000, Total: -1, Bytes: true})
+	due(build.Phase{Rank: 1, Name: "writing weights", Done: 1000, Total: 4000, Bytes: true})
+	p.end()
+	require.Regexp(t, `^build: rank 0: adding layers: 100 of 242\nbuild: rank 1: writing the plan: 3\.2 MB\nbuild: rank 1: writing weights: 1\.0 kB of 4\.0 kB, .* left\n$`, stderr.String())
 }
 
 func TestHumanBytes(t *testing.T) {
