@@ -122,6 +122,20 @@ func TestNativeTables(t *testing.T) {
 	}
 }
 
+// TestNativeTablesOfYarn: cosines and sines are multiplied by its magnitude.
+func TestNativeTablesOfYarn(t *testing.T) {
+	g := lowerNative(t, "llama-gqa", func(c *checkpoint.Config) {
+		c.RotaryScaling = &checkpoint.RotaryScaling{Type: checkpoint.RotaryYarn, Factor: 4, BetaFast: 32, BetaSlow: 1, OriginalMaxPositionEmbeddings: 16}
+	}, nativeOptions())
+	for _, w := range g.Weights() {
+		if w.Name == "rotary_cos" {
+			require.InDelta(t, 0.1*math.Log(4)+1, readFloats(t, w)[0], 1e-6)
+			return
+		}
+	}
+	require.Fail(t, "no table of cosines")
+}
+
 func readFloats(t *testing.T, w *graph.Weights) []float32 {
 	t.Helper()
 	data, err := w.Values(nil)
