@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector would find nothing here that it does not in the comparisons, and be slow.
+
 package tensorrt_test
 
 import (
