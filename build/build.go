@@ -176,7 +176,7 @@ func (p *prepared) config() (*engineconfig.Config, error) {
 	}
 	t := &engineconfig.Trtgo{Backend: p.Backend, Producer: engineconfig.Producer{Name: ProducerName, Version: p.Version}}
 	p.plan.complete(&Report{}, t)
-	return &engineconfig.Config{Version: engineconfig.RuntimeVersion, PretrainedJSON: pretrained, Build: p.build, Trtgo: t}, nil
+	return &engineconfig.Config{Version: p.release.Version, PretrainedJSON: pretrained, Build: p.build, Trtgo: t}, nil
 }
 
 // copyTokenizer copies the tokenizer's files of a checkpoint.

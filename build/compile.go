@@ -22,7 +22,8 @@ type compiler interface {
 
 // compilation says how a network is compiled.
 type compilation struct {
-	flags               []string // of the builder, by TensorRT's names
+	release             *tensorrt.Release // of TensorRT-LLM
+	flags               []string          // of the builder, by TensorRT's names
 	profilingVerbosity  string
 	computeCapabilities []int // times ten
 	useTimingCache      bool
@@ -36,7 +37,7 @@ var openCompiler = openLibrary
 
 // compilation gives what the flags ask for.
 func (s *settings) compilation(cache []byte, progress func(Phase), message func(Message)) compilation {
-	c := compilation{profilingVerbosity: map[string]string{
+	c := compilation{release: s.release, profilingVerbosity: map[string]string{
 		"layer_names_only": "LAYER_NAMES_ONLY", "detailed": "DETAILED", "none": "NONE",
 	}[s.ProfilingVerbosity], progress: progress, message: message, useTimingCache: s.Backend == BackendTensorRTLLM, timingCache: cache}
 	for _, f := range []struct {
@@ -128,7 +129,7 @@ func (p *rankPlan) write(ctx context.Context, dir string) error {
 	if p.s.Workers > 1 && len(p.networks) > 1 {
 		return p.writeParallel(ctx, dir)
 	}
-	lib, err := openCompiler(p.s.Backend)
+	lib, err := openCompiler(p.s.Backend, p.s.release)
 	if err != nil {
 		return err
 	}
@@ -145,7 +146,7 @@ func (p *rankPlan) write(ctx context.Context, dir string) error {
 
 // noteVersion tells of plans that the release of TensorRT-LLM will not load: a plan is for the TensorRT that built it.
 func (p *rankPlan) noteVersion() {
-	if release := tensorrt.Releases[0]; p.s.Backend == BackendTensorRTLLM && p.version != release.TensorRT {
+	if release := p.s.release; p.s.Backend == BackendTensorRTLLM && p.version != release.TensorRT {
 		p.s.note("built with TensorRT %s; TensorRT-LLM %s loads plans of %s only", p.version, release.Version, release.TensorRT)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"testing"
 
+	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 )
 
@@ -38,7 +39,7 @@ func (f fake) close()          {}
 // UseCompiler puts a compiler in the place of TensorRT, in all of this process.
 func UseCompiler(f FakeCompiler) (restore func()) {
 	before := openCompiler
-	openCompiler = func(string) (compiler, error) { return fake{f}, nil }
+	openCompiler = func(string, *tensorrt.Release) (compiler, error) { return fake{f}, nil }
 	return func() { openCompiler = before }
 }
 

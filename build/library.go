@@ -10,7 +10,6 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/csrc/native"
-	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
 // Environment variables that name libraries. csrc/native has two more, for its own: TRTGO_NATIVE_LIB and TRTGO_NATIVE_LIB_RTX.
@@ -32,12 +31,12 @@ var pluginPlaces = []string{
 type library struct{ *native.Library }
 
 // openLibrary loads the TensorRT of a backend.
-func openLibrary(backend string) (compiler, error) {
+func openLibrary(backend string, release *tensorrt.Release) (compiler, error) {
 	o := native.Options{Flavour: native.TensorRTRTX, TensorRT: os.Getenv(rtxVariable)}
 	needs, instead := "TensorRT-RTX", "the network alone is written by --network_only, and --backend cpu builds an engine for this machine"
 	if backend == BackendTensorRTLLM {
 		o = native.Options{Flavour: native.TensorRT, TensorRT: os.Getenv(tensorrtVariable), Plugins: findPlugins()}
-		needs = "the libraries of TensorRT-LLM " + engineconfig.RuntimeVersion
+		needs = "the libraries of TensorRT-LLM " + release.Version
 		instead = "use NVIDIA's image of that release; " + instead
 	}
 	lib, err := native.Open(o)
@@ -87,7 +86,7 @@ func findPlugins() string {
 
 func (l library) compile(ctx context.Context, net *graph.Network, source graph.Source, c compilation, f *os.File) (timingCache []byte, err error) {
 	o := tensorrt.CompileOptions{
-		Flags: c.flags, ProfilingVerbosity: c.profilingVerbosity, Capabilities: c.computeCapabilities,
+		Release: c.release, Flags: c.flags, ProfilingVerbosity: c.profilingVerbosity, Capabilities: c.computeCapabilities,
 		UseTimingCache: c.useTimingCache, TimingCache: c.timingCache, KeepTimingCache: func(cache []byte) { timingCache = cache },
 		Progress: func(p native.Progress) {
 			l.tell(c)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/engineconfig"
@@ -12,10 +13,11 @@ import (
 // settings are options with all that follows from the model.
 type settings struct {
 	Options
-	given Options // before defaults
-	build engineconfig.Build
-	gpu   int // compute capability times ten of tensorrt-llm's GPU, 0 when it is not known
-	notes []string
+	given   Options // before defaults
+	build   engineconfig.Build
+	release *tensorrt.Release // of TensorRT-LLM
+	gpu     int               // compute capability times ten of tensorrt-llm's GPU, 0 when it is not known
+	notes   []string
 }
 
 func (s *settings) note(format string, args ...any) {
@@ -26,6 +28,10 @@ func (s *settings) note(format string, args ...any) {
 // check_max_num_tokens in TensorRT-LLM 1.2) and makes build_config.
 func resolve(o Options, c *checkpoint.Config) (*settings, error) {
 	s := &settings{Options: o}
+	var err error
+	if s.release, err = s.Options.release(); err != nil {
+		return nil, err
+	}
 	cache, err := s.kvCacheType()
 	if err != nil {
 		return nil, err

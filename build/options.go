@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/outputdir"
 )
@@ -32,6 +33,9 @@ type Options struct {
 	// Builder is "trtgo", the default, or "trtllm-build": upstream's program, found on
 	// PATH, builds the engine for tensorrt-llm from the checkpoint. Its own rules hold then.
 	Builder string
+
+	// TargetVersion is the release of TensorRT-LLM that an engine for tensorrt-llm is for: 1.2, the default, or 1.1.
+	TargetVersion string
 
 	MaxBatchSize int // 2048; 8 for tensorrt-rtx, which keeps a row of cache for each
 	MaxInputLen  int // 1024; cut to max_seq_len
@@ -176,6 +180,9 @@ func (o *Options) check() error {
 	if err := oneOf("builder", o.Builder, BuilderTrtgo, BuilderTRTLLMBuild); err != nil {
 		return err
 	}
+	if _, err := o.release(); err != nil {
+		return err
+	}
 	if o.Builder == BuilderTRTLLMBuild && o.Backend != BackendTensorRTLLM {
 		return fmt.Errorf("%w: --builder %s builds for --backend %s, not %s", ErrOption, o.Builder, BackendTensorRTLLM, o.Backend)
 	}
@@ -205,6 +212,19 @@ func (o *Options) check() error {
 		return err
 	}
 	return o.checkUnsupported()
+}
+
+// release is that of TensorRT-LLM which the engine is for.
+func (o *Options) release() (*tensorrt.Release, error) {
+	var versions []string
+	for _, r := range tensorrt.Releases {
+		version := r.Version[:strings.LastIndexByte(r.Version, '.')]
+		if o.TargetVersion == "" || o.TargetVersion == version {
+			return r, nil
+		}
+		versions = append(versions, version)
+	}
+	return nil, fmt.Errorf("%w: --target_version is %q, want %s", ErrOption, o.TargetVersion, strings.Join(versions, ", "))
 }
 
 // unsupported is the error about a flag that the backend has not got.
@@ -247,6 +267,7 @@ func (o *Options) checkUnsupported() error {
 		{"max_draft_len", "there is no speculative decoding", o.MaxDraftLen > 0},
 		{"max_prompt_embedding_table_size", "there is no prompt tuning", o.MaxPromptEmbeddingTableSize > 0},
 		{"visualize_network", "there is no TensorRT network to draw; --explain prints the engine", o.VisualizeNetwork != "" && o.Backend == BackendCPU},
+		{"target_version", "its engines are not TensorRT-LLM's", o.TargetVersion != "" && o.Backend != BackendTensorRTLLM},
 		{"compute_capability", "its engines run on every x86-64 processor", len(o.ComputeCapabilities) > 0 && o.Backend == BackendCPU},
 	})
 }

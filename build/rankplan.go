@@ -83,6 +83,7 @@ func (p *rankPlan) lower(ctx context.Context, number int) (*graph.Network, error
 		})
 	}
 	return tensorrt.Lower(net, tensorrt.Options{
+		Release:      p.s.release,
 		MaxBatchSize: p.s.MaxBatchSize, MaxBeamWidth: p.s.MaxBeamWidth, MaxInputLen: p.s.MaxInputLen, MaxSeqLen: p.s.MaxSeqLen,
 		MaxNumTokens: p.s.MaxNumTokens, OptNumTokens: p.s.OptNumTokens, LogitsDtype: logits, GatherContextLogits: p.s.GatherContextLogits,
 		TiedHead: tied, ComputeCapability: p.s.gpu, Scale: source.Scale, Plugins: p.s.build.Plugins,

@@ -94,6 +94,12 @@ func TestRanks(t *testing.T) {
 
 	build.SetCompiler(t, build.FakeCompiler{Compile: planner, Version: "10.13.0"})
 	require.Contains(t, mustBuild(t, o).Notes, "built with TensorRT 10.13.0; TensorRT-LLM 1.2.1 loads plans of 10.14.1 only") // over an engine, whose cache may lie in it
+	build.SetCompiler(t, build.FakeCompiler{Compile: planner, Version: "10.13.3"})
+	o.TargetVersion = "1.1"
+	require.NotContains(t, fmt.Sprint(mustBuild(t, o).Notes), "built with TensorRT")
+	c, err = engineconfig.Read("engine")
+	require.NoError(t, err)
+	require.Equal(t, "1.1.0", c.Version)
 	require.NoError(t, os.Rename("model.cache", "engine/model.cache"))
 	o.OutputTimingCache = "engine/model.cache"
 	mustBuild(t, o)

@@ -211,6 +211,8 @@ func TestRefusedFlags(t *testing.T) {
 		"not supported by --backend tensorrt-llm: kv_cache_quant_algo INT8":                                                        llm(func(o *build.Options) { o.CheckpointDir = int8Cache }),
 		"compute capability 10.0":                                                                                                  llm(func(o *build.Options) { o.CheckpointDir, o.ComputeCapabilities = weightOnly, []string{"10.0"} }),
 
+		`--target_version is "0.12", want 1.2, 1.1`:                                                                    llm(func(o *build.Options) { o.TargetVersion = "0.12" }),
+		"--target_version is not supported by --backend tensorrt-rtx: its engines are not TensorRT-LLM's":              rtx(func(o *build.Options) { o.TargetVersion = "1.1" }),
 		"--kv_cache_type paged is not supported by --backend tensorrt-rtx":                                             rtx(func(o *build.Options) { o.KVCacheType = "Paged" }),
 		"--max_beam_width is not supported by --backend tensorrt-rtx":                                                  rtx(func(o *build.Options) { o.MaxBeamWidth = 2 }),
 		"--max_num_tokens is not supported by --backend tensorrt-rtx":                                                  rtx(func(o *build.Options) { o.MaxNumTokens = 64 }),

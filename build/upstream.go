@@ -67,6 +67,8 @@ func (o *Options) checkUpstream() error {
 		return fmt.Errorf("%w: --output_dir is required", ErrOption)
 	case o.Backend != BackendTensorRTLLM:
 		return fmt.Errorf("%w: --builder %s builds for --backend %s, not %s", ErrOption, o.Builder, BackendTensorRTLLM, o.Backend)
+	case o.TargetVersion != "":
+		return fmt.Errorf("%w: --target_version with --builder %s, which builds for its own version", ErrOption, o.Builder)
 	case len(o.ComputeCapabilities) > 0:
 		return o.unsupported("compute_capability", "an engine for TensorRT-LLM is for the GPU of the machine that builds it")
 	}

@@ -97,12 +97,13 @@ func TestFailedUpstreamBuilder(t *testing.T) {
 	}
 	o := upstream(t, "true")
 	for want, change := range map[string]func(o *build.Options){
-		"--builder trtllm-build builds for --backend tensorrt-llm, not tensorrt-rtx": func(o *build.Options) { o.Backend = build.BackendTensorRTRTX },
-		"--compute_capability is not supported":                                      func(o *build.Options) { o.ComputeCapabilities = []string{"8.9"} },
-		"--output_dir is required":                                                   func(o *build.Options) { o.OutputDir = "" },
-		"--checkpoint_dir is required":                                               func(o *build.Options) { o.CheckpointDir = "" },
-		"contradicts":                                                                func(o *build.Options) { o.KVCacheType, o.PagedKVCache = "paged", "disable" },
-		"none/config.json: no such file":                                             func(o *build.Options) { o.CheckpointDir = "none" },
+		"--builder trtllm-build builds for --backend tensorrt-llm, not tensorrt-rtx":     func(o *build.Options) { o.Backend = build.BackendTensorRTRTX },
+		"--compute_capability is not supported":                                          func(o *build.Options) { o.ComputeCapabilities = []string{"8.9"} },
+		"--target_version with --builder trtllm-build, which builds for its own version": func(o *build.Options) { o.TargetVersion = "1.1" },
+		"--output_dir is required":                                                       func(o *build.Options) { o.OutputDir = "" },
+		"--checkpoint_dir is required":                                                   func(o *build.Options) { o.CheckpointDir = "" },
+		"contradicts":                                                                    func(o *build.Options) { o.KVCacheType, o.PagedKVCache = "paged", "disable" },
+		"none/config.json: no such file":                                                 func(o *build.Options) { o.CheckpointDir = "none" },
 	} {
 		changed := o
 		change(&changed)

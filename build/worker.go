@@ -81,7 +81,7 @@ func (j *job) build(ctx context.Context) (*RankReport, string, error) {
 	if plan.cache, err = os.ReadFile(j.Cache); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, "", err
 	}
-	lib, err := openCompiler(plan.s.Backend)
+	lib, err := openCompiler(plan.s.Backend, plan.s.release)
 	if err != nil {
 		return nil, "", err
 	}

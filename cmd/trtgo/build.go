@@ -67,6 +67,7 @@ const tensorrtCategory = "TensorRT"
 func buildTensorRTFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "builder", Value: build.BuilderTrtgo, Usage: "trtgo, or trtllm-build: upstream's program, found on PATH, builds the engine for tensorrt-llm by its own rules, LoRA and all", Category: tensorrtCategory},
+		&cli.StringFlag{Name: "target-version", DefaultText: "1.2", Usage: "release of TensorRT-LLM that a tensorrt-llm engine is for, 1.1 or 1.2; its libraries must be those", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "network-only", Usage: "write the TensorRT network as JSON to `FILE` (- is stdout) instead of building; needs no library. Several ranks are a JSON array", Category: tensorrtCategory},
 		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "tensorrt-rtx: of 8.6 8.9 12.0 those that have the checkpoint's types", Usage: "GPUs of a tensorrt-rtx engine, several or with commas between: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; for tensorrt-llm the GPU of this machine, which weights of 8 and 4 bits are ordered for", Category: tensorrtCategory},
 		&cli.IntFlag{Name: "tokens-per-block", Value: 32, Usage: "tokens in a block of the KV cache, a power of two; cpu: recorded, its blocks are its own", Category: tensorrtCategory},
@@ -158,6 +159,10 @@ func checkBuildFlags(c *cli.Context) error {
 		return usagef("give one of --explain and --network-only")
 	case c.Bool("explain") && upstream:
 		return usagef("give one of --explain and --builder %s", build.BuilderTRTLLMBuild)
+	case network && c.Bool("dry-run"):
+		return usagef("give one of --dry-run and --network-only")
+	case c.String("network-only") == "-" && c.Bool("json"):
+		return usagef("--network-only - has stdout for the network: leave --json out, or write the network to a file")
 	case network && upstream:
 		return usagef("--network-only writes trtgo's own network: leave --builder out")
 	}
@@ -191,7 +196,7 @@ func buildOptions(c *cli.Context) (build.Options, error) {
 		InputTimingCache: c.String("input-timing-cache"), OutputTimingCache: c.String("output-timing-cache"),
 		StripPlan: c.Bool("strip-plan"), WeightSparsity: c.Bool("weight-sparsity"), WeightStreaming: c.Bool("weight-streaming"),
 		FastBuild: c.Bool("fast-build"), EnableDebugOutput: c.Bool("enable-debug-output"), MonitorMemory: c.Bool("monitor-memory"),
-		VisualizeNetwork: c.String("visualize-network"), ComputeCapabilities: commaValues(c, "compute-capability"),
+		VisualizeNetwork: c.String("visualize-network"), ComputeCapabilities: commaValues(c, "compute-capability"), TargetVersion: c.String("target-version"),
 		DryRun: c.Bool("dry-run"), Workers: setInt(c, "workers"), Version: programVersion(), Plugins: map[string]string{},
 	}
 	for _, p := range build.PluginFlags() {
@@ -292,7 +297,7 @@ type jsonEngine struct {
 	OutputDir    string             `json:"output_dir"`
 	Backend      string             `json:"backend"`
 	WeightDtype  string             `json:"weight_dtype"`
-	WeightBytes  int64              `json:"weight_bytes,omitempty"` // of a cpu engine
+	WeightBytes  int64              `json:"weight_bytes,omitempty"` // of a cpu engine, or of a network that was not built
 	Bytes        int64              `json:"engine_bytes,omitempty"` // of plans and of the weights beside them
 	MaxBatchSize int                `json:"max_batch_size"`         // these four as obeyed
 	MaxInputLen  int                `json:"max_input_len"`
@@ -311,7 +316,7 @@ func newJSONEngine(c *cli.Context, r *build.Report) jsonEngine {
 		MaxSeqLen: r.MaxSeqLen, MaxNumTokens: r.MaxNumTokens, TensorRT: r.TensorRT, Capabilities: r.ComputeCapabilities, Ranks: r.Ranks,
 		DryRun: c.Bool("dry-run"), Notes: r.Notes,
 	}
-	if r.Backend == build.BackendCPU {
+	if built := len(r.Ranks) > 0 && r.Ranks[0].Engine > 0; !built {
 		j.WeightBytes = r.Bytes
 	} else {
 		j.Bytes = r.Bytes
