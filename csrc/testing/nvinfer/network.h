@@ -15,7 +15,7 @@ class PluginLayer final : public LayerOf<nvinfer1::IPluginV2Layer, refusing::VPl
  public:
   // Takes the copy over.
   PluginLayer(std::vector<Tensor*> inputs, nvinfer1::IPluginV2DynamicExt& copy, std::size_t outputs)
-      : LayerOf("plugin", std::move(inputs), outputs), plugin_(copy) {}
+      : LayerOf("pluginlayer", std::move(inputs), outputs), plugin_(copy) {}
   ~PluginLayer() override { plugin_.destroy(); }
   // Throws Refusal where the plugin does not take types of its inputs and outputs.
   void check_formats();
