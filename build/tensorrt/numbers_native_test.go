@@ -1,8 +1,8 @@
 package tensorrt_test
 
 import (
+	"fmt"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -12,7 +12,6 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/build/tensorrt/internal/evaluator"
-	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/compatibility"
 	"github.com/trtgo/trtgo/internal/testmodel"
@@ -88,9 +87,7 @@ func TestNumbersOfQuantisedFormsWithoutPlugins(t *testing.T) {
 	for _, form := range []string{"nemotron.fp8", "llama-gqa.fp8", "nemotron.int8_wo", "llama-gqa.int8_wo", "nemotron.int4_wo", "llama-gqa.int4_wo", "llama-gqa.awq"} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
-			name, kind, _ := strings.Cut(form, ".")
-			dir := exportedFloat32(t, name, kind)
-			s, want := slots(t, dir, gatherNative), testmodel.Quantised(t, form)
+			s, want := slots(t, exportedAs(t, form, "float32", 1, 1), gatherNative), testmodel.Quantised(t, form)
 			got, err := serve(s, want.Prompts, nil, 0)
 			require.NoError(t, err)
 			count, rms := differ(want.Logits["float32"], got.inOrder(want.Prompts), 2e-3)
@@ -101,18 +98,37 @@ func TestNumbersOfQuantisedFormsWithoutPlugins(t *testing.T) {
 	}
 }
 
-// exportedFloat32 exports a form in float32.
-func exportedFloat32(t testing.TB, name, kind string) string {
-	t.Helper()
-	o := export.Options{Dtype: "float32", KVCacheDtype: "none", OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
-	source := testmodel.Dir(t, name)
-	switch kind {
-	case "fp8", "awq":
-		source = testmodel.QuantisedDir(t, name+"."+kind)
-	default:
-		o.QFormat = kind
+// In 16 bits, integer weights have scales of 16 bits; FP8 is the same in each type.
+func TestNumbersOfQuantisedTypesWithoutPlugins(t *testing.T) {
+	for _, c := range []struct {
+		name, dtype string
+		bits        int
+	}{
+		{"llama-gqa", "bfloat16", 8}, {"llama-gqa", "float16", 4}, {"mistral-window", "bfloat16", 4}, {"mistral-window", "float16", 8},
+		{"mistral-window", "bfloat16", 8}, {"nemotron", "bfloat16", 4}, {"nemotron", "float16", 8}, {"nemotron", "bfloat16", 8},
+	} {
+		t.Run(fmt.Sprintf("%s.int%d %s", c.name, c.bits, c.dtype), func(t *testing.T) {
+			t.Parallel()
+			prompts := testmodel.Golden(t, c.name).Prompts[1:3]
+			logits := func(dir string) [][]float32 {
+				got, err := serve(slots(t, dir, gatherNative), prompts, nil, 0)
+				require.NoError(t, err)
+				return got.inOrder(prompts)
+			}
+			dir := tinycheckpoint.Dir(t, c.name, dtype("float32"))
+			roundLinears(t, dir, 1, c.bits, checkpoint.SafetensorsDtype(c.dtype))
+			count, _ := differ(logits(dir), logits(tinycheckpoint.Dir(t, c.name, divided(1, 1, dtype(c.dtype), integers(c.bits)))), 2e-3)
+			require.Zero(t, count)
+		})
 	}
-	_, err := export.Convert(t.Context(), source, o)
-	require.NoError(t, err)
-	return o.OutputDir
+	for _, c := range []struct{ form, dtype string }{{"nemotron.fp8", "bfloat16"}, {"nemotron.fp8", "float16"}, {"llama-gqa.fp8", "bfloat16"}, {"llama-gqa.fp8", "float16"}} {
+		t.Run(c.form+" "+c.dtype, func(t *testing.T) {
+			t.Parallel()
+			want := testmodel.Quantised(t, c.form)
+			got, err := serve(slots(t, exportedAs(t, c.form, c.dtype, 1, 1), gatherNative), want.Prompts, nil, 0)
+			require.NoError(t, err)
+			count, _ := differ(want.Logits["float32"], got.inOrder(want.Prompts), 2e-3)
+			require.LessOrEqual(t, count, len(want.Logits["float32"])/5)
+		})
+	}
 }

@@ -20,15 +20,20 @@ import (
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
-// exported takes a form of testmodel.Quantised through export.
+// exported takes a form of testmodel.Quantised through export, in bfloat16.
 func exported(t testing.TB, form string, tp, pp int) string {
+	t.Helper()
+	return exportedAs(t, form, "bfloat16", tp, pp)
+}
+
+func exportedAs(t testing.TB, form, dtype string, tp, pp int) string {
 	t.Helper()
 	name, kind, _ := strings.Cut(form, ".")
 	cache := "none"
 	if kind == "fp8_kv" {
 		form, kind, cache = name+".fp8", "fp8", "fp8"
 	}
-	o := export.Options{Dtype: "bfloat16", TPSize: tp, PPSize: pp, KVCacheDtype: cache, OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
+	o := export.Options{Dtype: dtype, TPSize: tp, PPSize: pp, KVCacheDtype: cache, OutputDir: filepath.Join(t.TempDir(), "checkpoint")}
 	source := testmodel.Dir(t, name)
 	switch kind {
 	case "fp8", "awq":
@@ -203,8 +208,8 @@ func TestNumbersOfFusedFP8(t *testing.T) {
 }
 
 // roundLinears rounds the linears of every rank to numbers of bits times a scale for each output, as
-// trtllm-build's symmetric_quantize does with what a rank has.
-func roundLinears(t testing.TB, dir string, ranks, bits int) {
+// trtllm-build's symmetric_quantize does with what a rank has. scale is the type of the scales.
+func roundLinears(t testing.TB, dir string, ranks, bits int, scale string) {
 	t.Helper()
 	for rank := range ranks {
 		path := filepath.Join(dir, checkpoint.RankName(rank))
@@ -218,10 +223,10 @@ func roundLinears(t testing.TB, dir string, ranks, bits int) {
 			}
 			tensor, _ := file.Tensor(info.Name)
 			raw, columns := data[tensor.Offset:][:tensor.Size], int(info.Shape[1])
-			values := make([]float32, len(raw)/2)
+			values := make([]float32, len(raw)/floatformat.Size(info.Dtype))
 			floatformat.Decode(values, raw, info.Dtype)
 			for row := 0; row < len(values); row += columns {
-				roundRow(values[row:row+columns], bits, info.Dtype)
+				roundRow(values[row:row+columns], bits, scale)
 			}
 			require.False(t, floatformat.Encode(raw, values, info.Dtype))
 		}
@@ -251,6 +256,28 @@ func integers(bits int) func(c *checkpoint.Config) {
 	}
 }
 
+// FP8 does not depend on the model's type where nothing else is rounded to it.
+func TestNumbersOfFP8ByType(t *testing.T) {
+	unfused := plugins(func(p *engineconfig.Plugin) { p.UseFusedMLP = false })
+	for _, c := range []struct {
+		form, dtype string
+		tp, pp      int
+	}{
+		{"nemotron.fp8", "float16", 1, 1}, {"nemotron.fp8", "float32", 2, 1}, {"nemotron.fp8", "bfloat16", 1, 2}, {"nemotron.fp8", "bfloat16", 2, 1},
+		{"llama-gqa.fp8", "float16", 2, 1}, {"llama-gqa.fp8", "float16", 1, 1}, {"llama-gqa.fp8", "float32", 1, 1}, {"llama-gqa.fp8", "bfloat16", 2, 1},
+		{"nemotron.fp8_kv", "float16", 1, 1}, {"nemotron.fp8_kv", "float32", 1, 1}, {"nemotron.fp8_kv", "bfloat16", 2, 2}, {"nemotron.fp8_kv", "bfloat16", 1, 2},
+	} {
+		t.Run(fmt.Sprintf("%s %s tp %d, pp %d", c.form, c.dtype, c.tp, c.pp), func(t *testing.T) {
+			t.Parallel()
+			want := testmodel.Quantised(t, c.form)
+			got := quantisedRows(t, lowered(t, exportedAs(t, c.form, c.dtype, c.tp, c.pp), options(small, gather, unfused)), want.Prompts)
+			count, rms := differ(want.Logits["float32"], got, 2e-3)
+			require.LessOrEqual(t, count, len(got)/5)
+			require.Less(t, rms, want.Error["float32"].RMS/10)
+		})
+	}
+}
+
 // Of ranks, each rounds its own part of a matrix, and pads it to what the kernels take: that gives the logits of
 // a model whose parts were rounded before.
 func TestNumbersOfIntegersByFamily(t *testing.T) {
@@ -277,7 +304,7 @@ func TestNumbersOfIntegersByFamily(t *testing.T) {
 				prompts := testmodel.Golden(t, c.name).Prompts[1:3]
 				dir := tinycheckpoint.Dir(t, c.name, divided(tp, pp, dtype(c.dtype)))
 				plain := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
-				roundLinears(t, dir, tp*pp, c.bits)
+				roundLinears(t, dir, tp*pp, c.bits, checkpoint.SafetensorsDtype(c.dtype))
 				want := quantisedRows(t, lowered(t, dir, options(small, gather)), prompts)
 				quantised := tinycheckpoint.Dir(t, c.name, divided(tp, pp, dtype(c.dtype), integers(c.bits)))
 				got := quantisedRows(t, lowered(t, quantised, options(small, gather)), prompts)
