@@ -169,7 +169,7 @@ func (p *prepared) config() (*engineconfig.Config, error) {
 	if p.LogitsDtype != "" {
 		c.LogitsDtype = p.LogitsDtype
 	}
-	delete(c.Mapping.Extra, "rank")
+	completeMapping(c, p.Backend)
 	pretrained, err := json.Marshal(c)
 	if err != nil {
 		return nil, err
@@ -177,6 +177,22 @@ func (p *prepared) config() (*engineconfig.Config, error) {
 	t := &engineconfig.Trtgo{Backend: p.Backend, Producer: engineconfig.Producer{Name: ProducerName, Version: p.Version}}
 	p.plan.complete(&Report{}, t)
 	return &engineconfig.Config{Version: p.release.Version, PretrainedJSON: pretrained, Build: p.build, Trtgo: t}, nil
+}
+
+// completeMapping makes the mapping that of all ranks, with what TensorRT-LLM's runtime reads besides.
+func completeMapping(c *checkpoint.Config, backend string) {
+	delete(c.Mapping.Extra, "rank")
+	if backend != BackendTensorRTLLM {
+		return
+	}
+	if c.Mapping.Extra == nil {
+		c.Mapping.Extra = map[string]json.RawMessage{}
+	}
+	for key, value := range map[string]string{"cp_size": "1", "gpus_per_node": "8"} { // upstream's defaults
+		if _, ok := c.Mapping.Extra[key]; !ok {
+			c.Mapping.Extra[key] = json.RawMessage(value)
+		}
+	}
 }
 
 // copyTokenizer copies the tokenizer's files of a checkpoint.

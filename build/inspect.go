@@ -62,8 +62,11 @@ func builtFor(c *engineconfig.Config) string {
 		return fmt.Sprintf("an engine for TensorRT-RTX%s on GPUs of compute capability %s; %s, and this release of trtgo cannot run it", with,
 			strings.Join(t.ComputeCapabilities, ", "), unverifiedRTX)
 	}
-	if with != "" {
+	switch {
+	case with != "":
 		with = ", built with TensorRT" + with
+	case t.Builder != "":
+		with = ", built by " + t.Builder
 	}
 	return fmt.Sprintf("a TensorRT engine for TensorRT-LLM %s%s; the CPU backend cannot run it, TensorRT-LLM's own tools can", c.Version, with)
 }

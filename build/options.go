@@ -96,6 +96,7 @@ type Options struct {
 	// Messages, when not nil, gets what TensorRT says while it builds, of all but the severity
 	// verbose. It is called by one goroutine at a time, the one of Phases.
 	Messages func(Message) `json:"-"`
+	LogLevel string        // of trtllm-build, e.g. verbose; only with Builder "trtllm-build"
 	// UpstreamOutput gets what trtllm-build prints; nil drops it. Only with Builder "trtllm-build".
 	UpstreamOutput io.Writer `json:"-"`
 }

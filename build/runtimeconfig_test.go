@@ -122,7 +122,9 @@ func (c *runtimeConfig) pretrained(p reader) {
 	mapping := p.object("mapping")
 	c.tp, c.pp = required[int](mapping, "tp_size"), optional(mapping, "pp_size", 1)
 	cp := optional(mapping, "cp_size", 1)
-	_ = optional(mapping, "gpus_per_node", 8)
+	if n := required[int](mapping, "gpus_per_node"); n != 8 { // absent it is 8 too, but trtllm-build writes it
+		p.fail("gpus_per_node is %d", n)
+	}
 	if _, ok := mapping.m["rank"]; ok {
 		p.fail("the config of all ranks has a rank")
 	}

@@ -96,6 +96,7 @@ func (o *Options) upstreamArgs(dir string) []string {
 		{"kv_cache_type", o.KVCacheType}, {"paged_kv_cache", o.PagedKVCache}, {"logits_dtype", o.LogitsDtype}, {"lora_ckpt_source", o.LoraCkptSource},
 		{"speculative_decoding_mode", o.SpeculativeDecodingMode}, {"profiling_verbosity", o.ProfilingVerbosity},
 		{"input_timing_cache", o.InputTimingCache}, {"output_timing_cache", o.OutputTimingCache}, {"visualize_network", o.VisualizeNetwork},
+		{"log_level", o.LogLevel},
 	} {
 		if f.value != "" {
 			args = append(args, "--"+f.flag, f.value)

@@ -50,13 +50,14 @@ func TestUpstreamBuilder(t *testing.T) {
 	o.MaxBatchSize, o.MaxSeqLen, o.KVCacheType, o.FastBuild, o.Workers = 3, 20, "paged", true, 2
 	o.LoraDir, o.LoraTargetModules, o.SpeculativeDecodingMode, o.MaxDraftLen = []string{"a b", "c"}, []string{"attn_q"}, "medusa", 4
 	o.Plugins = map[string]string{"gemm_plugin": "auto", "context_fmha": "enable"}
+	o.LogLevel = "verbose"
 	var printed bytes.Buffer
 	o.UpstreamOutput = &printed
 	report := mustBuild(t, o)
 	lines := strings.Split(printed.String(), "\n")
 	out := strings.Fields(lines[0])[4]
 	require.Equal(t, "trtllm-build --checkpoint_dir "+o.CheckpointDir+" --output_dir "+out+" --max_batch_size 3 --max_seq_len 20 --max_draft_len 4 --workers 2"+
-		" --kv_cache_type paged --speculative_decoding_mode medusa --fast_build --context_fmha enable --gemm_plugin auto --lora_dir 'a b' c --lora_target_modules attn_q", lines[0])
+		" --kv_cache_type paged --speculative_decoding_mode medusa --log_level verbose --fast_build --context_fmha enable --gemm_plugin auto --lora_dir 'a b' c --lora_target_modules attn_q", lines[0])
 	require.Equal(t, []string{"building", "warned", ""}, lines[1:])
 	require.NoDirExists(t, out)
 	require.ElementsMatch(t, []string{"engine", "model.cache"}, names(t, "."))

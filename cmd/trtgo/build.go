@@ -245,7 +245,7 @@ func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error 
 	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }
 	options.Phases = phases.show
 	options.Messages = tensorrtLog(c, log)
-	options.UpstreamOutput = c.App.ErrWriter
+	options.UpstreamOutput, options.LogLevel = c.App.ErrWriter, setString(c, "log-level")
 	report, err := build.Build(c.Context, options)
 	bar.end()
 	phases.end()
