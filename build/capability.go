@@ -14,7 +14,7 @@ import (
 type capability struct {
 	name      string
 	byDefault bool // it is of GeForce RTX cards with bfloat16
-	bf16      bool // bfloat16, and weights of 8 and 4 bits
+	bf16      bool // bfloat16, matrices of float32, and weights of 4 bits
 	fp8       bool
 }
 
@@ -31,8 +31,8 @@ func rtxCapabilities(list []string, c *checkpoint.Config) ([]string, error) {
 		switch {
 		case q == checkpoint.FP8 && !k.fp8:
 			return "the checkpoint's quant_algo FP8 needs 8.9 or later"
-		case c.Dtype == checkpoint.BFloat16 && !k.bf16:
-			return "the checkpoint's dtype bfloat16 needs 8.0 or later; export it with --dtype float16"
+		case c.Dtype != checkpoint.Float16 && !k.bf16:
+			return "the checkpoint's dtype " + c.Dtype + " needs 8.0 or later; export it with --dtype float16"
 		case (q == checkpoint.W4A16 || q == checkpoint.W4A16AWQ) && !k.bf16:
 			return "the checkpoint's quant_algo " + q + " needs 8.0 or later"
 		}

@@ -33,11 +33,12 @@ type library struct{ *native.Library }
 // openLibrary loads the TensorRT of a backend.
 func openLibrary(backend string, release *tensorrt.Release) (compiler, error) {
 	o := native.Options{Flavour: native.TensorRTRTX, TensorRT: os.Getenv(rtxVariable)}
-	needs, instead := "TensorRT-RTX", "the network alone is written by --network_only, and --backend cpu builds an engine for this machine"
+	const alone = "the network alone is written by --network_only, and --backend cpu builds an engine for this machine"
+	needs, instead := "TensorRT-RTX", "the Python package tensorrt_rtx_cu13_libs has libtensorrt_rtx.so.1, name that in "+rtxVariable+"; "+alone
 	if backend == BackendTensorRTLLM {
 		o = native.Options{Flavour: native.TensorRT, TensorRT: os.Getenv(tensorrtVariable), Plugins: findPlugins()}
 		needs = "the libraries of TensorRT-LLM " + release.Version
-		instead = "use NVIDIA's image of that release; " + instead
+		instead = "use NVIDIA's image of that release; " + alone
 	}
 	lib, err := native.Open(o)
 	if errors.Is(err, native.ErrNotFound) || errors.Is(err, native.ErrUnavailable) || errors.Is(err, native.ErrVersion) {

@@ -132,6 +132,9 @@ func (s *settings) pluginTypes(c *checkpoint.Config, plugins *engineconfig.Plugi
 		if value == nil || *value == "auto" || *value == c.Dtype || slices.Contains(also, *value) {
 			return nil
 		}
+		if *value == "int32" { // a value that trtllm-build's flags have, of no model
+			return fmt.Errorf("%w: --%s int32: no model computes in it; use auto or %s", ErrOption, flag, c.Dtype)
+		}
 		return fmt.Errorf("%w: --%s %s on a checkpoint of dtype %s: use auto or %s, or export the checkpoint with --dtype %s", ErrOption, flag, *value, c.Dtype, c.Dtype, *value)
 	}
 	if err := own("gpt_attention_plugin", plugins.GPTAttentionPlugin); err != nil {

@@ -156,6 +156,7 @@ func TestRefusedFlags(t *testing.T) {
 	one, two := tinycheckpoint.Dir(t, "llama-gqa", nil), tinycheckpoint.Dir(t, "llama-gqa", divided(2, 1))
 	weightOnly := quantised(t, "llama-gqa", "int4_wo", 1, 1)
 	int8Cache := tinycheckpoint.Dir(t, "llama-gqa", func(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = "INT8" })
+	float32s := tinycheckpoint.Dir(t, "llama-f32", func(c *checkpoint.Config) { c.Dtype = checkpoint.Float32 })
 	llm := func(change func(o *build.Options)) build.Options {
 		o := build.Options{Backend: build.BackendTensorRTLLM, CheckpointDir: one}
 		change(&o)
@@ -176,6 +177,7 @@ func TestRefusedFlags(t *testing.T) {
 		"--remove_input_padding disable is not supported by --backend tensorrt-llm":                                               llm(plugin("remove_input_padding", "disable")),
 		"--gpt_attention_plugin disable is not supported by --backend tensorrt-llm":                                               llm(plugin("gpt_attention_plugin", "disable")),
 		"--gpt_attention_plugin float16 on a checkpoint of dtype bfloat16: use auto or bfloat16, or export":                       llm(plugin("gpt_attention_plugin", "float16")),
+		"--gpt_attention_plugin int32: no model computes in it; use auto or bfloat16":                                             llm(plugin("gpt_attention_plugin", "int32")),
 		"--gemm_plugin float32 on a checkpoint of dtype bfloat16":                                                                 llm(plugin("gemm_plugin", "float32")),
 		"--gemm_plugin nvfp4 is not supported":                                                                                    llm(plugin("gemm_plugin", "nvfp4")),
 		"--gemm_plugin fp8 needs a checkpoint with quant_algo FP8, this has none; export it with --qformat fp8":                   llm(plugin("gemm_plugin", "fp8")),
@@ -229,6 +231,9 @@ func TestRefusedFlags(t *testing.T) {
 		"tp_size 2 and pp_size 1; export the checkpoint with --tp_size 1 --pp_size 1":                                  rtx(func(o *build.Options) { o.CheckpointDir = two }),
 		`--compute_capability "9.0" is none that TensorRT-RTX builds for: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1`:              rtx(func(o *build.Options) { o.ComputeCapabilities = []string{"9.0"} }),
 		"--compute_capability 7.5: the checkpoint's dtype bfloat16 needs 8.0 or later; export it with --dtype float16": rtx(func(o *build.Options) { o.ComputeCapabilities = []string{"8.6", "7.5"} }),
+		"--compute_capability 7.5: the checkpoint's dtype float32 needs 8.0 or later; export it with --dtype float16": rtx(func(o *build.Options) {
+			o.CheckpointDir, o.ComputeCapabilities = float32s, []string{"7.5"}
+		}),
 		"--compute_capability 8.6: the checkpoint's quant_algo FP8 needs 8.9 or later": rtx(func(o *build.Options) {
 			o.CheckpointDir, o.ComputeCapabilities = quantised(t, "llama-gqa", "fp8", 1, 1), []string{"8.6"}
 		}),

@@ -1,6 +1,7 @@
 package build
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -201,6 +202,7 @@ func (w *pool) process(ctx context.Context, j job) (answer, error) {
 	last, heard := w.listen(out)
 	_ = in.Close()
 	ended := cmd.Wait()
+	cause := cmp.Or(ended, err, heard)
 	switch {
 	case ctx.Err() != nil:
 		return answer{}, ctx.Err()
@@ -209,9 +211,9 @@ func (w *pool) process(ctx context.Context, j job) (answer, error) {
 	case last.Report != nil && ended == nil:
 		return last, nil
 	case words.text != "":
-		return failed(fmt.Errorf("%w: %.300s", errors.Join(ended, err, heard), strings.TrimSpace(words.text)))
+		return failed(fmt.Errorf("%w: %.300s", cause, strings.TrimSpace(words.text)))
 	}
-	return failed(errors.Join(ended, err, heard, errors.New("it ended without a word")))
+	return failed(fmt.Errorf("%w, without a word: where memory ran out, fewer --workers help", cause))
 }
 
 // listen passes a worker's progress on until its last word.

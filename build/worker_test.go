@@ -108,12 +108,13 @@ func TestFailedWorker(t *testing.T) {
 	for does, want := range map[string]string{
 		"fail":   "rank 1: layer lm_head/MatrixMultiply: it cannot be",
 		"crash":  "the worker that builds rank 1: exit status 2",
-		"silent": "the worker that builds rank 1: ",
+		"silent": "the worker that builds rank 1: EOF, without a word: where memory ran out, fewer --workers help",
 	} {
 		t.Run(does, func(t *testing.T) {
 			o := workers(t, does, 2)
 			_, err := build.Build(t.Context(), o)
 			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), "\n", "one sentence")
 			if does == "crash" {
 				require.ErrorContains(t, err, "SIGSEGV: segmentation violation")
 			}

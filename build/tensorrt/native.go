@@ -84,7 +84,7 @@ func LowerNative(net *network.Network, o NativeOptions) (*graph.Network, error) 
 func checkNative(a *network.Attention, dtype network.Dtype) error {
 	switch {
 	case a.CacheScale != nil:
-		return fmt.Errorf("%w: %s has a quantised KV cache, and TensorRT-RTX takes caches of plain numbers only: export the checkpoint without kv_cache_quant_algo", ErrUnsupported, a.Name)
+		return fmt.Errorf("%w: %s has a quantised KV cache, and TensorRT-RTX takes caches of plain numbers only: export the checkpoint with --kv_cache_dtype none", ErrUnsupported, a.Name)
 	case a.HeadSize%8 != 0 && dtype != network.Float32:
 		return fmt.Errorf("%w: %s has head_size %d, and TensorRT-RTX's attention in %s needs a multiple of 8", ErrUnsupported, a.Name, a.HeadSize, dtype)
 	}

@@ -306,7 +306,8 @@ type jsonEngine struct {
 	TensorRT     string             `json:"tensorrt,omitempty"`
 	Capabilities []string           `json:"compute_capabilities,omitempty"`
 	Ranks        []build.RankReport `json:"ranks,omitempty"`
-	DryRun       bool               `json:"dry_run,omitempty"` // nothing was built
+	DryRun       bool               `json:"dry_run,omitempty"`      // nothing was built
+	NetworkOnly  string             `json:"network_only,omitempty"` // the file that was written instead of an engine
 	Notes        []string           `json:"notes,omitempty"`
 }
 
@@ -314,7 +315,7 @@ func newJSONEngine(c *cli.Context, r *build.Report) jsonEngine {
 	j := jsonEngine{
 		OutputDir: c.String("output-dir"), Backend: r.Backend, WeightDtype: r.WeightDtype, MaxBatchSize: r.MaxBatchSize, MaxInputLen: r.MaxInputLen,
 		MaxSeqLen: r.MaxSeqLen, MaxNumTokens: r.MaxNumTokens, TensorRT: r.TensorRT, Capabilities: r.ComputeCapabilities, Ranks: r.Ranks,
-		DryRun: c.Bool("dry-run"), Notes: r.Notes,
+		DryRun: c.Bool("dry-run"), NetworkOnly: c.String("network-only"), Notes: r.Notes,
 	}
 	if built := len(r.Ranks) > 0 && r.Ranks[0].Engine > 0; !built {
 		j.WeightBytes = r.Bytes
