@@ -43,8 +43,7 @@ func loweredNative(t testing.TB, dir string, o tensorrt.NativeOptions) (*graph.N
 	t.Cleanup(func() { require.NoError(t, source.Close()) })
 	g, err := tensorrt.LowerNative(net, o)
 	require.NoError(t, err)
-	return g, source, evaluator.SlotsConfig{MaxBatchSize: o.MaxBatchSize, MaxSeqLen: o.MaxSeqLen,
-		GatherContextLogits: o.GatherContextLogits, VocabSize: int(ckpt.Config().VocabSize)}
+	return g, source, evaluator.SlotsConfig{MaxSeqLen: o.MaxSeqLen, GatherContextLogits: o.GatherContextLogits, VocabSize: int(ckpt.Config().VocabSize)}
 }
 
 func gatherNative(o *tensorrt.NativeOptions) { o.GatherContextLogits = true }

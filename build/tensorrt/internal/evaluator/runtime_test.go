@@ -95,3 +95,51 @@ func TestStepRefuses(t *testing.T) {
 	_, err = evaluator.NewRuntime([]*graph.Network{net}, []graph.Source{nil}, c, false, 2)
 	require.ErrorContains(t, err, "1 networks and 1 checkpoints for tp_size 2 and pp_size 1")
 }
+
+// slotted is an engine without plugins whose logits are ids and positions, and whose cache keeps ids.
+func slotted(t *testing.T) *evaluator.Slots {
+	t.Helper()
+	b := graph.NewBuilder("rank0")
+	batch, steps := graph.Dynamic("batch_size"), graph.Dynamic("sequence_length")
+	ids, positions := b.Input("input_ids", graph.Int32, batch, steps), b.Input("position_ids", graph.Int32, batch, steps)
+	cache := b.Input("k_cache_0", graph.Float, batch, graph.Fixed(1), graph.Fixed(8), graph.Fixed(1))
+	rows := b.ReshapeTo(ids, b.Concatenate(0, b.ShapeOf(ids), b.Scalars(graph.Int64, []int64{2}, 1, 1)), batch, steps, graph.Fixed(1), graph.Fixed(1))
+	update := b.Transpose(b.Cast(rows, graph.Float), 0, 2, 1, 3)
+	b.Output("updated_k_cache_0", b.Add(graph.KVCacheUpdate{}, cache, update, b.Input("write_indices", graph.Int32, batch))[0])
+	column := func(x *graph.Tensor) *graph.Tensor {
+		return b.ReshapeTo(b.Cast(x, graph.Float), b.Concatenate(0, b.ShapeOf(x), b.Scalars(graph.Int64, []int64{1}, 1)), batch, steps, graph.Fixed(1))
+	}
+	b.Output("logits", b.Concatenate(2, column(ids), column(positions)))
+	net, err := b.Network()
+	require.NoError(t, err)
+	s, err := evaluator.NewSlots(net, nil, evaluator.SlotsConfig{MaxSeqLen: 8, GatherContextLogits: true, VocabSize: 2}, false)
+	require.NoError(t, err)
+	return s
+}
+
+func TestSlots(t *testing.T) {
+	s := slotted(t)
+	var caches []*evaluator.Tensor
+	s.Bound = func(inputs map[string]*evaluator.Tensor) { caches = append(caches, inputs["k_cache_0"]) }
+	a := s.Add([]int32{10, 11, 12})
+	got, err := s.Step([]evaluator.Work{{Sequence: a, Tokens: 2}})
+	require.NoError(t, err)
+	require.Equal(t, [][][]float32{{{10, 0}, {11, 1}}}, got)
+	b := s.Add([]int32{20})
+	got, err = s.Step([]evaluator.Work{{Sequence: b, Tokens: 1}, {Sequence: a, Tokens: 1}})
+	require.NoError(t, err)
+	require.Equal(t, [][][]float32{{{20, 0}}, {{12, 2}}}, got)
+	b.Append([]int32{21}, nil)
+	got, err = s.Step([]evaluator.Work{{Sequence: b}})
+	require.NoError(t, err)
+	require.Equal(t, [][][]float32{{{21, 1}}}, got)
+	// What a step wrote is in the next one's cache; nothing else is 0. The idle slot's padding lies behind its tokens.
+	require.Equal(t, []float32{10, 11, 1000, 1000}, caches[1].Float[:4])
+	require.Equal(t, []float32{10, 11, 12, 1000}, caches[2].Float[:4])
+	require.Equal(t, []float32{20, 1000}, caches[2].Float[8:10])
+
+	_, err = s.Step([]evaluator.Work{{Sequence: b}})
+	require.ErrorContains(t, err, "1 tokens of a sequence with 0")
+	_, err = s.Step([]evaluator.Work{{Sequence: slotted(t).Add([]int32{1}), Tokens: 1}})
+	require.ErrorContains(t, err, "1 tokens of a sequence with 1")
+}

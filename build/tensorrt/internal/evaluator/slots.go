@@ -20,9 +20,9 @@ type Slots struct {
 
 // SlotsConfig is what the engine was built for.
 type SlotsConfig struct {
-	MaxBatchSize, MaxSeqLen int
-	GatherContextLogits     bool
-	VocabSize               int
+	MaxSeqLen           int
+	GatherContextLogits bool
+	VocabSize           int
 }
 
 // NewSlots loads an engine.
