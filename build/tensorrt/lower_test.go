@@ -322,6 +322,7 @@ func TestRefusals(t *testing.T) {
 		"user_buffer is on":                                                  func(o *tensorrt.Options) { o.Plugins.UserBuffer = true },
 		"fuse_fp4_quant is on":                                               func(o *tensorrt.Options) { o.Plugins.FuseFP4Quant = true },
 		"pp_reduce_scatter is on":                                            func(o *tensorrt.Options) { o.Plugins.PPReduceScatter = true },
+		"the rotary table of 1073741824 positions has more than 4 GiB":       func(o *tensorrt.Options) { o.MaxSeqLen = 1 << 30 },
 		"a limit is below 1":                                                 func(o *tensorrt.Options) { o.MaxBeamWidth = 0 },
 		"tp_size 2 and pp_size 1 need nccl_plugin auto, float32, float16 or": func(o *tensorrt.Options) { o.Plugins.NCCLPlugin = nil },
 	} {

@@ -68,6 +68,9 @@ func (p *batched) turns(r *network.Rotary) turnTables {
 			return t
 		}
 	}
+	if err := checkTable(r, p.o.MaxSeqLen); err != nil {
+		p.b.Fail(err)
+	}
 	suffix := ""
 	if len(p.tables) > 0 {
 		suffix = fmt.Sprintf("_%d", len(p.tables))

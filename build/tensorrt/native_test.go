@@ -184,6 +184,7 @@ func TestLowerNativeRefuses(t *testing.T) {
 		{options: func(o *tensorrt.NativeOptions) { o.LogitsDtype = "bfloat16" }, want: `logits_dtype is "bfloat16"`},
 		{options: func(o *tensorrt.NativeOptions) { o.MaxSeqLen = 31 }, want: "max_batch_size 4, max_input_len 32 and max_seq_len 31"},
 		{options: func(o *tensorrt.NativeOptions) { o.MaxBatchSize = 0 }, want: "max_batch_size 0"},
+		{options: func(o *tensorrt.NativeOptions) { o.MaxSeqLen = 1 << 30 }, want: "the rotary table of 1073741824 positions has more than 4 GiB"},
 	} {
 		config, o := tinycheckpoint.Config(t, "llama-gqa"), nativeOptions()
 		if c.change != nil {

@@ -25,6 +25,9 @@ func (p *packed) rotary(r *network.Rotary) rotaryTables {
 		}
 	}
 	positions, suffix := p.positions(), ""
+	if err := checkTable(r, positions); err != nil {
+		p.b.Fail(err)
+	}
 	if len(p.tables) > 0 {
 		suffix = fmt.Sprintf("_%d", len(p.tables))
 	}
@@ -46,6 +49,18 @@ func cosSin(r *network.Rotary, positions int) []float32 {
 		}
 	}
 	return table
+}
+
+// maxTable bounds a rotary table, in bytes: 8 million positions of heads of 128 elements.
+const maxTable = 4 << 30
+
+// checkTable refuses a table that nobody has the memory for; such sizes are mistakes of a config.
+func checkTable(r *network.Rotary, positions int) error {
+	if most := maxTable / (4 * r.Dim); positions > most {
+		return fmt.Errorf("%w: the rotary table of %d positions has more than 4 GiB; lower max_seq_len, and max_position_embeddings of the checkpoint, to %d or less",
+			ErrUnsupported, positions, most)
+	}
+	return nil
 }
 
 // computed are float32 values that follow from the config; they are made when they are read.
