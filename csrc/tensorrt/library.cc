@@ -34,6 +34,12 @@ void find(void* handle, const std::string& path, const char* name, Function* fun
 
 std::string path_of(const char* given, const char* usual) { return given == nullptr || *given == 0 ? usual : given; }
 
+// A version as NV_TENSORRT_VERSION_INT makes it, e.g. 10.14.1.
+std::string dotted(int64_t version) {
+  return std::to_string(version / 10000) + "." + std::to_string(version / 100 % 100) + "." +
+         std::to_string(version % 100);
+}
+
 }  // namespace
 
 Library::Library(const trtgo_library_options& options)
@@ -50,9 +56,8 @@ Library::Library(const trtgo_library_options& options)
   // Virtual tables differ between versions, and createInferBuilder does not refuse a wrong one.
   if (version_ != NV_TENSORRT_VERSION) {
     throw Failure(TRTGO_VERSION, "getInferLibVersion",
-                  path_ + " is version " + std::to_string(version_) +
-                      " of " TRTGO_PRODUCT ", this library was compiled for " + std::to_string(NV_TENSORRT_VERSION) +
-                      ": use the library of that version");
+                  path_ + " is " TRTGO_PRODUCT " " + dotted(version_) + ", this library was compiled for " +
+                      dotted(NV_TENSORRT_VERSION) + ": use the library of that version");
   }
   find(handle, path_, "createInferBuilder_INTERNAL", &create_builder_);
   find(handle, path_, "getPluginRegistry", &plugin_registry_);
