@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
-// libraries has the file name of each flavour and the variable that names another.
-var libraries = map[Flavour]struct{ file, variable string }{
-	TensorRT:    {"libtrtgo_tensorrt.so", "TRTGO_NATIVE_LIB"},
-	TensorRTRTX: {"libtrtgo_rtx.so", "TRTGO_NATIVE_LIB_RTX"},
+// libraries has the file name of each flavour, the variable that names another, and the option of CMake that builds it.
+var libraries = map[Flavour]struct{ file, variable, headers string }{
+	TensorRT:    {"libtrtgo_tensorrt.so", "TRTGO_NATIVE_LIB", "TRTGO_TENSORRT_ROOT"},
+	TensorRTRTX: {"libtrtgo_rtx.so", "TRTGO_NATIVE_LIB_RTX", "TRTGO_RTX_ROOT"},
 }
 
 // Find returns the path of a flavour's library: what TRTGO_NATIVE_LIB (TRTGO_NATIVE_LIB_RTX for TensorRT-RTX) says;
@@ -34,8 +35,8 @@ func Find(f Flavour) (string, error) {
 			return path, nil
 		}
 	}
-	return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake, see csrc/tensorrt) and put it beside the program, or name it in %s; looked in %s",
-		l.file, l.variable, strings.Join(directories, ", "))}
+	return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake -D%s=HEADERS) and put it beside the program, or name it in %s; looked in %s",
+		l.file, l.headers, l.variable, strings.Join(directories, ", "))}
 }
 
 // searched lists the directories in which libraries are looked for.
@@ -53,5 +54,6 @@ func searched() []string {
 			directories = append(directories, d)
 		}
 	}
-	return append(directories, "/usr/local/lib", "/usr/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib64")
+	triple := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
+	return append(directories, "/usr/local/lib", "/usr/lib", filepath.Join("/usr/lib", triple), "/usr/lib64")
 }
