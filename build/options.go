@@ -81,7 +81,7 @@ type Options struct {
 	DryRun bool // check everything, write nothing
 	// Workers are goroutines that read and pack weights for the CPU, GOMAXPROCS by
 	// default. For tensorrt-llm they are processes that build a rank each: with 0 or 1, ranks are
-	// built one after another in this process. More need WorkerCommand.
+	// built one after another in this process. More need WorkerCommand; where there are GPUs, each has one.
 	Workers int
 	// WorkerCommand starts a worker: a program with arguments that calls [ServeWorker]
 	// on its standard input and output, and nothing else.

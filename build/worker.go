@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -112,12 +113,21 @@ func (p *rankPlan) writeParallel(ctx context.Context, dir string) error {
 	if len(p.s.WorkerCommand) == 0 {
 		return fmt.Errorf("%w: %d workers without Options.WorkerCommand", ErrOption, p.s.Workers)
 	}
+	workers, gpus := min(p.s.Workers, len(p.networks)), visibleGPUs()
+	if n := len(gpus); n > 0 && workers > n {
+		p.s.note("workers is cut to %d, the GPUs there are: kernels are timed on them", n)
+		workers = n
+	}
 	inner, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := &pool{p: p, dir: dir, cancel: cancel}
 	var wait sync.WaitGroup
-	for range min(p.s.Workers, len(p.networks)) {
-		wait.Go(func() { w.work(inner) })
+	for i := range workers {
+		gpu := ""
+		if len(gpus) > 0 {
+			gpu = gpus[i]
+		}
+		wait.Go(func() { w.work(inner, gpu) })
 	}
 	wait.Wait()
 	if err := ctx.Err(); err != nil {
@@ -129,8 +139,22 @@ func (p *rankPlan) writeParallel(ctx context.Context, dir string) error {
 	return w.err
 }
 
-// work builds rank after rank.
-func (w *pool) work(ctx context.Context) {
+// visibleGPUs names the GPUs that CUDA shows to a process, as CUDA_VISIBLE_DEVICES does: one for each worker, as
+// upstream has it. There are none where the driver is not.
+func visibleGPUs() []string {
+	if list, ok := os.LookupEnv("CUDA_VISIBLE_DEVICES"); ok {
+		return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
+	}
+	var gpus []string
+	devices, _ := filepath.Glob("/dev/nvidia[0-9]*") // the pattern is well formed
+	for i := range devices {
+		gpus = append(gpus, strconv.Itoa(i))
+	}
+	return gpus
+}
+
+// work builds rank after rank on a GPU, or where CUDA chooses.
+func (w *pool) work(ctx context.Context, gpu string) {
 	for {
 		w.mutex.Lock()
 		rank := w.next
@@ -141,7 +165,7 @@ func (w *pool) work(ctx context.Context) {
 		cache := w.p.cache // of the rank that ended last: kernels that it timed need no timing again
 		w.mutex.Unlock()
 
-		a, cache, err := w.run(ctx, rank, cache)
+		a, cache, err := w.run(ctx, rank, gpu, cache)
 		w.mutex.Lock()
 		if err != nil && w.err == nil {
 			w.err = err
@@ -158,7 +182,7 @@ func (w *pool) work(ctx context.Context) {
 }
 
 // run lets a process build a rank, and returns its last word and the timing cache after it.
-func (w *pool) run(ctx context.Context, rank int, cache []byte) (a answer, after []byte, err error) {
+func (w *pool) run(ctx context.Context, rank int, gpu string, cache []byte) (a answer, after []byte, err error) {
 	path := filepath.Join(w.dir, fmt.Sprintf("rank%d.cache", rank))
 	if cache != nil {
 		if err := os.WriteFile(path, cache, 0o644); err != nil {
@@ -166,7 +190,7 @@ func (w *pool) run(ctx context.Context, rank int, cache []byte) (a answer, after
 		}
 	}
 	defer os.Remove(path)
-	if a, err = w.process(ctx, job{Options: w.p.s.given, Rank: rank, Dir: w.dir, Cache: path}); err != nil {
+	if a, err = w.process(ctx, gpu, job{Options: w.p.s.given, Rank: rank, Dir: w.dir, Cache: path}); err != nil {
 		return a, nil, err
 	}
 	after, err = os.ReadFile(path)
@@ -174,7 +198,7 @@ func (w *pool) run(ctx context.Context, rank int, cache []byte) (a answer, after
 }
 
 // process runs a worker. Its input stays open for as long as it is to work.
-func (w *pool) process(ctx context.Context, j job) (answer, error) {
+func (w *pool) process(ctx context.Context, gpu string, j job) (answer, error) {
 	failed := func(err error) (answer, error) {
 		return answer{}, fmt.Errorf("the worker that builds rank %d: %w", j.Rank, err)
 	}
@@ -186,6 +210,9 @@ func (w *pool) process(ctx context.Context, j job) (answer, error) {
 	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 	words := &lastLine{w: io.Discard}
 	cmd.Stderr, cmd.WaitDelay = words, workerPatience
+	if gpu != "" {
+		cmd.Env = append(os.Environ(), "CUDA_VISIBLE_DEVICES="+gpu)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return failed(err)

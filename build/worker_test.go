@@ -30,6 +30,7 @@ func serve(does string) {
 		if err := os.WriteFile(c.Network.Name+".begun", nil, 0o600); err != nil {
 			return nil, err
 		}
+		c.Message(build.Message{Severity: "info", Text: "GPU " + os.Getenv("CUDA_VISIBLE_DEVICES")})
 		rank1 := c.Network.Name == "rank1"
 		switch {
 		case does == "fail" && rank1:
@@ -56,6 +57,7 @@ func workers(t *testing.T, does string, n int) build.Options {
 	t.Helper()
 	o := trtllm(t, 2, 2)
 	t.Setenv("TRTGO_TEST_BUILD_WORKER", does)
+	t.Setenv("CUDA_VISIBLE_DEVICES", "") // where there are GPUs, too, as many workers as are wanted
 	program, err := os.Executable()
 	require.NoError(t, err)
 	o.Workers, o.WorkerCommand = n, []string{program, "-test.run=^$"}
@@ -101,6 +103,21 @@ func TestWorkers(t *testing.T) {
 	o.Workers = 1 // in this process, with the same result
 	build.SetCompiler(t, build.FakeCompiler{Compile: planner})
 	require.Equal(t, want, mustBuild(t, o).Ranks)
+}
+
+// Each worker has a GPU of its own; there are no more workers than GPUs.
+func TestWorkersOnGPUs(t *testing.T) {
+	o := workers(t, "build", 4)
+	t.Setenv("CUDA_VISIBLE_DEVICES", "5,GPU-7")
+	used := map[string]bool{}
+	o.Messages = func(m build.Message) {
+		if gpu, ok := strings.CutPrefix(m.Text, "GPU "); ok {
+			used["GPU "+gpu] = true
+		}
+	}
+	report := mustBuild(t, o)
+	require.Equal(t, map[string]bool{"GPU 5": true, "GPU GPU-7": true}, used)
+	require.Contains(t, report.Notes, "workers is cut to 2, the GPUs there are: kernels are timed on them")
 }
 
 // The first failure, of whatever kind, stops all workers, and nothing is left.
