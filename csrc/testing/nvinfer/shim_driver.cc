@@ -129,7 +129,7 @@ class Driver {
 
   // Faults that are not those of one call.
   void scenarios() {
-    refused("version=101300", TRTGO_VERSION, "101300");
+    refused("version=101300", TRTGO_VERSION, "10.13.0");
     refused("build=half", TRTGO_INVALID, "told to fail after half");
     refused("plugins=refuse", TRTGO_INVALID, "told to refuse its plugins");
     refused("creator=Gemm", TRTGO_NOT_FOUND, "Gemm");
