@@ -50,4 +50,5 @@ if [ "${1:-}" = all ]; then
 	export TRTGO_VERIFY_ALL=1
 	timeout=60m
 fi
-go test -count=1 -timeout "$timeout" ./csrc/native/... ./build/... ./cmd/trtgo
+go test -count=1 -timeout "$timeout" ./csrc/native ./build/tensorrt/internal/verify
+go test -count=1 -run TensorRT ./cmd/trtgo
