@@ -57,15 +57,7 @@ Config::Config(int* users) : Object("config", true), users_(users) {
 void Config::setFlag(nvinfer1::BuilderFlag flag) STANDIN_NOEXCEPT {
   Call call("IBuilderConfig::setFlag", this);
   call.argument("flag", json(flag));
-  if (!call.fails(Answer::kNothing)) flags_.insert(flag);
-}
-
-bool Config::getFlag(nvinfer1::BuilderFlag flag) const STANDIN_NOEXCEPT {
-  Call call("IBuilderConfig::getFlag", this);
-  call.argument("flag", json(flag));
-  if (call.fails(Answer::kBool)) return false;
-  call.result(json(flags_.count(flag) != 0));
-  return flags_.count(flag) != 0;
+  call.fails(Answer::kNothing);
 }
 
 int32_t Config::addOptimizationProfile(nvinfer1::IOptimizationProfile const* profile) STANDIN_NOEXCEPT {

@@ -3,7 +3,6 @@
 
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -57,7 +56,6 @@ class Config final : public nvinfer1::IBuilderConfig, public refusing::VBuilderC
   TimingCache* cache() const { return cache_; }
 
   void setFlag(nvinfer1::BuilderFlag flag) STANDIN_NOEXCEPT override;
-  bool getFlag(nvinfer1::BuilderFlag flag) const STANDIN_NOEXCEPT override;
   int32_t addOptimizationProfile(nvinfer1::IOptimizationProfile const* profile) STANDIN_NOEXCEPT override;
   void setProfilingVerbosity(nvinfer1::ProfilingVerbosity verbosity) STANDIN_NOEXCEPT override;
   nvinfer1::ITimingCache* createTimingCache(void const* blob, std::size_t size) const STANDIN_NOEXCEPT override;
@@ -66,7 +64,6 @@ class Config final : public nvinfer1::IBuilderConfig, public refusing::VBuilderC
   void setProgressMonitor(nvinfer1::IProgressMonitor* monitor) STANDIN_NOEXCEPT override;
 
  private:
-  std::set<nvinfer1::BuilderFlag> flags_;
   std::vector<const Profile*> profiles_;
   nvinfer1::IProgressMonitor* monitor_ = nullptr;
   TimingCache* cache_ = nullptr;

@@ -174,7 +174,77 @@ class Driver {
     tally_.report("progress and cancel");
   }
 
+  // Calls that no sensible caller makes.
+  void misuse() {
+    standin_.reset(nullptr, "");
+    trtgo_library* library = nullptr;
+    trtgo_network* network = nullptr;
+    trtgo_library_options open{};
+    refuses("options without a size", trtgo_library_open, &open, &library);
+    open.struct_size = sizeof open + 8;
+    refuses("options of a newer caller", trtgo_library_open, &open, &library);
+    refuses("no options", trtgo_library_open, nullptr, &library);
+    open.struct_size = sizeof open;
+    open.tensorrt = replay_.tensorrt;
+    open.plugins = replay_.plugins;
+    refuses("no place for the library", trtgo_library_open, &open, nullptr);
+    tally_.require(trtgo_library_open(&open, &library, nullptr) == TRTGO_OK, "a library");
+    trtgo_network_options create{};
+    create.struct_size = sizeof create;
+    refuses("no library", trtgo_network_create, nullptr, &create, &network);
+    create.threads = -1;
+    refuses("no threads", trtgo_network_create, library, &create, &network);
+    create.threads = 0;
+    tally_.require(trtgo_network_create(library, &create, &network, nullptr) == TRTGO_OK, "a network without a name");
+    misuse_network(network);
+    trtgo_network_close(network);
+    trtgo_library_close(library);
+    trtgo_network_close(nullptr);
+    trtgo_library_close(nullptr);
+    trtgo_error_free(nullptr);
+    trtgo_network_cancel(nullptr);
+    tally_.require(standin_.alive(nullptr) == 0, "nothing is left of it");
+    tally_.report("calls that no sensible caller makes");
+  }
+
  private:
+  // A call that must be refused with an error that says why.
+  template <class Function, class... Arguments>
+  void refuses(const char* what, Function function, Arguments... arguments) {
+    trtgo_error* error = nullptr;
+    const int32_t status = function(arguments..., &error);
+    tally_.require(status == TRTGO_INVALID && trtgo_error_status(error) == status && *trtgo_error_text(error) != 0,
+                   what);
+    trtgo_error_free(error);
+    tally_.require(function(arguments..., nullptr) == status, what);
+  }
+
+  void misuse_network(trtgo_network* network) {
+    trtgo_tensor tensor{};
+    const int64_t dims[9] = {1, 1, 1, 1, 1, 1, 1, 1, 1};
+    refuses("an input without a name", trtgo_network_add_input, network, nullptr, "BF16", 1, dims, nullptr, &tensor);
+    refuses("an input of no type", trtgo_network_add_input, network, "x", "BF17", 1, dims, nullptr, &tensor);
+    refuses("an input of 9 dimensions", trtgo_network_add_input, network, "x", "BF16", 9, dims, nullptr, &tensor);
+    refuses("an input of -1 dimensions", trtgo_network_add_input, network, "x", "BF16", -1, dims, nullptr, &tensor);
+    refuses("an input of no dimensions", trtgo_network_add_input, network, "x", "BF16", 1, nullptr, nullptr, &tensor);
+    refuses("an output that is none", trtgo_network_mark_output, network, 7, "y");
+    refuses("an output without a name", trtgo_network_mark_output, network, 0, nullptr);
+    const trtgo_range range{nullptr, 1, dims, dims, dims}, unknown{"x", 1, dims, dims, dims};
+    refuses("a range without an input", trtgo_network_add_profile, network, &range, 1);
+    refuses("a range of no input", trtgo_network_add_profile, network, &unknown, 1);
+    refuses("no ranges", trtgo_network_add_profile, network, nullptr, 1);
+    int32_t room = 1;
+    trtgo_layer layer{};
+    refuses("a layer without a size", trtgo_network_add_layer, network, &layer, &tensor, &room);
+    refuses("no layer", trtgo_network_add_layer, network, nullptr, &tensor, &room);
+    layer.struct_size = sizeof layer;
+    refuses("a layer without a kind", trtgo_network_add_layer, network, &layer, &tensor, &room);
+    layer.kind = "Convolution";
+    layer.name = "c";
+    refuses("a layer that there is not", trtgo_network_add_layer, network, &layer, &tensor, &room);
+    refuses("a build without options", trtgo_network_build, network, nullptr, 1);
+  }
+
   void fault(const Call& call, const char* kind) {
     const std::string what = call.function + "#" + std::to_string(call.number) + "=" + kind;
     const Outcome outcome = run(what);
@@ -228,9 +298,14 @@ int main(int argc, char** argv) {
   Driver driver(argv[1], argv[2], tally);
   driver.options().leave_open = mode == "--leak";
   driver.clean();
-  if (mode == "--leak") return tally.exit_status();
+  if (mode == "--leak") {
+    const int status = tally.exit_status();
+    std::fflush(stdout);  // LeakSanitizer ends the process without it
+    return status;
+  }
   driver.every_fault(mode == "--fault");
   driver.scenarios();
   driver.progress();
+  driver.misuse();
   return tally.exit_status();
 }
