@@ -1,6 +1,8 @@
 // What each layer gives. The rules are those of a strongly typed network, as far as they are known from
 // TensorRT's headers and from what its compilers refuse; csrc/tensorrt's client compares every answer with
 // its own inference, so a wrong rule on either side shows.
+#include "inference.h"
+
 #include <algorithm>
 #include <utility>
 
@@ -14,15 +16,6 @@ using nvinfer1::MatrixOperation;
 using nvinfer1::ReduceOperation;
 using nvinfer1::UnaryOperation;
 using Values = std::vector<int64_t>;
-
-bool floating(DataType type) { return type == DataType::kFLOAT || type == DataType::kHALF || type == DataType::kBF16; }
-bool integer(DataType type) { return type == DataType::kINT32 || type == DataType::kINT64; }
-
-void check(bool holds, const std::string& refusal) {
-  if (!holds) throw Refusal(refusal);
-}
-
-bool agree(int64_t a, int64_t b) { return a == b || a < 0 || b < 0; }
 
 int64_t volume(const Dims& dims) {
   int64_t n = 1;
@@ -40,10 +33,6 @@ Dims to_dims(const Values& values) {
   dims.nbDims = static_cast<int32_t>(values.size());
   for (std::size_t i = 0; i < values.size(); i++) dims.d[i] = values[i] == kUnknown ? -1 : values[i];
   return dims;
-}
-
-std::vector<Inferred> one(DataType type, const Dims& dims, std::optional<Values> values = std::nullopt) {
-  return {Inferred{dims, type, std::move(values)}};
 }
 
 Dims broadcast(const Dims& a, const Dims& b) {
@@ -351,44 +340,6 @@ std::vector<Inferred> Fill::infer() const {
     check(!has(i) || in(i).type == to_, std::string("fills ") + enumerator(to_) + " from another type");
   }
   return one(to_, to_dims(shape.values ? *shape.values : Values(static_cast<std::size_t>(shape.dims.d[0]), kUnknown)));
-}
-
-std::vector<Inferred> RotaryEmbedding::infer() const {
-  const Inferred &x = in(0), &cos = in(1), &sin = in(2);
-  check(x.dims.nbDims == 4 && floating(x.type) && cos.type == x.type && sin.type == x.type,
-        "turns " + text(x) + " by " + text(cos) + " and " + text(sin));
-  const int64_t half = (dim_ == 0 ? x.dims.d[3] : dim_) / 2;
-  const int32_t rank = has(3) ? 2 : 3;
-  for (const Inferred& table : {cos, sin}) {
-    check(table.dims.nbDims == rank && table.dims.d[rank - 1] == half, "turns " + text(x) + " by " + text(table));
-  }
-  check(!has(3) || (integer(in(3).type) && in(3).dims.nbDims == 2), "turns by positions that are not [B, S]");
-  return one(x.type, x.dims);
-}
-
-std::vector<Inferred> KVCacheUpdate::infer() const {
-  const Inferred &cache = in(0), &update = in(1), &indices = in(2);
-  check(inputs()[0]->is_input(), "the cache is no input of the network");
-  bool fits = cache.dims.nbDims == 4 && update.dims.nbDims == 4 && cache.type == update.type && floating(cache.type) &&
-              cache.dims.d[2] > 0;
-  for (const int d : {0, 1, 3}) fits = fits && agree(cache.dims.d[d], update.dims.d[d]);
-  check(fits, "writes " + text(update) + " into " + text(cache));
-  check(indices.type == DataType::kINT32 && indices.dims.nbDims == 1, "writes at " + text(indices));
-  return one(cache.type, cache.dims);
-}
-
-std::vector<Inferred> AttentionCore::infer() const {
-  const Inferred &q = in(0), &k = in(1), &v = in(2);
-  bool fits = q.dims.nbDims == 4 && k.dims.nbDims == 4 && v.dims.nbDims == 4 && q.type == k.type && q.type == v.type &&
-              floating(q.type) && k.dims.d[1] > 0 && q.dims.d[1] % k.dims.d[1] == 0 && q.dims.d[3] == k.dims.d[3];
-  for (int d = 0; fits && d < 4; d++) fits = agree(k.dims.d[d], v.dims.d[d]);
-  check(fits, "attends from " + text(q) + " to " + text(k) + " and " + text(v));
-  if (has(3)) {
-    const Inferred& mask = in(3);
-    check((mask.type == DataType::kBOOL || mask.type == q.type) && mask.dims.nbDims == 4,
-          "masks " + text(q) + " with " + text(mask));
-  }
-  return one(q.type, q.dims);
 }
 
 }  // namespace standin

@@ -63,43 +63,4 @@ void Shuffle::setSecondTranspose(const Permutation& order) STANDIN_NOEXCEPT {
   changed();
 }
 
-bool Attention::setName(char const* name) STANDIN_NOEXCEPT {
-  Call call("IAttention::setName", this);
-  call.argument("name", json(name));
-  return !call.fails(Answer::kBool);
-}
-
-bool Attention::setMetadata(char const* text) STANDIN_NOEXCEPT {
-  Call call("IAttention::setMetadata", this);
-  call.argument("text", json(text));
-  return !call.fails(Answer::kBool);
-}
-
-bool Attention::setMask(ITensor& mask) STANDIN_NOEXCEPT {
-  Call call("IAttention::setMask", this);
-  call.argument("mask", json(&mask));
-  if (call.fails(Answer::kBool)) return false;
-  core_.mask(own(mask));
-  return true;
-}
-
-bool Attention::setDecomposable(bool decomposable) STANDIN_NOEXCEPT {
-  Call call("IAttention::setDecomposable", this);
-  call.argument("decomposable", json(decomposable));
-  return !call.fails(Answer::kBool);
-}
-
-int32_t Attention::getNbOutputs() const STANDIN_NOEXCEPT {
-  Call call("IAttention::getNbOutputs", this);
-  return call.fails(Answer::kCount) ? 0 : 1;
-}
-
-ITensor* Attention::getOutput(int32_t index) const STANDIN_NOEXCEPT {
-  Call call("IAttention::getOutput", this);
-  call.argument("index", json(index));
-  if (call.fails(Answer::kObject) || index != 0) return nullptr;
-  call.result(object_json(core_.output(0)));
-  return core_.output(0);
-}
-
 }  // namespace standin

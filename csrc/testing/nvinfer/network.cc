@@ -43,16 +43,6 @@ Network::Network(int* users) : Object("network", true), users_(users) {
   ++*users_;
 }
 
-template <class L, class... Arguments>
-L* Network::add(Call& call, Arguments&&... arguments) {
-  if (call.fails(Answer::kObject)) return nullptr;
-  auto layer = std::make_unique<L>(std::forward<Arguments>(arguments)...);
-  L* const raw = layer.get();
-  call.result(object_json(raw));
-  layers_.push_back(std::move(layer));
-  return raw;
-}
-
 void Network::validate() {
   if (outputs_.empty()) throw Refusal("the network has no outputs");
   std::set<std::string> names;
@@ -222,33 +212,6 @@ nvinfer1::IFillLayer* Network::addFillV2(Dims const& dims, nvinfer1::FillOperati
   Call call("INetworkDefinition::addFillV2", this);
   call.argument("dims", json(dims)).argument("op", json(op)).argument("to", json(to));
   return add<Fill>(call, dims, to);
-}
-
-nvinfer1::IRotaryEmbeddingLayer* Network::addRotaryEmbedding(ITensor& x, ITensor& cos, ITensor& sin, bool interleaved,
-                                                             int32_t dim) STANDIN_NOEXCEPT {
-  Call call("INetworkDefinition::addRotaryEmbedding", this);
-  call.argument("input", json(&x)).argument("cos", json(&cos)).argument("sin", json(&sin));
-  call.argument("interleaved", json(interleaved)).argument("dim", json(dim));
-  return add<RotaryEmbedding>(call, own(x), own(cos), own(sin), dim);
-}
-
-nvinfer1::IKVCacheUpdateLayer* Network::addKVCacheUpdate(ITensor& cache, ITensor& update, ITensor& indices,
-                                                         nvinfer1::KVCacheMode mode) STANDIN_NOEXCEPT {
-  Call call("INetworkDefinition::addKVCacheUpdate", this);
-  call.argument("cache", json(&cache)).argument("update", json(&update)).argument("indices", json(&indices));
-  call.argument("mode", json(mode));
-  return add<KVCacheUpdate>(call, own(cache), own(update), own(indices));
-}
-
-nvinfer1::IAttention* Network::addAttentionV2(ITensor& q, ITensor& k, ITensor& v, nvinfer1::AttentionNormalizationOp op,
-                                              nvinfer1::CausalMaskKind kind) STANDIN_NOEXCEPT {
-  Call call("INetworkDefinition::addAttentionV2", this);
-  call.argument("query", json(&q)).argument("key", json(&k)).argument("value", json(&v));
-  call.argument("op", json(op)).argument("kind", json(kind));
-  if (call.fails(Answer::kObject)) return nullptr;
-  attentions_.push_back(std::make_unique<Attention>(own(q), own(k), own(v)));
-  call.result(object_json(attentions_.back().get()));
-  return attentions_.back().get();
 }
 
 nvinfer1::IPluginV2Layer* Network::addPluginV2(ITensor* const* inputs, int32_t number,

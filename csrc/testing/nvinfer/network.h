@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layers.h"
+#include "nativeattention.h"
 
 namespace standin {
 
@@ -67,12 +68,14 @@ class Network final : public nvinfer1::INetworkDefinition, public refusing::VNet
   nvinfer1::IDequantizeLayer* addDequantizeV2(ITensor& x, ITensor& scale, DataType to) STANDIN_NOEXCEPT override;
   nvinfer1::IShapeLayer* addShape(ITensor& x) STANDIN_NOEXCEPT override;
   nvinfer1::IFillLayer* addFillV2(Dims const& dims, nvinfer1::FillOperation op, DataType to) STANDIN_NOEXCEPT override;
+#if STANDIN_HAS_ATTENTION
   nvinfer1::IRotaryEmbeddingLayer* addRotaryEmbedding(ITensor& x, ITensor& cos, ITensor& sin, bool interleaved,
                                                       int32_t dim) STANDIN_NOEXCEPT override;
   nvinfer1::IKVCacheUpdateLayer* addKVCacheUpdate(ITensor& cache, ITensor& update, ITensor& indices,
                                                   nvinfer1::KVCacheMode mode) STANDIN_NOEXCEPT override;
   nvinfer1::IAttention* addAttentionV2(ITensor& q, ITensor& k, ITensor& v, nvinfer1::AttentionNormalizationOp op,
                                        nvinfer1::CausalMaskKind kind) STANDIN_NOEXCEPT override;
+#endif
   nvinfer1::IPluginV2Layer* addPluginV2(ITensor* const* inputs, int32_t number,
                                         nvinfer1::IPluginV2& plugin) STANDIN_NOEXCEPT override;
 
@@ -84,10 +87,22 @@ class Network final : public nvinfer1::INetworkDefinition, public refusing::VNet
   std::string title_;
   std::vector<std::unique_ptr<Tensor>> inputs_;
   std::vector<std::unique_ptr<Layer>> layers_;
+#if STANDIN_HAS_ATTENTION
   std::vector<std::unique_ptr<Attention>> attentions_;
+#endif
   std::vector<PluginLayer*> plugins_;
   std::vector<Tensor*> outputs_;
   int* users_;
 };
+
+template <class L, class... Arguments>
+L* Network::add(Call& call, Arguments&&... arguments) {
+  if (call.fails(Answer::kObject)) return nullptr;
+  auto layer = std::make_unique<L>(std::forward<Arguments>(arguments)...);
+  L* const raw = layer.get();
+  call.result(object_json(raw));
+  layers_.push_back(std::move(layer));
+  return raw;
+}
 
 }  // namespace standin

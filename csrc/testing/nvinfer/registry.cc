@@ -48,6 +48,18 @@ class Registry final : public nvinfer1::IPluginRegistry {
   }
   int32_t releasePluginResource(char const*) STANDIN_NOEXCEPT override { refuse("releasePluginResource"); }
   Creators getAllCreatorsRecursive(int32_t* const) STANDIN_NOEXCEPT override { refuse("getAllCreatorsRecursive"); }
+#if NV_TENSORRT_MAJOR < 11
+  bool registerCreator(IPluginCreator& creator, char const* const space) STANDIN_NOEXCEPT override {
+    return registerCreator(static_cast<IPluginCreatorInterface&>(creator), space);
+  }
+  bool deregisterCreator(IPluginCreator const&) STANDIN_NOEXCEPT override { refuse("deregisterCreator"); }
+  IPluginCreator* const* getPluginCreatorList(int32_t* const) const STANDIN_NOEXCEPT override {
+    refuse("getPluginCreatorList");
+  }
+  IPluginCreator* getPluginCreator(char const* const, char const* const, char const* const) STANDIN_NOEXCEPT override {
+    refuse("getPluginCreator");
+  }
+#endif
 
  private:
   struct Entry {
