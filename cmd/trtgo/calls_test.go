@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/compatibility"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -35,6 +36,8 @@ func TestTensorRTCalls(t *testing.T) {
 		require.NotEqual(t, "1", os.Getenv("TRTGO_REQUIRE_TENSORRT"), "%s is not set", name)
 		t.Skip(name + " is not set")
 	}
+	engines := compatibility.NewRecord(compatibility.StandIn)
+	engines.Check(t)
 	testscript.Run(t, testscript.Params{
 		Files:               []string{"testdata/calls/calls.txtar"},
 		RequireExplicitExec: true,
@@ -50,7 +53,15 @@ func TestTensorRTCalls(t *testing.T) {
 			}
 			return os.Rename(testmodel.QuantisedDir(t, "llama-gqa.fp8"), filepath.Join(e.WorkDir, "fp8"))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"recorded": recorded, "faults": faults},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"recorded": func(ts *testscript.TestScript, neg bool, args []string) {
+				recorded(ts, neg, args)
+				e, err := compatibility.Built(ts.MkAbs(args[1]))
+				ts.Check(err)
+				engines.Shown(e)
+			},
+			"faults": faults,
+		},
 	})
 }
 
@@ -75,8 +86,8 @@ func left(calls []byte) (int, error) {
 }
 
 func recorded(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: recorded NAME")
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: recorded NAME ENGINE")
 	}
 	calls := take(ts)
 	alive, err := left(calls)

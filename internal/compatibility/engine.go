@@ -6,6 +6,7 @@ import (
 
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export/checkpoint"
+	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
 // Backends as the tables name them.
@@ -73,6 +74,30 @@ func Plugins(c *checkpoint.Config, o tensorrt.Options) Engine {
 		}
 	}
 	return e
+}
+
+// Built describes an engine directory of TensorRT-LLM, which does not tell whether the head is
+// tied to the embedding.
+func Built(dir string) (Engine, error) {
+	config, err := engineconfig.Read(dir)
+	if err != nil {
+		return Engine{}, err
+	}
+	if config.Backend() != engineconfig.BackendTensorRTLLM {
+		return Engine{}, fmt.Errorf("%s is an engine of %s", dir, config.Backend())
+	}
+	c, err := checkpoint.ParseConfig(config.PretrainedJSON)
+	if err != nil {
+		return Engine{}, err
+	}
+	e := Plugins(c, tensorrt.Options{
+		MaxBeamWidth: config.Build.MaxBeamWidth, GatherContextLogits: config.Build.GatherContextLogits,
+		LogitsDtype: c.LogitsDtype, Plugins: config.Build.Plugins,
+	})
+	if e.Family == "" {
+		return Engine{}, fmt.Errorf("%s has the unknown architecture %s", dir, c.Architecture)
+	}
+	return e, nil
 }
 
 func release(o tensorrt.Options) string {
