@@ -5,13 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 )
 
 // trtllmRules applies trtllm-build's rules (builder.py, build, and plugin.py of TensorRT-LLM 1.2) to the flags, and
-// refuses by name what the network of [tensorrt.Lower] has not got.
+// refuses by name what the network of tensorrt.Lower has not got.
 func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugin, cache string) error {
 	if cache != "PAGED" {
 		return s.unsupported("kv_cache_type "+strings.ToLower(cache), "TensorRT-LLM's in-flight batching wants it paged")
@@ -34,13 +33,13 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	s.contextFMHA(c, plugins)
 	s.fusions(c, plugins)
 	s.noteDeprecated()
-	if sizes := tensorrt.Releases[0].HeadSizes; !slices.Contains(sizes, int(c.HeadSize)) {
+	if sizes := s.release.HeadSizes; !slices.Contains(sizes, int(c.HeadSize)) {
 		s.note("head_size is %d: the attention of TensorRT-LLM %s has kernels for %s and refuses others when the engine is built",
-			c.HeadSize, tensorrt.Releases[0].Version, strings.Trim(fmt.Sprint(sizes), "[]"))
+			c.HeadSize, s.release.Version, strings.Trim(fmt.Sprint(sizes), "[]"))
 	}
-	if q := &c.Quantization; q.QuantAlgo == checkpoint.W4A16AWQ && !slices.Contains(tensorrt.Releases[0].GroupSizes, int(q.Group())) {
+	if q := &c.Quantization; q.QuantAlgo == checkpoint.W4A16AWQ && !slices.Contains(s.release.GroupSizes, int(q.Group())) {
 		s.note("quantization.group_size is %d: TensorRT-LLM %s has kernels for %s of %s and fails with others when the engine is built or run",
-			q.Group(), tensorrt.Releases[0].Version, strings.Trim(fmt.Sprint(tensorrt.Releases[0].GroupSizes), "[]"), q.QuantAlgo)
+			q.Group(), s.release.Version, strings.Trim(fmt.Sprint(s.release.GroupSizes), "[]"), q.QuantAlgo)
 	}
 	if s.MaxEncoderInputLen != defaultMaxEncoderInputLen {
 		s.note("max_encoder_input_len %d is recorded; the model has no encoder", s.MaxEncoderInputLen)
