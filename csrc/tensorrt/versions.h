@@ -1,5 +1,5 @@
 // All that differs between the sets of headers that this library is compiled with:
-// TensorRT 10.14, TensorRT 11 and TensorRT-RTX. No other file has an #if about them.
+// TensorRT 10.14, TensorRT 11 and TensorRT-RTX. Other files ask only the TRTGO_HAS_ macros.
 #ifndef TRTGO_TENSORRT_VERSIONS_H_
 #define TRTGO_TENSORRT_VERSIONS_H_
 
