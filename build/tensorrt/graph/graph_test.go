@@ -66,6 +66,14 @@ func TestLiteralsAreWritten(t *testing.T) {
 	require.Nil(t, r.Weights[0].Values, "a tensor of the checkpoint")
 	require.Equal(t, "literal_0", r.Weights[1].Name)
 	require.Equal(t, []float64{-1, 3}, r.Weights[1].Values)
+
+	b = tiny()
+	b.Output("scalar", b.Scalars(graph.Float, nil, 0.5))
+	net, err = b.Network()
+	require.NoError(t, err)
+	text.Reset()
+	require.NoError(t, net.WriteJSON(&text))
+	require.NotContains(t, text.String(), "null", "a scalar has no dimensions, which is a list too")
 }
 
 // TestRefused: the first mistake is told by layer and cause.

@@ -81,7 +81,7 @@ func (n *Network) WriteJSON(w io.Writer) error {
 		r.Inputs = append(r.Inputs, ri)
 	}
 	for _, weights := range n.Weights() {
-		r.Weights = append(r.Weights, recordWeights{weights.Name, weights.Type, weights.Shape, weights.Bytes(), weights.From, weights.Recipe, weights.Scalars})
+		r.Weights = append(r.Weights, recordWeights{weights.Name, weights.Type, append([]int64{}, weights.Shape...), weights.Bytes(), weights.From, weights.Recipe, weights.Scalars})
 	}
 	for _, l := range n.Layers {
 		r.Layers = append(r.Layers, recordOfLayer(l))
@@ -152,5 +152,5 @@ func (f Field) value() any {
 	case len(f.Ints) == 1:
 		return f.Ints[0]
 	}
-	return f.Ints
+	return append([]int64{}, f.Ints...) // [] where there are none, as a scalar's dimensions
 }
