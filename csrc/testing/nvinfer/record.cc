@@ -64,6 +64,14 @@ Recorder& recorder() {
 
 using Lock = std::lock_guard<std::mutex>;
 
+// How deep this thread is inside of the stand-in.
+thread_local int depth = 0;
+
+struct Inside {
+  Inside() { depth++; }
+  ~Inside() { depth--; }
+};
+
 }  // namespace
 
 void refuse(const char* function) {
@@ -72,6 +80,7 @@ void refuse(const char* function) {
 }
 
 Object::Object(const char* kind, bool told) : told_(told) {
+  const Inside inside;
   Recorder& r = recorder();
   Lock lock(r.mutex);
   name_ = kind + std::to_string(++r.objects[kind]);
@@ -79,13 +88,16 @@ Object::Object(const char* kind, bool told) : told_(told) {
 }
 
 Object::~Object() {
+  const Inside inside;
   Recorder& r = recorder();
   Lock lock(r.mutex);
   r.alive.erase(name_);
   if (told_) r.write("{\"destroyed\":" + quoted(name_) + ",\"alive\":" + std::to_string(r.alive.size()) + "}");
 }
 
-Call::Call(const char* function, const Object* on) : line_("{\"call\":" + quoted(function)) {
+Call::Call(const char* function, const Object* on) {
+  depth++;
+  line_ = "{\"call\":" + quoted(function);
   Recorder& r = recorder();
   Lock lock(r.mutex);
   const int32_t number = ++r.calls[function];
@@ -94,7 +106,10 @@ Call::Call(const char* function, const Object* on) : line_("{\"call\":" + quoted
   if (on != nullptr) line_ += ",\"on\":" + quoted(on->name());
 }
 
-Call::~Call() { write_line(line_ + "}"); }
+Call::~Call() {
+  write_line(line_ + "}");
+  depth--;
+}
 
 Call& Call::argument(const char* name, const std::string& json) {
   line_ += "," + quoted(name) + ":" + json;
@@ -209,3 +224,5 @@ int32_t trtgo_standin_faulted(void) {
   std::lock_guard<std::mutex> lock(recorder().mutex);
   return recorder().faulted ? 1 : 0;
 }
+
+int32_t trtgo_standin_inside(void) { return standin::depth > 0 ? 1 : 0; }

@@ -9,6 +9,8 @@
 #include <thread>
 #include <vector>
 
+#include "memory.h"
+
 namespace trtgo {
 namespace testing {
 namespace {
@@ -70,7 +72,11 @@ class Session {
   template <class Function, class... Arguments>
   void must(const char* step, Function function, Arguments... arguments) {
     trtgo_error* error = nullptr;
-    const int32_t status = function(arguments..., &error);
+    int32_t status = TRTGO_OK;
+    {
+      const InShim in_shim;
+      status = function(arguments..., &error);
+    }
     if (status == TRTGO_OK && error == nullptr) return;
     outcome_.status = status;
     outcome_.step = step;

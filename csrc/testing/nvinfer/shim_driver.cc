@@ -1,6 +1,7 @@
 // Leads the shim of csrc/tensorrt over the stand-in for TensorRT: one build without faults, then one for every call of
 // it and every way in which that call can fail, then builds that hang, stop or cannot write. Each must end with one
-// clear error, or tell its caller something else than the build without faults; and nothing may be left behind.
+// clear error, or tell its caller something else than the build without faults; and nothing may be left behind. So must a
+// build for which memory runs out, at any allocation.
 //
 //   shim_driver TENSORRT PLUGINS            the paths of the stand-in's libraries
 //   shim_driver TENSORRT PLUGINS --fault    a build without faults is taken for one with a fault: must fail
@@ -14,6 +15,7 @@
 #include <atomic>
 
 #include "../check.h"
+#include "memory.h"
 #include "replay.h"
 #include "standin.h"
 
@@ -30,6 +32,7 @@ struct StandIn {
   decltype(&trtgo_standin_alive) alive;
   decltype(&trtgo_standin_call) call;
   decltype(&trtgo_standin_faulted) faulted;
+  decltype(&trtgo_standin_inside) inside;
 
   explicit StandIn(const char* path) {
     void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
@@ -41,6 +44,7 @@ struct StandIn {
     find(library, "trtgo_standin_alive", &alive);
     find(library, "trtgo_standin_call", &call);
     find(library, "trtgo_standin_faulted", &faulted);
+    find(library, "trtgo_standin_inside", &inside);
   }
 
  private:
@@ -174,6 +178,26 @@ class Driver {
     tally_.require(cancelled.status == TRTGO_CANCELLED, "a build that hangs, cancelled: " + cancelled.text);
     replay_.meanwhile = nullptr;
     tally_.report("progress and cancel");
+  }
+
+  // Memory that runs out: at each of the first allocations, later at some. A stand-in that cannot throw would end the
+  // process for its own.
+  void memory() {
+    using trtgo::testing::fail_allocation;
+    const auto throwing = std::count_if(calls_.begin(), calls_.end(), [](const Call& c) { return c.throws != 0; });
+    if (throwing < 100) return;
+    int64_t runs = 0, next = 0;
+    for (;; next += 1 + next / 64, runs++) {
+      fail_allocation(next, standin_.inside);
+      const Outcome outcome = run("");
+      if (!fail_allocation(-1, standin_.inside)) break;
+      const std::string what = "allocation " + std::to_string(next) + " [" + outcome.step + ": " + outcome.text + "]";
+      // What only makes a message or the progress poorer may go on.
+      const bool same = outcome.status == TRTGO_OK && outcome.told == clean_.told;
+      tally_.require(outcome.status == TRTGO_MEMORY || same, what + ": status " + std::to_string(outcome.status));
+    }
+    tally_.require(runs > 100, "only " + std::to_string(next) + " allocations");
+    tally_.report("memory that runs out after up to " + std::to_string(next) + " allocations");
   }
 
   // Calls that no sensible caller makes.
@@ -313,5 +337,6 @@ int main(int argc, char** argv) {
   driver.scenarios();
   driver.progress();
   driver.misuse();
+  driver.memory();
   return tally.exit_status();
 }

@@ -44,6 +44,8 @@ STANDIN_API int32_t trtgo_standin_call(int32_t index, const char** function, int
                                        int32_t* throws, int32_t* logs);
 /* Whether a fault that was asked for happened since the start. */
 STANDIN_API int32_t trtgo_standin_faulted(void);
+/* Whether this thread is inside of the stand-in. */
+STANDIN_API int32_t trtgo_standin_inside(void);
 
 #ifdef __cplusplus
 }
