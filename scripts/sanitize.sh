@@ -5,9 +5,9 @@
 # instrumentation is off would pass everything.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# The packages whose tests run C++. ThreadSanitizer's runtime does not start in a
+# The packages whose tests run C or C++. ThreadSanitizer's runtime does not start in a
 # program whose only C is runtime/cgo, so pure Go is left to `go test -race`.
-packages="./csrc/cpu ./trtllm"
+packages="./csrc/cpu ./csrc/native ./trtllm"
 case "${1:-}" in
 address)
 	export CGO_CFLAGS="-g -O1 -fsanitize=address" CGO_CXXFLAGS="-g -O1 -fsanitize=address"
