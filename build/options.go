@@ -84,7 +84,8 @@ type Options struct {
 	// built one after another in this process. More need WorkerCommand; where there are GPUs, each has one.
 	Workers int
 	// WorkerCommand starts a worker: a program with arguments that calls [ServeWorker]
-	// on its standard input and output, and nothing else.
+	// on its standard input and output, and nothing else. The plugins of TensorRT-LLM print to
+	// file descriptor 1: the program makes that its standard error before, and answers on a copy.
 	WorkerCommand []string
 	Version       string // of the program, recorded as producer; "devel"
 

@@ -235,11 +235,21 @@ const buildWorkerName = "build-worker"
 func buildWorkerCommand() *cli.Command {
 	return &cli.Command{
 		Name: buildWorkerName, Usage: "build one rank for the build that started this", Hidden: true,
-		Action: func(c *cli.Context) error { return build.ServeWorker(c.Context, c.App.Reader, c.App.Writer) },
+		Action: func(c *cli.Context) error {
+			if err := ownStdout(c); err != nil {
+				return err
+			}
+			return build.ServeWorker(c.Context, c.App.Reader, c.App.Writer)
+		},
 	}
 }
 
 func buildEngine(c *cli.Context, options build.Options, log *slog.Logger) error {
+	if options.Backend != build.BackendCPU {
+		if err := ownStdout(c); err != nil {
+			return err
+		}
+	}
 	start := time.Now()
 	bar, phases := newProgress(c, "build", log), phases{c: c, log: log}
 	options.Progress = func(done, total int64, _ string) { bar.set(done, total) }

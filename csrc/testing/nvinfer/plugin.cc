@@ -2,6 +2,7 @@
 #include "plugin.h"
 
 #include <cstring>
+#include <iostream>
 #include <memory>
 
 #include "registry.h"
@@ -283,6 +284,9 @@ std::vector<const Definition*> definitions() {
 // Registers the creators, once a process, as upstream's does.
 extern "C" STANDIN_API bool initTrtLlmPlugins(void* logger, const char* space) {
   standin::set_logger(standin::Source::kPlugins, logger);
+  if (standin::has_scenario("plugins", "print")) {
+    std::cout << "[TensorRT-LLM][INFO] the stand-in registers its plugins" << std::endl;
+  }
   standin::Call call("initTrtLlmPlugins", nullptr);
   call.argument("namespace", standin::json(space));
   if (call.fails(standin::Answer::kBool, standin::Source::kPlugins, true)) return false;

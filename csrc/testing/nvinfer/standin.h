@@ -17,6 +17,7 @@
  *   build=half          one that fails after half of the plan
  *   write=N             the plan comes in pieces of N bytes
  *   plugins=refuse      initTrtLlmPlugins() gives false
+ *   plugins=print       it prints to stdout, as upstream's logger does by default
  *   creator=NAME        there is no creator of this name
  *   without=NAME.FIELD  a creator does not know this field
  *   with=NAME.FIELD     a creator wants another field, an INT32
