@@ -19,6 +19,8 @@ import (
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
+func init() { runsCPU = true }
+
 // cpuRunner runs the checkpoint in dir on the CPU backend, in float32.
 func cpuRunner(t testing.TB, dir string) *cpu.Runner {
 	t.Helper()
