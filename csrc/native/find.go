@@ -26,13 +26,13 @@ func Find(f Flavour) (string, error) {
 		if _, err := os.Stat(path); err != nil {
 			return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s names a library that is not there: %v", l.variable, err)}
 		}
-		return path, nil
+		return filepath.Abs(path) // dlopen would look for a mere name elsewhere
 	}
 	directories := searched()
 	for _, d := range directories {
 		path := filepath.Join(d, l.file)
 		if info, err := os.Stat(path); err == nil && !info.IsDir() {
-			return path, nil
+			return filepath.Abs(path)
 		}
 	}
 	return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake -D%s=HEADERS) and put it beside the program, or name it in %s; looked in %s",
