@@ -228,6 +228,7 @@ func (w *pool) process(ctx context.Context, gpu string, j job) (answer, error) {
 	_, err = in.Write(append(text, '\n'))
 	last, heard := w.listen(out)
 	_ = in.Close()
+	_ = out.Close() // who goes on printing ends, and does not wait for a reader
 	ended := cmd.Wait()
 	cause := cmp.Or(ended, err, heard)
 	switch {
@@ -237,6 +238,8 @@ func (w *pool) process(ctx context.Context, gpu string, j job) (answer, error) {
 		return answer{}, errors.New(last.Error)
 	case last.Report != nil && ended == nil:
 		return last, nil
+	case heard != nil && !errors.Is(heard, io.EOF) && !errors.Is(heard, io.ErrUnexpectedEOF):
+		return failed(fmt.Errorf("it prints what is no answer: %w", heard))
 	case words.text != "":
 		return failed(fmt.Errorf("%w: %.300s", cause, strings.TrimSpace(words.text)))
 	}

@@ -40,6 +40,10 @@ func serve(does string) {
 			os.Exit(2)
 		case does == "silent" && rank1:
 			os.Exit(0)
+		case does == "babble" && rank1:
+			for {
+				fmt.Println("[TensorRT-LLM][INFO] a library that prints")
+			}
 		case does != "build":
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -126,6 +130,7 @@ func TestFailedWorker(t *testing.T) {
 		"fail":   "rank 1: layer lm_head/MatrixMultiply: it cannot be",
 		"crash":  "the worker that builds rank 1: exit status 2",
 		"silent": "the worker that builds rank 1: EOF, without a word: where memory ran out, fewer --workers help",
+		"babble": "the worker that builds rank 1: it prints what is no answer: invalid character 'T'",
 	} {
 		t.Run(does, func(t *testing.T) {
 			o := workers(t, does, 2)
