@@ -27,7 +27,7 @@ type Field struct {
 	Text   string
 }
 
-// Int32 and the functions below make fields.
+// Int32Field and the functions below make fields.
 func Int32Field(name string, values ...int64) Field {
 	return Field{Name: name, Type: FieldInt32, Ints: values}
 }

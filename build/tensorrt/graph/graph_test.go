@@ -76,6 +76,26 @@ func TestLiteralsAreWritten(t *testing.T) {
 	require.NotContains(t, text.String(), "null", "a scalar has no dimensions, which is a list too")
 }
 
+// An optional input that is absent may be nil or left out.
+func TestAbsentInputs(t *testing.T) {
+	b := graph.NewBuilder("rank0")
+	x := b.Input("x", graph.BF16, graph.Fixed(2), graph.Fixed(2), graph.Fixed(4), graph.Fixed(8))
+	table := b.Input("table", graph.BF16, graph.Fixed(2), graph.Fixed(4), graph.Fixed(4))
+	for _, c := range []struct {
+		op     graph.Op
+		inputs []*graph.Tensor
+	}{
+		{graph.Shuffle{First: []int{0, 2, 1, 3}}, []*graph.Tensor{x}},
+		{graph.Slice{Start: []int64{0, 0, 0, 0}, Size: []int64{2, 2, 4, 4}, Stride: []int64{1, 1, 1, 1},
+			To: graph.Shape{graph.Fixed(2), graph.Fixed(2), graph.Fixed(4), graph.Fixed(4)}}, []*graph.Tensor{x}},
+		{graph.RotaryEmbedding{}, []*graph.Tensor{x, table, table}},
+		{graph.Attention{}, []*graph.Tensor{x, x, x}},
+	} {
+		require.Equal(t, b.Add(c.op, c.inputs...)[0].Shape, b.Add(c.op, append(c.inputs, nil)...)[0].Shape)
+		require.NoError(t, b.Err())
+	}
+}
+
 // TestRefused: the first mistake is told by layer and cause.
 func TestRefused(t *testing.T) {
 	bf16 := func(b *graph.Builder, name string, dims ...graph.Dim) *graph.Tensor {

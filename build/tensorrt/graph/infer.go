@@ -23,6 +23,9 @@ func want(in []*Tensor, least, most int) error {
 	return nil
 }
 
+// given tells whether there is an optional input.
+func given(in []*Tensor, i int) bool { return i < len(in) && in[i] != nil }
+
 func (o Constant) infer(in []*Tensor) ([]Tensor, error) {
 	if err := want(in, 0, 0); err != nil {
 		return nil, err
@@ -169,7 +172,7 @@ func (o Shuffle) infer(in []*Tensor) ([]Tensor, error) {
 		return nil, err
 	}
 	switch {
-	case len(in) == 2:
+	case given(in, 1):
 		if err := shapeTensor(in[1], len(o.To)); err != nil {
 			return nil, err
 		}

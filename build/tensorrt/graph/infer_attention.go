@@ -18,7 +18,7 @@ func (o RotaryEmbedding) infer(in []*Tensor) ([]Tensor, error) {
 		dim = x.Shape[3].Size
 	}
 	rank := 3
-	if len(in) == 4 {
+	if given(in, 3) {
 		rank = 2
 		if ids := in[3]; !ids.Type.integer() || len(ids.Shape) != 2 || !ids.Shape[0].agrees(x.Shape[0]) || !ids.Shape[1].agrees(x.Shape[2]) {
 			return nil, fmt.Errorf("positions %s%s do not belong to %s", ids.Type, ids.Shape, x.Shape)
@@ -77,7 +77,7 @@ func (o Attention) infer(in []*Tensor) ([]Tensor, error) {
 	if q.Type != Half && q.Type != BF16 && !(o.Decomposable && q.Type == Float) {
 		return nil, fmt.Errorf("attention of %s has no fused kernel", q.Type)
 	}
-	if len(in) == 4 {
+	if given(in, 3) {
 		mask, scores := in[3], Shape{q.Shape[0], q.Shape[1], q.Shape[2], k.Shape[2]}
 		if mask.Type != Bool && mask.Type != q.Type {
 			return nil, fmt.Errorf("masks %s with %s", q.Type, mask.Type)
