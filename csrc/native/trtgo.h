@@ -6,6 +6,7 @@
  *           NULL there means that the caller does not want it. No C++ exception leaves a function.
  *   Structs That go in begin with struct_size, set by the caller to sizeof. A library that is newer takes
  *           a shorter one, the rest being zero; zero is always the default. What comes out is as short.
+ *           trtgo_field, trtgo_tensor and trtgo_range, which come in lists, have none: they stay as they are.
  *   Owner   Handles belong to who created them, and are closed once, networks before their library.
  *   Thread  Functions of one handle must not run at the same time, except where they say otherwise.
  *           Different libraries and networks are independent.
