@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -85,6 +86,9 @@ func (p *rankPlan) compileRank(ctx context.Context, lib compiler, rank int, dir 
 		p.cache, err = lib.compile(ctx, net, source, p.s.compilation(p.cache, progress, message), f)
 		return err
 	})
+	if errors.Is(err, tensorrt.ErrDiffers) {
+		err = fmt.Errorf("%w; %s", err, p.s.expected())
+	}
 	if err != nil {
 		return fmt.Errorf("rank %d: %w", rank, err)
 	}
@@ -102,6 +106,14 @@ func (p *rankPlan) compileRank(ctx context.Context, lib compiler, rank int, dir 
 	}
 	report.Managed, err = fileSize(path)
 	return err
+}
+
+// expected says which libraries would see a network as it is meant.
+func (s *settings) expected() string {
+	if s.Backend == BackendTensorRTRTX {
+		return "use TensorRT-RTX 1.7, or report it"
+	}
+	return fmt.Sprintf("use the libraries of TensorRT-LLM %s, or name their release by --target_version", s.release.Version)
 }
 
 func managed(net *graph.Network) bool {

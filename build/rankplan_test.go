@@ -14,6 +14,7 @@ import (
 
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/build/internal/tinycheckpoint"
+	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/safetensors"
@@ -227,6 +228,15 @@ func TestFailedRank(t *testing.T) {
 	_, err := build.Build(t.Context(), o)
 	require.ErrorIs(t, err, broken)
 	require.EqualError(t, err, "rank 1: layer lm_head/MatrixMultiply: it cannot be")
+	require.Equal(t, []string{"engine"}, names(t, "."))
+
+	build.SetCompiler(t, build.FakeCompiler{Compile: func(context.Context, build.FakeCompilation, *os.File) ([]byte, error) {
+		return nil, fmt.Errorf("%w: layer lm_head/Gemm: it has a field more", tensorrt.ErrDiffers)
+	}})
+	_, err = build.Build(t.Context(), o)
+	require.ErrorIs(t, err, tensorrt.ErrDiffers)
+	require.EqualError(t, err, "rank 0: TensorRT differs from what trtgo expects: layer lm_head/Gemm: it has a field more; "+
+		"use the libraries of TensorRT-LLM 1.2.1, or name their release by --target_version")
 	require.Equal(t, []string{"engine"}, names(t, "."))
 
 	ctx, cancel := context.WithCancel(t.Context())
