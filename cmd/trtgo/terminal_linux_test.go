@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -31,7 +32,8 @@ func startOnTerminal(t *testing.T, args ...string) (*exec.Cmd, *keyboard) {
 	require.NoError(t, err)
 	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|syscall.O_NOCTTY, 0)
 	require.NoError(t, err)
-	defer tty.Close()
+	// Kept open here too: when the last side closes, what it wrote just before can be lost.
+	t.Cleanup(func() { tty.Close() })
 
 	exe, err := os.Executable()
 	require.NoError(t, err)
@@ -53,6 +55,7 @@ func (k *keyboard) press(keys string) {
 // read takes what the screen shows next.
 func (k *keyboard) read() {
 	part := make([]byte, 4096)
+	require.NoError(k.t, k.pty.SetReadDeadline(time.Now().Add(time.Minute)))
 	n, err := k.pty.Read(part)
 	require.NoError(k.t, err, "the screen shows %q", k.screen)
 	k.screen += string(part[:n])
