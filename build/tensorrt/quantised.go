@@ -104,7 +104,7 @@ func (p *packed) integers(o *network.Linear, x *graph.Tensor) *graph.Tensor {
 	}
 	layout, err := mixedgemm.For(mixedgemm.Weight(w.bits), mixedgemm.Float16, p.capability())
 	if err != nil {
-		p.b.Fail(fmt.Errorf("%w: %s: %w", ErrUnsupported, o.Name, err))
+		p.b.Fail(fmt.Errorf("%w: %s: %w; export the checkpoint without --qformat, or for 8.9 and later with --qformat fp8", ErrUnsupported, o.Name, err))
 		return x
 	}
 	out, in := up(w.out, mixedgemm.Multiple), up(w.in, mixedgemm.Multiple)

@@ -23,7 +23,7 @@ type ElementWise struct{ Operation ElementWiseOperation }
 // ElementWiseOperation is an enumerator of nvinfer1::ElementWiseOperation.
 type ElementWiseOperation string
 
-// The operations that are used. Less, Greater, Equal give Bool; And takes it.
+// The operations that are known here. Less, Greater, Equal give Bool; And takes it.
 const (
 	Sum     ElementWiseOperation = "SUM"
 	Prod    ElementWiseOperation = "PROD"
@@ -43,7 +43,7 @@ type Unary struct{ Operation UnaryOperation }
 // UnaryOperation is an enumerator of nvinfer1::UnaryOperation.
 type UnaryOperation string
 
-// The operations that are used.
+// The operations that are known here.
 const (
 	Sqrt  UnaryOperation = "SQRT"
 	Recip UnaryOperation = "RECIP"
@@ -58,7 +58,7 @@ type Activation struct{ Type ActivationType }
 // ActivationType is an enumerator of nvinfer1::ActivationType.
 type ActivationType string
 
-// The types that are used.
+// The types that are known here.
 const (
 	ReLU     ActivationType = "RELU"
 	Sigmoid  ActivationType = "SIGMOID"
@@ -113,7 +113,7 @@ type Reduce struct {
 // ReduceOperation is an enumerator of nvinfer1::ReduceOperation.
 type ReduceOperation string
 
-// The operations that are used.
+// The operations that are known here.
 const (
 	ReduceAvg ReduceOperation = "AVG"
 	ReduceSum ReduceOperation = "SUM"
