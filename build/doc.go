@@ -21,6 +21,9 @@
 //	…
 //	err = networks[0].WriteJSON(file)
 //
+// The plugins of TensorRT-LLM print their log to the standard output of the process
+// that builds.
+//
 // Options are trtllm-build's flags (TensorRT-LLM 1.2); the zero value of each is
 // upstream's default. What a backend cannot do is an error that wraps
 // [ErrUnsupported] when the engine would not do what was asked, and a note when
