@@ -16,7 +16,7 @@ var libraries = map[Flavour]struct{ file, variable, headers string }{
 
 // Find returns the path of a flavour's library: what TRTGO_NATIVE_LIB (TRTGO_NATIVE_LIB_RTX for TensorRT-RTX) says;
 // otherwise libtrtgo_tensorrt.so (libtrtgo_rtx.so) beside the program, in the lib directory beside that of the program, in
-// LD_LIBRARY_PATH or in the system's directories. The error, ErrNotFound, lists where it looked.
+// LD_LIBRARY_PATH or in the system's directories. When it is in none of them the error is a [*MissingError].
 func Find(f Flavour) (string, error) {
 	l, ok := libraries[f]
 	if !ok {
@@ -35,9 +35,21 @@ func Find(f Flavour) (string, error) {
 			return filepath.Abs(path)
 		}
 	}
-	return "", &Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake -D%s=HEADERS) and put it beside the program, or name it in %s; looked in %s",
-		l.file, l.headers, l.variable, strings.Join(directories, ", "))}
+	return "", &MissingError{&Error{StatusNotFound, "Find", fmt.Sprintf("%s is not there: build it (cmake -D%s=HEADERS) and put it beside the program, or name it in %s; looked in %s",
+		l.file, l.headers, l.variable, strings.Join(directories, ", "))}, directories}
 }
+
+// MissingError is the error of a library that is nowhere. It wraps the [*Error] whose text it has.
+type MissingError struct {
+	Err      *Error
+	Searched []string // directories
+}
+
+// Error returns the text of Err.
+func (e *MissingError) Error() string { return e.Err.Error() }
+
+// Unwrap returns Err.
+func (e *MissingError) Unwrap() error { return e.Err }
 
 // searched lists the directories in which libraries are looked for.
 func searched() []string {

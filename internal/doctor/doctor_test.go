@@ -326,7 +326,8 @@ func TestOwnLibraries(t *testing.T) {
 	m := healthy(t)
 	m.options.FindNative = func(f native.Flavour) (string, error) {
 		if f == native.TensorRT {
-			return "", &native.Error{Status: native.StatusNotFound, Operation: "Find", Text: "it is not there: build it; looked in /program, /lib"}
+			missing := &native.Error{Status: native.StatusNotFound, Operation: "Find", Text: "it is not there: build it; looked in /program, /lib"}
+			return "", &native.MissingError{Err: missing, Searched: []string{"/program", "/lib"}}
 		}
 		return "/usr/lib/libtrtgo_rtx.so", nil
 	}
@@ -342,7 +343,7 @@ func TestOwnLibraries(t *testing.T) {
 	require.Contains(t, problems(m.examine()), "tensorrt-llm: TRTGO_NATIVE_LIB names a library that is not there: build it (cmake")
 	delete(m.env, "TRTGO_NATIVE_LIB")
 
-	// The loader's sentence is what is taken apart: it has to be so.
+	// What the loader itself says.
 	t.Setenv("TRTGO_NATIVE_LIB", "")
 	t.Setenv("LD_LIBRARY_PATH", "/wherever")
 	m.options.FindNative = native.Find

@@ -82,8 +82,8 @@ func (e *examination) findOwn(l *Library) error {
 		l.Searched = []string{l.component.variable}
 		return errors.New(text)
 	}
-	if _, directories, ok := strings.Cut(text, "looked in "); ok {
-		l.Searched = strings.Split(directories, ", ")
+	if missing := new(native.MissingError); errors.As(err, &missing) {
+		l.Searched = missing.Searched
 	}
 	return nil
 }
