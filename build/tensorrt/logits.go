@@ -23,9 +23,14 @@ func (p *packed) logits(x *graph.Tensor) {
 	if x.Shape[1].Size < width {
 		x = p.b.PadColumns(x, width)
 	}
+	p.output(x, p.o.LogitsDtype)
+}
+
+// output marks logits in the type that was asked for.
+func (l *lowering) output(x *graph.Tensor, logitsDtype string) {
 	to := graph.Float
-	if p.o.LogitsDtype == "float16" {
+	if logitsDtype == "float16" {
 		to = graph.Half
 	}
-	p.b.Output("logits", p.b.Cast(x, to))
+	l.b.Output("logits", l.b.Cast(x, to))
 }

@@ -168,13 +168,7 @@ func (p *batched) selectLastTokens(x *graph.Tensor) *graph.Tensor {
 	return p.b.Gather(p.b.Reshape(x, graph.Dynamic("num_tokens"), x.Shape[2]), 0, index)
 }
 
-func (p *batched) logits(x *graph.Tensor) {
-	to := graph.Float
-	if p.o.LogitsDtype == "float16" {
-		to = graph.Half
-	}
-	p.b.Output("logits", p.b.Cast(x, to))
-}
+func (p *batched) logits(x *graph.Tensor) { p.output(x, p.o.LogitsDtype) }
 
 // A network of one rank has none of these.
 
