@@ -16,7 +16,6 @@ type packed struct {
 	o       Options
 	release *Release
 	inputs  map[string]*graph.Tensor
-	tables  []rotaryTables
 }
 
 func (p *packed) ids() *graph.Tensor { return p.inputs["input_ids"] }
@@ -52,8 +51,8 @@ func (p *packed) attention(o *network.Attention, qkv *graph.Tensor) *graph.Tenso
 		inputs = append(inputs, p.give(p.reciprocal("transformer."+o.Name+".attention_output_orig_quant_scale", w), p.managedAll))
 	}
 	if o.Rotary != nil {
-		tables := p.rotary(o.Rotary)
-		inputs = append(inputs, tables.invFreq, tables.cosSin)
+		invFreq, cosAndSin := p.rotary(o.Rotary)
+		inputs = append(inputs, invFreq, cosAndSin)
 	}
 	inputs = append(inputs, in("host_context_lengths"), in("host_runtime_perf_knobs"), in("host_context_progress"))
 	return plugin(p, "GPTAttention", p.release.gptAttention, attention{p, o}, []graph.Tensor{out}, inputs...)[0]

@@ -46,6 +46,7 @@ type lowering struct {
 	readers map[*network.Tensor][]network.Op
 	// reciprocals are those of weights.
 	reciprocals map[*network.Weight]*graph.Weights
+	tables      []rotaryTables
 
 	// managed: the matrices of linears are inputs of the network, not values in the plan.
 	// managedAll: so are all other weights, but for scales.

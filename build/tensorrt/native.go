@@ -102,7 +102,6 @@ type batched struct {
 	batch, sequence graph.Dim
 	sizes           *graph.Tensor         // INT64 [2]: batch and sequence
 	masks           map[int]*graph.Tensor // by window
-	tables          []turnTables
 }
 
 // declare adds the inputs, their profile, and what all layers share.

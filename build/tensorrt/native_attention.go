@@ -3,7 +3,6 @@ package tensorrt
 import (
 	"fmt"
 	"math"
-	"slices"
 
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
@@ -50,38 +49,21 @@ func (p *batched) turn(r *network.Rotary, x *graph.Tensor) *graph.Tensor {
 	if int64(r.Dim) != x.Shape[3].Size {
 		op.Dim = r.Dim
 	}
-	t := p.turns(r)
-	return p.b.Add(op, wide, t.cos, t.sin, p.positionIDs)[0]
+	cos, sin := p.turns(r)
+	return p.b.Add(op, wide, cos, sin, p.positionIDs)[0]
 }
 
-// turnTables are cosines and sines, [positions, dim/2].
-type turnTables struct {
-	of       *network.Rotary
-	cos, sin *graph.Tensor
-}
-
-// turns gives the tables of r, which layers that turn alike share. They are part of the
-// plan, whether the weights are or not: no checkpoint has them.
-func (p *batched) turns(r *network.Rotary) turnTables {
-	for _, t := range p.tables {
-		if t.of.Dim == r.Dim && t.of.Magnitude == r.Magnitude && slices.Equal(t.of.InvFreq, r.InvFreq) {
-			return t
+// turns gives cosines and sines, [positions, dim/2]. They are part of the plan, whether the
+// weights are or not: no checkpoint has them.
+func (p *batched) turns(r *network.Rotary) (cos, sin *graph.Tensor) {
+	positions := p.o.MaxSeqLen
+	return p.shareTables(r, positions, func(suffix string) [2]*graph.Tensor {
+		shape := []int64{int64(positions), int64(r.Dim / 2)}
+		table := func(name string, f func(float64) float64) *graph.Tensor {
+			return p.b.Constant(computed(name+suffix, shape, func() []float32 { return turnTable(r, positions, f) }))
 		}
-	}
-	if err := checkTable(r, p.o.MaxSeqLen); err != nil {
-		p.b.Fail(err)
-	}
-	suffix := ""
-	if len(p.tables) > 0 {
-		suffix = fmt.Sprintf("_%d", len(p.tables))
-	}
-	shape := []int64{int64(p.o.MaxSeqLen), int64(r.Dim / 2)}
-	table := func(name string, f func(float64) float64) *graph.Tensor {
-		return p.b.Constant(computed(name+suffix, shape, func() []float32 { return turnTable(r, p.o.MaxSeqLen, f) }))
-	}
-	t := turnTables{of: r, cos: table("rotary_cos", math.Cos), sin: table("rotary_sin", math.Sin)}
-	p.tables = append(p.tables, t)
-	return t
+		return [2]*graph.Tensor{table("rotary_cos", math.Cos), table("rotary_sin", math.Sin)}
+	})
 }
 
 // turnTable has f of position·frequency, each product rounded to float32 as transformers does.

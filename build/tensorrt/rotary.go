@@ -10,32 +10,42 @@ import (
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 )
 
-// rotaryTables are the constants that the attention plugin turns queries and keys with.
+// rotaryTables are the two constants by which a form turns queries and keys.
 type rotaryTables struct {
-	of              *network.Rotary
-	invFreq, cosSin *graph.Tensor
+	of   *network.Rotary
+	pair [2]*graph.Tensor
 }
 
-// rotary gives the tables of r: [dim/2] frequencies and [1, positions·dim], in which each
-// position has dim/2 pairs of cosine and sine. Layers that turn alike share them.
-func (p *packed) rotary(r *network.Rotary) rotaryTables {
-	for _, t := range p.tables {
+// shareTables gives the tables of r for so many positions, which layers that turn alike share. build makes
+// them where there are none yet; suffix keeps the names of several apart.
+func (l *lowering) shareTables(r *network.Rotary, positions int, build func(suffix string) [2]*graph.Tensor) (first, second *graph.Tensor) {
+	for _, t := range l.tables {
 		if t.of.Dim == r.Dim && t.of.Magnitude == r.Magnitude && slices.Equal(t.of.InvFreq, r.InvFreq) {
-			return t
+			return t.pair[0], t.pair[1]
 		}
 	}
-	positions, suffix := p.positions(), ""
 	if err := checkTable(r, positions); err != nil {
-		p.b.Fail(err)
+		l.b.Fail(err)
 	}
-	if len(p.tables) > 0 {
-		suffix = fmt.Sprintf("_%d", len(p.tables))
+	suffix := ""
+	if len(l.tables) > 0 {
+		suffix = fmt.Sprintf("_%d", len(l.tables))
 	}
-	t := rotaryTables{of: r}
-	t.invFreq = p.b.Constant(computed("rotary_inv_freq"+suffix, []int64{int64(r.Dim / 2)}, func() []float32 { return r.InvFreq }))
-	t.cosSin = p.b.Constant(computed("rotary_cos_sin"+suffix, []int64{1, int64(positions * r.Dim)}, func() []float32 { return cosSin(r, positions) }))
-	p.tables = append(p.tables, t)
-	return t
+	t := rotaryTables{r, build(suffix)}
+	l.tables = append(l.tables, t)
+	return t.pair[0], t.pair[1]
+}
+
+// rotary gives the attention plugin's tables: [dim/2] frequencies and [1, positions·dim], in
+// which each position has dim/2 pairs of cosine and sine.
+func (p *packed) rotary(r *network.Rotary) (invFreq, cosAndSin *graph.Tensor) {
+	positions := p.positions()
+	return p.shareTables(r, positions, func(suffix string) [2]*graph.Tensor {
+		return [2]*graph.Tensor{
+			p.b.Constant(computed("rotary_inv_freq"+suffix, []int64{int64(r.Dim / 2)}, func() []float32 { return r.InvFreq })),
+			p.b.Constant(computed("rotary_cos_sin"+suffix, []int64{1, int64(positions * r.Dim)}, func() []float32 { return cosSin(r, positions) })),
+		}
+	})
 }
 
 // cosSin has cosine and sine of position·frequency, each product rounded to float32 as
