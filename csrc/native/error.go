@@ -2,7 +2,7 @@ package native
 
 import "errors"
 
-// What errors.Is finds in the errors of this package. All but the last two are a [*Error]'s Status.
+// What errors.Is finds in the errors of this package. All but the last are a [*Error]'s Status.
 var (
 	ErrInvalid     = errors.New("TensorRT or its binding refused it")
 	ErrNotFound    = errors.New("a library, plugin or name was not found")
@@ -27,11 +27,13 @@ const (
 	StatusIO
 	StatusMemory
 	StatusInternal
+	StatusClosed
 )
 
 var sentinels = map[Status]error{
 	StatusInvalid: ErrInvalid, StatusNotFound: ErrNotFound, StatusVersion: ErrVersion, StatusCancelled: ErrCancelled,
 	StatusIO: ErrIO, StatusMemory: ErrMemory, StatusInternal: ErrInternal,
+	StatusClosed: ErrClosed,
 }
 
 // Error is a failure in native code.

@@ -2,6 +2,8 @@
 #ifndef TRTGO_LOADER_H
 #define TRTGO_LOADER_H
 
+#include <stddef.h>
+
 #include "trtgo.h"
 
 /* Every function of trtgo.h, without trtgo_. */

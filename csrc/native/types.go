@@ -31,6 +31,9 @@ type Versions struct {
 	Headers  int    // that the library was compiled with: major·10000 + minor·100 + patch
 	TensorRT int    // that was loaded; equal to Headers
 	Producer string // compiler of the library
+
+	// Releases of TensorRT-LLM: whose headers the library was compiled with, and that is loaded. "" for none.
+	ExecutorHeaders, Executor string
 }
 
 // Severity is how grave a message is.
