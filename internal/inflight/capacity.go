@@ -13,20 +13,9 @@ func (s *scheduler) need(q *sequence, donor *sequence) int {
 	if s.e.options.Policy == executor.GuaranteedNoEvict {
 		tokens = q.kvTokens()
 	}
-	n := kvBlocks(&q.Request, tokens, s.cache.size)
+	n := q.KVBlocks(tokens, s.cache.size)
 	if donor != nil && s.e.limits.SharedBlocks {
 		n -= (len(q.InputIDs) - 1) / s.cache.size
-	}
-	return n
-}
-
-// kvBlocks is how many blocks a sequence of r, or all its beams together, hold at most
-// for a number of tokens each. Beams share the prompt.
-func kvBlocks(r *executor.Request, tokens, size int) int {
-	n := blocksFor(tokens, size)
-	if width := r.Sampling.BeamWidth; width > 1 {
-		shared := (len(r.InputIDs) - 1) / size
-		n = shared + width*(n-shared)
 	}
 	return n
 }

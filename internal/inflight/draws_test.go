@@ -253,7 +253,7 @@ func FuzzChoose(f *testing.F) {
 	f.Add([]byte{255, 0}, uint8(1), uint8(5), float32(1e-7), float32(1), 0.0)
 	f.Fuzz(func(t *testing.T, data []byte, candidates, topK uint8, topP, minP float32, u float64) {
 		s := executor.Sampling{TopK: int(topK), TopP: topP, MinP: minP}
-		if len(data) == 0 || !(u >= 0 && u < 1) || validateSampling(&s) != nil {
+		if len(data) == 0 || !(u >= 0 && u < 1) || s.Check() != nil {
 			t.Skip()
 		}
 		logits := make([]float32, len(data))

@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -90,7 +88,7 @@ func (e *Executor) Submit(r executor.Request) error {
 	if err := e.validate(&r); err != nil {
 		return err
 	}
-	r = clone(r)
+	r = r.Clone()
 	if r.Sampling.TopK >= e.limits.VocabSize && !r.Sampling.Greedy() {
 		r.Sampling.TopK = 0
 	}
@@ -103,7 +101,7 @@ func (e *Executor) Submit(r executor.Request) error {
 		return err
 	}
 	if _, ok := e.live[r.ClientID]; ok {
-		return invalid("client id %d is in use by a live request", r.ClientID)
+		return executor.Invalid("client id %d is in use by a live request", r.ClientID)
 	}
 	if most := e.options.MaxQueueSize; most > 0 && e.stats.QueuedRequests >= most {
 		return fmt.Errorf("%w: %d requests wait, as many as may: try again later", executor.ErrQueueFull, most)
@@ -121,27 +119,6 @@ func (e *Executor) Submit(r executor.Request) error {
 	e.stats.QueuedRequests++
 	signal(e.wake)
 	return nil
-}
-
-// clone copies what the caller may change after Submit.
-func clone(r executor.Request) executor.Request {
-	r.InputIDs = slices.Clone(r.InputIDs)
-	r.EndIDs = slices.Clone(r.EndIDs)
-	r.Sampling.Bias = maps.Clone(r.Sampling.Bias)
-	r.Sampling.TopPResetIDs = slices.Clone(r.Sampling.TopPResetIDs)
-	if early := r.Sampling.EarlyStopping; early != nil {
-		value := *early
-		r.Sampling.EarlyStopping = &value
-	}
-	lists := func(list [][]int32) [][]int32 {
-		list = slices.Clone(list)
-		for i := range list {
-			list[i] = slices.Clone(list[i])
-		}
-		return list
-	}
-	r.StopSequences, r.BadSequences = lists(r.StopSequences), lists(r.BadSequences)
-	return r
 }
 
 // stopped is the error of calls that come too late. The caller holds mu.
