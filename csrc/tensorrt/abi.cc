@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "enumerators.h"
+#include "executor.h"
 #include "guard.h"
 #include "library.h"
 #include "network.h"
@@ -20,6 +21,10 @@ int32_t trtgo_get_versions(trtgo_versions* out, trtgo_error** error) {
     versions.flavour = TRTGO_FLAVOUR;
     versions.headers = NV_TENSORRT_VERSION;
     versions.producer = "compiler " __VERSION__;
+#if TRTGO_HAS_EXECUTOR
+    versions.executor_headers = TRTGO_TRTLLM_VERSION;
+    versions.executor = trtgo::tensorrt::trtllm_version();
+#endif
     std::memcpy(out, &versions, out->struct_size);
   });
 }

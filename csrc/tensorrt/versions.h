@@ -34,6 +34,22 @@
 // setNbComputeCapabilities and setComputeCapability.
 #define TRTGO_HAS_CAPABILITIES TRTGO_RTX
 
+// Running engines with TensorRT-LLM's Executor: CMake sets this to 1 where it found TensorRT-LLM's headers, and then
+// TRTGO_TRTLLM_VERSION to their release in quotes.
+#ifndef TRTGO_HAS_EXECUTOR
+#define TRTGO_HAS_EXECUTOR 0
+#endif
+#if TRTGO_RTX && TRTGO_HAS_EXECUTOR
+#error "TensorRT-LLM runs on TensorRT, not on TensorRT-RTX"
+#endif
+#if TRTGO_RTX
+#define TRTGO_NO_EXECUTOR \
+  "this library is for TensorRT-RTX, which has no TensorRT-LLM: TensorRT-LLM's engines run in libtrtgo_tensorrt.so"
+#else
+#define TRTGO_NO_EXECUTOR \
+  "this library was compiled without TensorRT-LLM: compile it again with cmake -DTRTLLM_ROOT=/app/tensorrt_llm"
+#endif
+
 // The builder flags that a strongly typed network may be built with, by name: their numbers differ.
 #define TRTGO_COMMON_BUILDER_FLAGS(X) \
   X(DEBUG)                            \
