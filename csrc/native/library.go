@@ -74,6 +74,7 @@ func (l *Library) open(o Options) error {
 	}
 	l.versions = Versions{
 		Flavour: Flavour(C.GoString(versions.flavour)), Headers: int(versions.headers), Producer: C.GoString(versions.producer),
+		ExecutorHeaders: C.GoString(versions.executor_headers), Executor: C.GoString(versions.executor),
 	}
 	if o.Flavour != "" && o.Flavour != l.versions.Flavour {
 		return &Error{StatusVersion, "Open", fmt.Sprintf("%s drives %s, want a library that drives %s", o.Path, l.versions.Flavour, o.Flavour)}

@@ -27,7 +27,18 @@
   X(network_build)         \
   X(network_progress)      \
   X(network_cancel)        \
-  X(network_timing_cache)
+  X(network_timing_cache)  \
+  X(executor_open)         \
+  X(executor_is_leader)    \
+  X(executor_enqueue)      \
+  X(executor_cancel)       \
+  X(executor_await)        \
+  X(outputs_free)          \
+  X(executor_stats)        \
+  X(executor_drain)        \
+  X(executor_shutdown)     \
+  X(executor_free)         \
+  X(finalize)
 
 #define TRTGO_MEMBER(name) __typeof__(&trtgo_##name) name;
 typedef struct trtgo_api {
@@ -100,5 +111,50 @@ static inline int32_t api_network_timing_cache(const trtgo_api* api, trtgo_netwo
                                                int64_t* bytes, trtgo_error** e) {
   return api->network_timing_cache(n, data, bytes, e);
 }
+static inline int32_t api_executor_open(const trtgo_api* api, trtgo_library* l, const trtgo_executor_options* o,
+                                        trtgo_executor** out, trtgo_error** e) {
+  return api->executor_open(l, o, out, e);
+}
+static inline int32_t api_executor_is_leader(const trtgo_api* api, const trtgo_executor* x) {
+  return api->executor_is_leader(x);
+}
+/* What a call gives, by value: pointers to Go variables would put them on the heap at every call. */
+typedef struct trtgo_enqueued {
+  int32_t status;
+  uint64_t id;
+  trtgo_error* error;
+} trtgo_enqueued;
+static inline trtgo_enqueued api_executor_enqueue(const trtgo_api* api, trtgo_executor* x, const trtgo_request* r) {
+  trtgo_enqueued out = {0, 0, NULL};
+  out.status = api->executor_enqueue(x, r, &out.id, &out.error);
+  return out;
+}
+static inline int32_t api_executor_cancel(const trtgo_api* api, trtgo_executor* x, uint64_t id, trtgo_error** e) {
+  return api->executor_cancel(x, id, e);
+}
+typedef struct trtgo_awaited {
+  int32_t status, num;
+  trtgo_outputs* batch;
+  const trtgo_output* list;
+  trtgo_error* error;
+} trtgo_awaited;
+static inline trtgo_awaited api_executor_await(const trtgo_api* api, trtgo_executor* x, int32_t timeout_ms) {
+  trtgo_awaited out = {0, 0, NULL, NULL, NULL};
+  out.status = api->executor_await(x, timeout_ms, &out.batch, &out.list, &out.num, &out.error);
+  return out;
+}
+static inline void api_outputs_free(const trtgo_api* api, trtgo_outputs* batch) { api->outputs_free(batch); }
+static inline int32_t api_executor_stats(const trtgo_api* api, trtgo_executor* x, int32_t requests, const char** json,
+                                         trtgo_error** e) {
+  return api->executor_stats(x, requests, json, e);
+}
+static inline int32_t api_executor_drain(const trtgo_api* api, trtgo_executor* x, trtgo_error** e) {
+  return api->executor_drain(x, e);
+}
+static inline int32_t api_executor_shutdown(const trtgo_api* api, trtgo_executor* x, trtgo_error** e) {
+  return api->executor_shutdown(x, e);
+}
+static inline void api_executor_free(const trtgo_api* api, trtgo_executor* x) { api->executor_free(x); }
+static inline int32_t api_finalize(const trtgo_api* api, trtgo_error** e) { return api->finalize(e); }
 
 #endif /* TRTGO_LOADER_H */

@@ -71,7 +71,7 @@ func TestFunctions(t *testing.T) {
 
 func TestOpen(t *testing.T) {
 	lib := open(t, Options{Flavour: TensorRT, Plugins: "libplugins.so"})
-	require.Equal(t, Versions{Flavour: TensorRT, Headers: 101401, TensorRT: 101401, Producer: "fake"}, lib.Versions())
+	require.Equal(t, Versions{Flavour: TensorRT, Headers: 101401, TensorRT: 101401, Producer: "fake", ExecutorHeaders: "1.2.1", Executor: "1.2.1"}, lib.Versions())
 	require.Equal(t, []Message{{Info, "loaded libnvinfer.so.10"}, {Info, "plugins libplugins.so in tensorrt_llm"}}, lib.Messages())
 	require.Empty(t, lib.Messages())
 	fields, err := lib.PluginFields("Gemm", "1", "tensorrt_llm")

@@ -1,5 +1,5 @@
 /* A library of trtgo.h without TensorRT. Its plan is the list of the calls that were made. What a call
- * does wrong is chosen by the names it gets:
+ * does wrong is chosen by the names it gets (executor.c has those of executors):
  *
  *   TensorRT "missing", "other"    not found, of another version
  *   names that contain "refused"   TensorRT refuses
@@ -7,15 +7,14 @@
  *   flag "ENDLESS"                 builds until it is cancelled
  *   flag "REFUSED"                 TensorRT cannot build
  */
+#include "fake.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#include "trtgo.h"
 
 #ifndef FLAVOUR
 #define FLAVOUR "tensorrt"
@@ -54,7 +53,7 @@ struct trtgo_network {
   int64_t cache_bytes;
 };
 
-static int32_t fail(trtgo_error** error, int32_t status, const char* operation, const char* format, ...) {
+int32_t fail(trtgo_error** error, int32_t status, const char* operation, const char* format, ...) {
   if (error == NULL) return status;
   *error = calloc(1, sizeof(**error));
   (*error)->status = status;
@@ -76,6 +75,11 @@ int32_t trtgo_get_versions(trtgo_versions* out, trtgo_error** error) {
   out->flavour = FLAVOUR;
   out->headers = 101401;
   out->producer = "fake";
+#ifdef WITHOUT_EXECUTOR
+  out->executor_headers = out->executor = NULL;
+#else
+  out->executor_headers = out->executor = "1.2.1";
+#endif
   return TRTGO_OK;
 }
 
@@ -194,7 +198,7 @@ static const char* text(const trtgo_layer* layer, const char* name) {
   return value;
 }
 
-static void print_field(FILE* to, const trtgo_field* f) {
+void print_field(FILE* to, const trtgo_field* f) {
   fprintf(to, " %s=", f->name);
   if (f->type == TRTGO_FIELD_TEXT) {
     fprintf(to, "%.*s", f->length, (const char*)f->data);
