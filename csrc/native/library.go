@@ -5,6 +5,7 @@ package native
 import (
 	"fmt"
 	"sync"
+	"syscall"
 	"unsafe"
 )
 
@@ -18,9 +19,12 @@ type Library struct {
 	api      *C.trtgo_api // C memory, kept until the process ends: networks may outlive a failed Close
 	versions Versions
 
-	mu       sync.Mutex // guards what follows
-	c        *C.trtgo_library
-	networks int // open
+	calls sync.Mutex // held by the calls that take c, which is one at a time, but for messages
+
+	mu        sync.Mutex // guards what follows
+	c         *C.trtgo_library
+	networks  int // open
+	executors int // open, or being opened
 }
 
 // Open loads the libraries. Errors are ErrUnavailable, ErrNotFound, ErrVersion and ErrInvalid. Once a flavour was
@@ -96,6 +100,8 @@ func (l *Library) Versions() Versions { return l.versions }
 // PluginFields lists the fields of a plugin, as its creator names them. The error is ErrNotFound where no library
 // registered it.
 func (l *Library) PluginFields(creator, version, namespace string) ([]PluginField, error) {
+	l.calls.Lock()
+	defer l.calls.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.c == nil {
@@ -132,13 +138,16 @@ func (l *Library) Messages() []Message {
 	return list
 }
 
-// Close ends the use of TensorRT, which stays loaded. Its networks must be closed before: otherwise it returns
-// an error and does nothing. A second call does nothing.
+// Close ends the use of TensorRT, which stays loaded. Its networks and its executor must be closed before: otherwise
+// it returns an error and does nothing. A second call does nothing.
 func (l *Library) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.networks > 0 {
 		return &Error{StatusInvalid, "Close", fmt.Sprintf("%d networks of the library are open", l.networks)}
+	}
+	if l.executors > 0 {
+		return &Error{StatusInvalid, "Close", "an executor of the library is open"}
 	}
 	if l.c != nil {
 		C.api_library_close(l.api, l.c)
@@ -150,11 +159,20 @@ func (l *Library) Close() error {
 
 // failure makes an error of a status, and frees what came with it.
 func (l *Library) failure(status C.int32_t, c *C.trtgo_error) error {
-	if status == 0 {
+	return failureOf(l.api, status, c)
+}
+
+func failureOf(api *C.trtgo_api, status C.int32_t, c *C.trtgo_error) error {
+	switch {
+	case status == 0:
 		return nil
+	case status < 0:
+		return &Error{StatusMemory, "pthread_create", "no thread can be started: " + syscall.Errno(-status).Error()}
+	case c == nil:
+		return &Error{Status(status), "trtgo", "the library failed without saying why"}
 	}
-	defer C.api_error_free(l.api, c)
-	return &Error{Status(status), C.GoString(C.api_error_operation(l.api, c)), C.GoString(C.api_error_text(l.api, c))}
+	defer C.api_error_free(api, c)
+	return &Error{Status(status), C.GoString(C.api_error_operation(api, c)), C.GoString(C.api_error_text(api, c))}
 }
 
 func cBool(b bool) C.int32_t {

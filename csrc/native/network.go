@@ -24,6 +24,8 @@ type Network struct {
 
 // NewNetwork makes an empty, strongly typed network. It must be closed, before the library.
 func (l *Library) NewNetwork(o NetworkOptions) (*Network, error) {
+	l.calls.Lock()
+	defer l.calls.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.c == nil {

@@ -5,6 +5,7 @@ package native
 import (
 	"context"
 	"os"
+	"time"
 )
 
 // Library cannot be had on this platform.
@@ -53,3 +54,42 @@ func (*Network) TimingCache() ([]byte, error) { return nil, ErrUnavailable }
 
 // Close does nothing.
 func (*Network) Close() {}
+
+// Executor cannot be had on this platform.
+type Executor struct{}
+
+// NewExecutor returns ErrUnavailable.
+func (*Library) NewExecutor(ExecutorOptions) (*Executor, error) { return nil, ErrUnavailable }
+
+// Leader tells nothing.
+func (*Executor) Leader() bool { return false }
+
+// Enqueue returns ErrUnavailable.
+func (*Executor) Enqueue(Request) (id uint64, err error) { return 0, ErrUnavailable }
+
+// Cancel returns ErrUnavailable.
+func (*Executor) Cancel(id uint64) error { return ErrUnavailable }
+
+// Await returns ErrUnavailable.
+func (*Executor) Await(timeout time.Duration, each func(*Output)) error { return ErrUnavailable }
+
+// IterationStats returns ErrUnavailable.
+func (*Executor) IterationStats() ([]byte, error) { return nil, ErrUnavailable }
+
+// RequestStats returns ErrUnavailable.
+func (*Executor) RequestStats() ([]byte, error) { return nil, ErrUnavailable }
+
+// Drain returns ErrUnavailable.
+func (*Executor) Drain() error { return ErrUnavailable }
+
+// Shutdown returns ErrUnavailable.
+func (*Executor) Shutdown() error { return ErrUnavailable }
+
+// Close does nothing.
+func (*Executor) Close() {}
+
+// Finalize does nothing.
+func Finalize() error { return nil }
+
+// Devices returns ErrUnavailable.
+func Devices() ([]Device, error) { return nil, ErrUnavailable }

@@ -75,8 +75,8 @@ const (
 	TextType
 )
 
-// Field is an attribute of a layer or a field of a plugin. Ints, Floats or Text has the
-// values, as Type says; ints must fit the type.
+// Field is an attribute of a layer, a field of a plugin, or a setting of an executor or a request. Ints, Floats or
+// Text has the values, as Type says; ints must fit the type.
 type Field struct {
 	Name   string
 	Type   FieldType
@@ -90,6 +90,11 @@ func Text(name, text string) Field { return Field{Name: name, Type: TextType, Te
 
 // Ints makes a field of integers of 64 bits.
 func Ints(name string, values ...int64) Field { return Field{Name: name, Type: Int64, Ints: values} }
+
+// Floats makes a field of floating-point numbers of 32 bits.
+func Floats(name string, values ...float32) Field {
+	return Field{Name: name, Type: Float32, Floats: values}
+}
 
 // Tensor is an input or what a layer gives.
 type Tensor struct {

@@ -6,6 +6,7 @@
  *   setting "unknown"                           there is none of that name
  *   prompt that begins with -1                  fails, by an error in its output
  *   prompt that begins with -2                  await fails, and goes on afterwards
+ *   prompt that begins with -3                  its logits are of a type that logits do not have
  *
  * It ends the process where a rule of trtgo.h is broken: two calls at the same time that must not be, outputs that
  * outlive the executor, a thread other than the first for what TensorRT-LLM does on one. */
@@ -226,8 +227,9 @@ static void produce(trtgo_outputs* batch, int32_t i, const request* q, int32_t b
     return;
   }
   o->finish_reason = o->final ? 3 : 0;
-  const size_t prompt = (size_t)q->num_prompt, beams = (size_t)q->beams;
-  int32_t* token = keep(batch, i, 4 * (1 + (size_t)q->produced + (prompt + beams) * kVocab));
+  const size_t log_probs = q->log_probs ? (size_t)q->produced : 0;
+  const size_t rows = q->context_logits || q->generation_logits ? (size_t)(q->num_prompt + q->beams) : 0;
+  int32_t* token = keep(batch, i, 4 * (1 + log_probs + rows * kVocab));
   float* numbers = (float*)(token + 1);
   *token = q->last + q->produced + 100 * beam;
   o->tokens = token;
@@ -238,8 +240,8 @@ static void produce(trtgo_outputs* batch, int32_t i, const request* q, int32_t b
     for (int32_t k = 0; k < q->produced; k++, o->cum_log_prob += *numbers++) *numbers = -0.5F * (float)(k + 1);
   }
   if (q->context_logits) o->context_logits = logits(numbers, q->num_prompt, 0, 0.25F);
-  numbers += prompt * kVocab;
-  if (q->generation_logits) o->generation_logits = logits(numbers, 1, q->beams, 0.5F);
+  if (q->context_logits && q->first == -3) o->context_logits.type = "INT8";
+  if (q->generation_logits) o->generation_logits = logits(numbers + (size_t)q->num_prompt * kVocab, 1, q->beams, 0.5F);
   if (q->perf_metrics) {
     o->reused_blocks = 2;
     o->scheduled = 10;
