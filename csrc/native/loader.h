@@ -46,7 +46,8 @@ typedef struct trtgo_api {
 } trtgo_api;
 
 /* Loads the library at path, which stays loaded, and finds its functions. Returns 0, or what failed with a text in
- * message: 1 the library cannot be loaded, 2 it has no TRTGO_ABI_1, 3 it lacks a function. Any thread. */
+ * message: 1 the library cannot be loaded, 2 it has no TRTGO_ABI_1, 3 it lacks a function. The handlers of signals are
+ * afterwards as before. Any thread. */
 int trtgo_load(const char* path, trtgo_api* api, char* message, size_t size);
 
 /* Go cannot call a pointer to a function: these call one of api's. */
@@ -59,10 +60,8 @@ static inline void api_error_free(const trtgo_api* api, trtgo_error* e) { api->e
 static inline int32_t api_get_versions(const trtgo_api* api, trtgo_versions* out, trtgo_error** e) {
   return api->get_versions(out, e);
 }
-static inline int32_t api_library_open(const trtgo_api* api, const trtgo_library_options* o, trtgo_library** out,
-                                       trtgo_error** e) {
-  return api->library_open(o, out, e);
-}
+/* It loads libraries: the handlers of signals are afterwards as before. */
+int32_t api_library_open(const trtgo_api* api, const trtgo_library_options* o, trtgo_library** out, trtgo_error** e);
 static inline void api_library_close(const trtgo_api* api, trtgo_library* l) { api->library_close(l); }
 static inline int32_t api_library_version(const trtgo_api* api, const trtgo_library* l) {
   return api->library_version(l);

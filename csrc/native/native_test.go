@@ -21,7 +21,12 @@ import (
 	"github.com/trtgo/trtgo/internal/nativetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv("TRTGO_TEST_HOSTILE"); path != "" {
+		os.Exit(panicWith(path, os.Getenv("TRTGO_TEST_NETWORK")))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // open opens the library without TensorRT.
 func open(t *testing.T, o Options) *Library {

@@ -2,6 +2,7 @@
  * does wrong is chosen by the names it gets (executor.c has those of executors):
  *
  *   TensorRT "missing", "other"    not found, of another version
+ *   network "hostile"              with the macro HOSTILE: handlers of signals are replaced, as at other times too
  *   names that contain "refused"   TensorRT refuses
  *   layers "wrong type", "wrong shape", "two outputs"   an output that is none of theirs
  *   flag "ENDLESS"                 builds until it is cancelled
@@ -10,6 +11,7 @@
 #include "fake.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -19,6 +21,21 @@
 #ifndef FLAVOUR
 #define FLAVOUR "tensorrt"
 #endif
+#ifdef HOSTILE /* replaces handlers of signals where libraries do: when it is loaded, and when it loads others */
+static void die(int number) {
+  (void)number;
+  _exit(99);
+}
+
+__attribute__((constructor)) static void install(void) {
+  struct sigaction action = {.sa_handler = die}; /* without SA_ONSTACK */
+  const int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGABRT};
+  for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) sigaction(numbers[i], &action, NULL);
+}
+#else
+static void install(void) {}
+#endif
+
 #ifndef WITHOUT_ABI
 const int32_t TRTGO_ABI_1 = 1;
 #endif
@@ -87,6 +104,7 @@ int32_t trtgo_library_open(const trtgo_library_options* options, trtgo_library**
   const char* name = options->tensorrt == NULL ? "libnvinfer.so.10" : options->tensorrt;
   if (strcmp(name, "missing") == 0) return fail(error, TRTGO_NOT_FOUND, "dlopen", "cannot load %s", name);
   if (strcmp(name, "other") == 0) return fail(error, TRTGO_VERSION, "getInferLibVersion", "%s is version 100900", name);
+  install();
   *out = calloc(1, sizeof(**out));
   snprintf((*out)->messages[(*out)->num_messages++], 64, "loaded %s", name);
   if (options->plugins != NULL) {
@@ -137,6 +155,7 @@ int32_t trtgo_network_create(trtgo_library* library, const trtgo_network_options
   if (strstr(options->name, "refused") != NULL) {
     return fail(error, TRTGO_INVALID, "createNetworkV2", "TensorRT gave none");
   }
+  if (strcmp(options->name, "hostile") == 0) install();
   *out = calloc(1, sizeof(**out));
   (*out)->library = library;
   (*out)->calls = open_memstream(&(*out)->log, &(*out)->log_size);
