@@ -26,6 +26,8 @@ struct RuntimeDefaults {
 
 namespace tensorrt_llm::executor {
 
+class Serialization;
+
 // Only named in constructors, and never given.
 class PeftCacheConfig {};
 class LogitsPostProcessorConfig {};
@@ -59,6 +61,7 @@ class SchedulerConfig {
   [[nodiscard]] std::optional<DynamicBatchConfig> getDynamicBatchConfig() const;
 
  private:
+  friend class Serialization;
   CapacitySchedulerPolicy mCapacitySchedulerPolicy;
   std::optional<ContextChunkingPolicy> mContextChunkingPolicy;
   std::optional<DynamicBatchConfig> mDynamicBatchConfig;
@@ -98,6 +101,7 @@ class KvCacheConfig {
   void setHostCacheSize(std::size_t hostCacheSize);
 
  private:
+  friend class Serialization;
   bool mEnableBlockReuse, mEnablePartialReuse, mCopyOnPartialReuse;
   std::optional<SizeType32> mMaxTokens;
   std::optional<std::vector<SizeType32>> mMaxAttentionWindowVec;
@@ -140,6 +144,7 @@ class OrchestratorConfig {
   void setSpawnProcesses(bool spawnProcesses);
 
  private:
+  friend class Serialization;
   bool mIsOrchestrator;
   std::string mWorkerExecutablePath;
   bool mSpawnProcesses;
@@ -169,6 +174,7 @@ class ParallelConfig {
   void setNumNodes(SizeType32 numNodes);
 
  private:
+  friend class Serialization;
   CommunicationType mCommType;
   CommunicationMode mCommMode;
   std::optional<std::vector<SizeType32>> mDeviceIds, mParticipantIds;
@@ -242,6 +248,7 @@ class ExecutorConfig {
   void setGatherGenerationLogits(bool gatherGenerationLogits);
 
  private:
+  friend class Serialization;
   SizeType32 mMaxBeamWidth;
   SchedulerConfig mSchedulerConfig;
   KvCacheConfig mKvCacheConfig;

@@ -19,6 +19,8 @@ namespace tensorrt_llm::executor {
 
 char const* version() noexcept;
 
+class Serialization;
+
 // Only named in constructors, and never given.
 class ExternalDraftTokensConfig {};
 class PromptTuningConfig {};
@@ -97,6 +99,7 @@ class SamplingConfig {
   void setMinP(std::optional<FloatType> const& minP);
 
  private:
+  friend class Serialization;
   SizeType32 mBeamWidth;
   std::optional<SizeType32> mTopK;
   std::optional<FloatType> mTopP, mTopPMin;
@@ -199,6 +202,7 @@ class Request {
   void setCacheSaltID(CacheSaltIDType cacheSaltID);
 
  private:
+  friend class Serialization;
   class Impl;
   std::unique_ptr<Impl> mImpl;
 };
@@ -239,6 +243,7 @@ class Response {
   [[nodiscard]] Result const& getResult() const;
 
  private:
+  friend class Serialization;
   class Impl;
   std::unique_ptr<Impl> mImpl;
 };

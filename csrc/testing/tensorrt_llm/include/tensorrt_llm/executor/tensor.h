@@ -14,6 +14,8 @@ class ITensor;
 
 namespace tensorrt_llm::executor {
 
+class Serialization;
+
 // A view of dimensions that lie elsewhere.
 class Shape {
  public:
@@ -63,6 +65,7 @@ class Tensor {
   explicit operator bool() const { return static_cast<bool>(mTensor); }
 
  private:
+  friend class Serialization;
   explicit Tensor(std::shared_ptr<runtime::ITensor> tensor);
 
   std::shared_ptr<runtime::ITensor> mTensor;
