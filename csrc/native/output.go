@@ -51,6 +51,10 @@ func (a *Array) view(c *C.trtgo_array) error {
 		return &Error{StatusInternal, "awaitResponses", fmt.Sprintf("there are logits of type %q, want FLOAT, HALF or BF16", a.Type)}
 	}
 	for _, d := range a.Dims {
+		if d < 0 { // the last output of one that was cancelled: TensorRT-LLM slices what its tokens take back
+			*a = Array{}
+			return nil
+		}
 		size *= d
 	}
 	a.Data = unsafe.Slice((*byte)(c.data), int(size))
