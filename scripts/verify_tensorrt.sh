@@ -25,7 +25,7 @@ fi
 
 jobs=$(nproc)
 cmake -S . -B "$work/shim" -DCMAKE_BUILD_TYPE=Release \
-	-DTRTGO_RTX_ROOT="$tools/headers/TRT-RTX-1.7" -DTRTGO_TENSORRT_ROOT="$tools/headers/TRT-Enterprise-11.4" >/dev/null
+	-DTRTGO_WERROR=ON -DTRTLLM_ROOT= -DTENSORRT_RTX_ROOT="$tools/headers/TRT-RTX-1.7" -DTENSORRT_ROOT="$tools/headers/TRT-Enterprise-11.4" >/dev/null
 cmake --build "$work/shim" -j "$jobs" --target trtgo_rtx trtgo_tensorrt
 
 # The stand-in twice: as the Go tests load it, and with the shim's driver under sanitizers.

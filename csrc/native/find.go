@@ -10,8 +10,8 @@ import (
 
 // libraries has the file name of each flavour, the variable that names another, and the option of CMake that builds it.
 var libraries = map[Flavour]struct{ file, variable, headers string }{
-	TensorRT:    {"libtrtgo_tensorrt.so", "TRTGO_NATIVE_LIB", "TRTGO_TENSORRT_ROOT"},
-	TensorRTRTX: {"libtrtgo_rtx.so", "TRTGO_NATIVE_LIB_RTX", "TRTGO_RTX_ROOT"},
+	TensorRT:    {"libtrtgo_tensorrt.so", "TRTGO_NATIVE_LIB", "TENSORRT_ROOT"},
+	TensorRTRTX: {"libtrtgo_rtx.so", "TRTGO_NATIVE_LIB_RTX", "TENSORRT_RTX_ROOT"},
 }
 
 // Find returns the path of a flavour's library: what TRTGO_NATIVE_LIB (TRTGO_NATIVE_LIB_RTX for TensorRT-RTX) says;

@@ -130,7 +130,7 @@ func TestFind(t *testing.T) {
 		t.Skip("this machine has " + found)
 	}
 	require.ErrorIs(t, err, ErrNotFound)
-	require.ErrorContains(t, err, "libtrtgo_rtx.so is not there: build it (cmake -DTRTGO_RTX_ROOT=HEADERS) and put it beside the program, or name it in TRTGO_NATIVE_LIB_RTX; looked in ")
+	require.ErrorContains(t, err, "libtrtgo_rtx.so is not there: build it (cmake -DTENSORRT_RTX_ROOT=HEADERS) and put it beside the program, or name it in TRTGO_NATIVE_LIB_RTX; looked in ")
 	require.ErrorContains(t, err, ", /first, "+dir+", /usr/local/lib")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	found, err = Find(TensorRTRTX)

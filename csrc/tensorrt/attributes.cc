@@ -15,24 +15,24 @@ const char* type_name(int32_t type) {
   return type >= 0 && type < 5 ? kNames[type] : "unknown";
 }
 
-[[noreturn]] void invalid(const std::string& text) { throw Failure(TRTGO_INVALID, "trtgo_network_add_layer", text); }
-
 }  // namespace
 
-Attributes::Attributes(const trtgo_field* fields, int32_t num_fields) : fields_(fields) {
+void Attributes::invalid(const char* name, const std::string& text) const {
+  throw Failure(TRTGO_INVALID, entry_, std::string(what_) + " " + name + " " + text);
+}
+
+Attributes::Attributes(const trtgo_field* fields, int32_t num_fields, const char* entry, const char* what)
+    : fields_(fields), entry_(entry), what_(what) {
   if (num_fields < 0 || (num_fields > 0 && fields == nullptr)) {
-    invalid("there are " + std::to_string(num_fields) + " attributes");
+    throw Failure(TRTGO_INVALID, entry, "there are " + std::to_string(num_fields) + " " + what + "s");
   }
   asked_.resize(static_cast<size_t>(num_fields));
   for (int32_t i = 0; i < num_fields; i++) {
     const trtgo_field& field = fields[i];
-    if (field.name == nullptr) invalid("attribute " + std::to_string(i) + " has no name");
-    if (field.length < 0 || (field.length > 0 && field.data == nullptr)) {
-      invalid(std::string("attribute ") + field.name + " has no values");
-    }
+    if (field.name == nullptr) invalid(std::to_string(i).c_str(), "has no name");
+    if (field.length < 0 || (field.length > 0 && field.data == nullptr)) invalid(field.name, "has no values");
     for (int32_t j = 0; j < i; j++) {
-      if (std::strcmp(field.name, fields[j].name) == 0)
-        invalid(std::string("attribute ") + field.name + " comes twice");
+      if (std::strcmp(field.name, fields[j].name) == 0) invalid(field.name, "comes twice");
     }
   }
 }
@@ -48,11 +48,11 @@ const trtgo_field& Attributes::get(const char* name, int32_t type) {
     if (std::strcmp(field.name, name) != 0) continue;
     asked_[i] = true;
     if (field.type != type) {
-      invalid(std::string("attribute ") + name + " has type " + type_name(field.type) + ", want " + type_name(type));
+      invalid(name, std::string("has type ") + type_name(field.type) + ", want " + type_name(type));
     }
     return field;
   }
-  invalid(std::string("attribute ") + name + " is missing");
+  invalid(name, "is missing");
 }
 
 std::string Attributes::text(const char* name) {
@@ -70,7 +70,7 @@ std::vector<int64_t> Attributes::list(const char* name) {
 int64_t Attributes::integer(const char* name) {
   const std::vector<int64_t> values = list(name);
   if (values.size() != 1) {
-    invalid(std::string("attribute ") + name + " has " + std::to_string(values.size()) + " values, want 1");
+    invalid(name, "has " + std::to_string(values.size()) + " values, want 1");
   }
   return values[0];
 }
@@ -78,7 +78,7 @@ int64_t Attributes::integer(const char* name) {
 int32_t Attributes::small(const char* name) {
   const int64_t value = integer(name);
   if (value < std::numeric_limits<int32_t>::min() || value > std::numeric_limits<int32_t>::max()) {
-    invalid(std::string("attribute ") + name + " is " + std::to_string(value) + ", beyond 32 bits");
+    invalid(name, "is " + std::to_string(value) + ", beyond 32 bits");
   }
   return static_cast<int32_t>(value);
 }
@@ -86,7 +86,7 @@ int32_t Attributes::small(const char* name) {
 float Attributes::number(const char* name) {
   const trtgo_field& field = get(name, TRTGO_FIELD_FLOAT32);
   if (field.length != 1) {
-    invalid(std::string("attribute ") + name + " has " + std::to_string(field.length) + " values, want 1");
+    invalid(name, "has " + std::to_string(field.length) + " values, want 1");
   }
   float value = 0;
   std::memcpy(&value, field.data, sizeof(value));
@@ -102,13 +102,12 @@ nvinfer1::Permutation Attributes::permutation(const char* name) {
   const std::vector<int64_t> values = list(name);
   nvinfer1::Permutation permutation{};
   if (values.size() > nvinfer1::Dims::MAX_DIMS) {
-    invalid(std::string("attribute ") + name + " has " + std::to_string(values.size()) + " values, at most " +
-            std::to_string(nvinfer1::Dims::MAX_DIMS) + " dimensions are possible");
+    invalid(name, "has " + std::to_string(values.size()) + " values, at most " +
+                      std::to_string(nvinfer1::Dims::MAX_DIMS) + " dimensions are possible");
   }
   for (size_t i = 0; i < values.size(); i++) {
     if (values[i] < 0 || values[i] >= static_cast<int64_t>(values.size())) {
-      invalid(std::string("attribute ") + name + " has " + std::to_string(values[i]) + " among " +
-              std::to_string(values.size()) + " dimensions");
+      invalid(name, "has " + std::to_string(values[i]) + " among " + std::to_string(values.size()) + " dimensions");
     }
     permutation.order[i] = static_cast<int32_t>(values[i]);
   }
@@ -119,7 +118,7 @@ uint32_t Attributes::axes(const char* name) {
   uint32_t bits = 0;
   for (const int64_t axis : list(name)) {
     if (axis < 0 || axis >= nvinfer1::Dims::MAX_DIMS) {
-      invalid(std::string("attribute ") + name + " has axis " + std::to_string(axis));
+      invalid(name, "has axis " + std::to_string(axis));
     }
     bits |= 1U << static_cast<uint32_t>(axis);
   }
@@ -128,7 +127,7 @@ uint32_t Attributes::axes(const char* name) {
 
 void Attributes::finish() const {
   for (size_t i = 0; i < asked_.size(); i++) {
-    if (!asked_[i]) invalid(std::string("there is no attribute ") + fields_[i].name);
+    if (!asked_[i]) throw Failure(TRTGO_INVALID, entry_, std::string("there is no ") + what_ + " " + fields_[i].name);
   }
 }
 

@@ -1,4 +1,4 @@
-// Attributes: the fields of a layer, by name and type.
+// Attributes: the fields of a layer, or settings, by name and type.
 #ifndef TRTGO_TENSORRT_ATTRIBUTES_H_
 #define TRTGO_TENSORRT_ATTRIBUTES_H_
 
@@ -16,8 +16,9 @@ namespace tensorrt {
 // given but not asked for.
 class Attributes {
  public:
-  // Keeps fields.
-  Attributes(const trtgo_field* fields, int32_t num_fields);
+  // Keeps fields. Errors are of the function entry, and call a field what.
+  Attributes(const trtgo_field* fields, int32_t num_fields, const char* entry = "trtgo_network_add_layer",
+             const char* what = "attribute");
 
   std::string text(const char* name);
   int64_t integer(const char* name);
@@ -34,10 +35,16 @@ class Attributes {
   // Ends the asking.
   void finish() const;
 
+ protected:
+  // Throws what is wrong with the attribute.
+  [[noreturn]] void invalid(const char* name, const std::string& text) const;
+
  private:
   const trtgo_field& get(const char* name, int32_t type);
 
   const trtgo_field* fields_;
+  const char* entry_;
+  const char* what_;
   std::vector<bool> asked_;  // for each field
 };
 

@@ -3,6 +3,7 @@
 #define TRTGO_TENSORRT_GUARD_H_
 
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -38,6 +39,20 @@ int32_t guard(const char* entry, trtgo_error** error, Body&& body) noexcept {
     return TRTGO_OK;
   } catch (...) {
     return report(entry, error);
+  }
+}
+
+// Runs a call of somebody else's code. What it throws becomes a Failure: the text, and then the exception's own words.
+template <class Call>
+auto attempt(int32_t status, const char* operation, const char* text, Call&& call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const Failure&) {
+    throw;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& exception) {
+    throw Failure(status, operation, std::string(text) + ": " + exception.what());
   }
 }
 

@@ -6,31 +6,11 @@
 #include <cstring>
 
 #include "guard.h"
+#include "sharedobject.h"
 
 namespace trtgo {
 namespace tensorrt {
 namespace {
-
-// What dlerror says, without the path that it begins with.
-std::string loader_error(const std::string& path) {
-  const char* error = dlerror();
-  std::string text = error == nullptr ? "unknown error" : error;
-  if (text.rfind(path + ": ", 0) == 0) text.erase(0, path.size() + 2);
-  return text;
-}
-
-void* load(const std::string& path, int mode) {
-  void* handle = dlopen(path.c_str(), RTLD_NOW | mode);
-  if (handle == nullptr) throw Failure(TRTGO_NOT_FOUND, "dlopen", "cannot load " + path + ": " + loader_error(path));
-  return handle;
-}
-
-template <class Function>
-void find(void* handle, const std::string& path, const char* name, Function* function) {
-  void* symbol = dlsym(handle, name);
-  if (symbol == nullptr) throw Failure(TRTGO_NOT_FOUND, "dlsym", path + " has no " + name);
-  std::memcpy(function, &symbol, sizeof(symbol));
-}
 
 std::string path_of(const char* given, const char* usual) { return given == nullptr || *given == 0 ? usual : given; }
 
@@ -49,9 +29,9 @@ Library::Library(const trtgo_library_options& options)
                   std::string(TRTGO_PRODUCT " takes no plugin libraries: leave out ") + options.plugins);
   }
   // Local: TensorRT and TensorRT-RTX define the same names.
-  void* handle = load(path_, RTLD_LOCAL);
+  void* handle = load_shared(path_, RTLD_LOCAL);
   decltype(&getInferLibVersion) version = nullptr;
-  find(handle, path_, "getInferLibVersion", &version);
+  find_symbol(handle, path_, "getInferLibVersion", &version);
   version_ = version();
   // Virtual tables differ between versions, and createInferBuilder does not refuse a wrong one.
   if (version_ != NV_TENSORRT_VERSION) {
@@ -59,19 +39,20 @@ Library::Library(const trtgo_library_options& options)
                   path_ + " is " TRTGO_PRODUCT " " + dotted(version_) + ", this library was compiled for " +
                       dotted(NV_TENSORRT_VERSION) + ": use the library of that version");
   }
-  find(handle, path_, "createInferBuilder_INTERNAL", &create_builder_);
-  find(handle, path_, "getPluginRegistry", &plugin_registry_);
+  find_symbol(handle, path_, "createInferBuilder_INTERNAL", &create_builder_);
+  find_symbol(handle, path_, "getPluginRegistry", &plugin_registry_);
   if (options.plugins != nullptr) load_plugins(options);
 }
 
 void Library::load_plugins(const trtgo_library_options& options) {
   const std::string path = options.plugins;
+  has_plugins_ = true;
   // The plugins ask for it when they are created: without it they want a GPU and NCCL.
   if (setenv("IS_BUILDING", "1", 1) != 0) throw Failure(TRTGO_MEMORY, "setenv", "cannot set IS_BUILDING");
   // Global: its own dependencies look for its symbols.
-  void* handle = load(path, RTLD_GLOBAL);
+  void* handle = load_shared(path, RTLD_GLOBAL);
   bool (*init)(void* logger, const char* plugin_namespace) = nullptr;
-  find(handle, path, "initTrtLlmPlugins", &init);
+  find_symbol(handle, path, "initTrtLlmPlugins", &init);
   const char* plugin_namespace = options.plugin_namespace == nullptr ? "tensorrt_llm" : options.plugin_namespace;
   const Call call(messages_);
   if (!init(&logger(), plugin_namespace)) {

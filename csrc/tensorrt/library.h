@@ -20,6 +20,8 @@ class Library {
   Library& operator=(const Library&) = delete;
 
   int32_t version() const { return version_; }
+  // Whether it was opened with plugins, which were told then that they only build.
+  bool has_plugins() const { return has_plugins_; }
   MessageQueue& messages() { return messages_; }
 
   // The message that trtgo_library_message gave last.
@@ -38,6 +40,7 @@ class Library {
   Message last_message_;
   std::string path_;
   int32_t version_ = 0;
+  bool has_plugins_ = false;
   decltype(&createInferBuilder_INTERNAL) create_builder_ = nullptr;
   decltype(&getPluginRegistry) plugin_registry_ = nullptr;
 };
