@@ -5,38 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
 	"github.com/trtgo/trtgo/csrc/native"
 )
 
-// Environment variables that name libraries. csrc/native has two more, for its own: TRTGO_NATIVE_LIB and TRTGO_NATIVE_LIB_RTX.
-const (
-	tensorrtVariable = "TRTGO_TENSORRT_LIB"         // libnvinfer
-	rtxVariable      = "TRTGO_TENSORRT_RTX_LIB"     // libtensorrt_rtx
-	pluginsVariable  = "TRTGO_TENSORRT_LLM_PLUGINS" // libnvinfer_plugin_tensorrt_llm
-)
-
-const pluginsFile = "libnvinfer_plugin_tensorrt_llm.so"
-
-// pluginPlaces are where pip puts TensorRT-LLM's plugins, in its image too.
-var pluginPlaces = []string{
-	"/usr/local/lib/python3*/dist-packages/tensorrt_llm/libs", "/usr/lib/python3*/dist-packages/tensorrt_llm/libs",
-	"/opt/venv/lib/python3*/site-packages/tensorrt_llm/libs",
-}
-
 // library is the TensorRT of csrc/native.
 type library struct{ *native.Library }
 
 // openLibrary loads the TensorRT of a backend.
 func openLibrary(backend string, release *tensorrt.Release) (compiler, error) {
-	o := native.Options{Flavour: native.TensorRTRTX, TensorRT: os.Getenv(rtxVariable)}
+	o := native.Options{Flavour: native.TensorRTRTX, TensorRT: os.Getenv(native.TensorRTRTXVariable)}
 	const alone = "the network alone is written by --network_only, and --backend cpu builds an engine for this machine"
-	needs, instead := "TensorRT-RTX", "the Python package tensorrt_rtx_cu13_libs has libtensorrt_rtx.so.1, name that in "+rtxVariable+"; "+alone
+	needs, instead := "TensorRT-RTX", "the Python package tensorrt_rtx_cu13_libs has libtensorrt_rtx.so.1, name that in "+native.TensorRTRTXVariable+"; "+alone
 	if backend == BackendTensorRTLLM {
-		o = native.Options{Flavour: native.TensorRT, TensorRT: os.Getenv(tensorrtVariable), Plugins: findPlugins()}
+		o = native.Options{Flavour: native.TensorRT, TensorRT: os.Getenv(native.TensorRTVariable), Plugins: native.FindPlugins()}
 		needs = "the libraries of TensorRT-LLM " + release.Version
 		instead = "use NVIDIA's image of that release; " + alone
 	}
@@ -66,23 +50,6 @@ func sentence(err error) string {
 		return e.Text
 	}
 	return err.Error()
-}
-
-// findPlugins gives the path of TensorRT-LLM's plugin library, or its name, for the system to look for.
-func findPlugins() string {
-	if path := os.Getenv(pluginsVariable); path != "" {
-		return path
-	}
-	places := pluginPlaces
-	if venv := os.Getenv("VIRTUAL_ENV"); venv != "" {
-		places = append([]string{filepath.Join(venv, "lib/python3*/site-packages/tensorrt_llm/libs")}, places...)
-	}
-	for _, place := range places {
-		if found, err := filepath.Glob(filepath.Join(place, pluginsFile)); err == nil && len(found) > 0 {
-			return found[0]
-		}
-	}
-	return pluginsFile
 }
 
 func (l library) compile(ctx context.Context, net *graph.Network, source graph.Source, c compilation, f *os.File) (timingCache []byte, err error) {

@@ -31,22 +31,25 @@ type options struct {
 	tokenizerDir    string
 	tokenizerFile   string
 
+	nativeOptions
+
 	// wrapRunner puts something between executor and runner: tests' faults and
 	// benchmarks' clocks. Nil is nothing.
 	wrapRunner func(executor.Runner) executor.Runner
 }
 
 // WithThreads sets the CPU threads of a step. The default is as many CPUs as the
-// process may use. More than that slows steps down.
+// process may use. More than that slows steps down. For engines of the CPU backend.
 func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
 
 // WithPrecision chooses "exact" (float32 activations and KV cache) or "fast"
 // (bfloat16 ones, the default of bfloat16 engines). Engines with float32 weights
-// are always exact.
+// are always exact. For engines of the CPU backend: those for GPUs compute in the types
+// that they were built with.
 func WithPrecision(p string) Option { return func(o *options) { o.precision = p } }
 
 // WithLoad chooses "mmap" (the default) or "copy", which reads the weights into
-// memory and checks their checksums.
+// memory and checks their checksums. For engines of the CPU backend.
 func WithLoad(how string) Option { return func(o *options) { o.load = how } }
 
 // WithMaxBatchSize bounds the sequences in a step below the engine's own limit.
@@ -66,7 +69,8 @@ func WithMaxQueueSize(n int) Option { return func(o *options) { o.maxQueueSize =
 // WithKVCacheTokens sets how many tokens the KV cache holds, over all sequences; fewer
 // when WithKVCacheFraction, by default 0.9 then, has no room for them.
 // Config.KVCacheTokens tells. Without both, the cache has what the limits need, at most
-// half of the memory that weights and activations leave.
+// half of the memory that weights and activations leave; of a GPU's 0.9, whatever the
+// limits need.
 func WithKVCacheTokens(n int) Option { return func(o *options) { o.kvCacheTokens = n } }
 
 // WithKVCacheFraction sets how much of the memory that weights and activations leave
@@ -116,7 +120,8 @@ func WithCapacityPolicy(p CapacityPolicy) Option { return func(o *options) { o.p
 // default, is three minutes.
 func WithMaxSeqIdle(d time.Duration) Option { return func(o *options) { o.maxSeqIdle = d } }
 
-// WithLogitsProcessor makes p change the logits of requests with ProcessorData.
+// WithLogitsProcessor makes p change the logits of requests with ProcessorData. For
+// engines of the CPU backend: with others Open fails with ErrUnsupported.
 func WithLogitsProcessor(p LogitsProcessor) Option { return func(o *options) { o.processor = p } }
 
 // WithIterationStats sets how many iterations are kept for [Engine.IterationStats]:
@@ -144,9 +149,6 @@ func (o *options) namesTokenizer() bool { return o.tokenizerDir != "" || o.token
 
 // check refuses what makes no sense for any engine.
 func (o *options) check() error {
-	invalid := func(format string, args ...any) error {
-		return fmt.Errorf("%w: %s", ErrInvalidOption, fmt.Sprintf(format, args...))
-	}
 	for _, number := range []struct {
 		name  string
 		value int
@@ -155,7 +157,7 @@ func (o *options) check() error {
 		{"max queue size", o.maxQueueSize}, {"KV cache tokens", o.kvCacheTokens}, {"request stats", o.requestStats},
 	} {
 		if number.value < 0 {
-			return invalid("%s is %d, want 0 (the default) or more", number.name, number.value)
+			return invalidOption("%s is %d, want 0 (the default) or more", number.name, number.value)
 		}
 	}
 	for _, choice := range []struct {
@@ -165,22 +167,22 @@ func (o *options) check() error {
 		{"precision", o.precision, []string{"", "exact", "fast"}}, {"load", o.load, []string{"", "mmap", "copy"}},
 	} {
 		if !slices.Contains(choice.allowed, choice.value) {
-			return invalid("%s %q is none of %v", choice.name, choice.value, choice.allowed[1:])
+			return invalidOption("%s %q is none of %v", choice.name, choice.value, choice.allowed[1:])
 		}
 	}
 	if f := o.kvCacheFraction; f != nil && !(*f > 0 && *f < 1) { // false for NaN
-		return invalid("KV cache fraction is %v, above 0 and below 1 is wanted", *f)
+		return invalidOption("KV cache fraction is %v, above 0 and below 1 is wanted", *f)
 	}
 	if o.iterationStats != nil && *o.iterationStats < 0 {
-		return invalid("iteration stats is %d, want 0 (none) or more", *o.iterationStats)
+		return invalidOption("iteration stats is %d, want 0 (none) or more", *o.iterationStats)
 	}
 	if o.policy != GuaranteedNoEvict && o.policy != MaxUtilization {
-		return invalid("capacity policy is %d, GuaranteedNoEvict and MaxUtilization are known", int(o.policy))
+		return invalidOption("capacity policy is %d, GuaranteedNoEvict and MaxUtilization are known", int(o.policy))
 	}
 	if o.maxSeqIdle < 0 {
-		return invalid("max sequence idle time is %v, want 0 (the default) or more", o.maxSeqIdle)
+		return invalidOption("max sequence idle time is %v, want 0 (the default) or more", o.maxSeqIdle)
 	}
-	return nil
+	return o.nativeOptions.check()
 }
 
 // capacityPolicy is the executor's.

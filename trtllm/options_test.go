@@ -23,16 +23,22 @@ func optionsOf(list ...Option) *options {
 // Every option arrives where it belongs.
 func TestOptions(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
-	fraction, iterations := 0.4, 7
+	fraction, iterations, yes, no := 0.4, 7, true, false
 	require.Equal(t, &options{
 		threads: 1, precision: "exact", load: "copy", maxBatchSize: 2, maxNumTokens: 3, maxQueueSize: 4, kvCacheTokens: 5,
 		kvCacheFraction: &fraction, noBlockReuse: true, policy: MaxUtilization, maxSeqIdle: time.Second,
 		iterationStats: &iterations, requestStats: 8, logger: logger, tokenizerDir: "d", tokenizerFile: "f",
+		nativeOptions: nativeOptions{
+			deviceIDs: []int{1, 0}, orchestrator: true, worker: "w", gpuWeightsPercent: &fraction, hostCacheBytes: 9, generationLogits: true,
+			chunkedContext: &yes, multiBlockMode: &no, cudaGraphMode: &yes, contextFMHAFP32: &yes,
+		},
 	}, optionsOf(
 		WithThreads(1), WithPrecision("exact"), WithLoad("copy"), WithMaxBatchSize(2), WithMaxNumTokens(3), WithMaxQueueSize(4),
 		WithKVCacheTokens(5), WithKVCacheFraction(0.4), WithBlockReuse(false), WithCapacityPolicy(MaxUtilization),
 		WithMaxSeqIdle(time.Second), WithIterationStats(7), WithRequestStats(8), WithLogger(logger),
 		WithTokenizerDir("d"), WithTokenizerFile("f"),
+		WithDeviceIDs(1, 0), WithOrchestrator("w"), WithGPUWeightsPercent(0.4), WithHostCacheBytes(9), WithGatherGenerationLogits(true),
+		WithChunkedContext(true), WithMultiBlockMode(false), WithCUDAGraphMode(true), WithContextFMHAFP32Acc(true),
 	))
 	require.Equal(t, &options{}, optionsOf(WithBlockReuse(true), WithCapacityPolicy(GuaranteedNoEvict)), "the defaults")
 	require.NoError(t, optionsOf().check())
@@ -74,6 +80,12 @@ func TestInvalidOptions(t *testing.T) {
 		"request stats is -7":                         WithRequestStats(-7),
 		"capacity policy is 9":                        WithCapacityPolicy(9),
 		"max sequence idle time is -1s":               WithMaxSeqIdle(-time.Second),
+		"device ids [0 -1]: -1 is none":               WithDeviceIDs(0, -1),
+		"device ids [2 0 2]: 2 is there twice":        WithDeviceIDs(2, 0, 2),
+		"GPU weights percent is 1.5, 0 to 1 is":       WithGPUWeightsPercent(1.5),
+		"GPU weights percent is NaN":                  WithGPUWeightsPercent(math.NaN()),
+		"host cache bytes is -1":                      WithHostCacheBytes(-1),
+		`worker "a\x00b" is no file name`:             WithOrchestrator("a\x00b"),
 	} {
 		// Before the directory is looked at.
 		_, err := Open(t.Context(), "none", option)
