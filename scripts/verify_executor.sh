@@ -40,6 +40,12 @@ if [ "${1:-}" = plain ]; then
 	exit 0
 fi
 
+# As it is built for users, and against the list of what it needs, by which trtgo doctor looks at a library.
+cmake -S . -B "$work/release" -DCMAKE_BUILD_TYPE=Release -DTRTGO_WERROR=ON "-DTRTLLM_ROOT=$PWD/csrc/testing/tensorrt_llm;$work/plain" \
+	-DTENSORRT_ROOT="$tools/headers/TRT-Enterprise-11.4" >/dev/null
+cmake --build "$work/release" -j "$jobs" --target trtgo_tensorrt
+scripts/executor_symbols.sh "$work/release/libtrtgo_tensorrt.so" --check
+
 for kind in address thread; do
 	build "$kind" "$kind"
 	ctest --test-dir "$work/$kind" -j "$jobs" --output-on-failure

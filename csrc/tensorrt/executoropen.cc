@@ -8,6 +8,7 @@
 #if TRTGO_HAS_EXECUTOR
 
 #include <filesystem>
+#include <system_error>
 
 #include "executorconfig.h"
 #include "guard.h"
@@ -37,9 +38,18 @@ void check_version() {
                     loaded + " and cmake -DTRTLLM_VERSION=" + loaded);
 }
 
+// The library beside TensorRT-LLM's own, since one of another build would not fit; or else the loader looks for it.
+std::string usual_plugins() {
+  Dl_info info{};
+  if (dladdr(reinterpret_cast<void*>(&tensorrt_llm::executor::version), &info) == 0) return kPlugins;
+  const std::filesystem::path path = std::filesystem::path(info.dli_fname).replace_filename(kPlugins);
+  std::error_code error;
+  return std::filesystem::exists(path, error) ? path.string() : kPlugins;
+}
+
 // Registers the plugins, which is done once in a process; again it does nothing.
 void load_plugins(const char* given) {
-  const std::string path = given == nullptr || *given == 0 ? kPlugins : given;
+  const std::string path = given == nullptr || *given == 0 ? usual_plugins() : given;
   // Global: its own dependencies look for its symbols.
   void* handle = load_shared(path, RTLD_GLOBAL);
   bool (*init)(void* logger, const char* plugin_namespace) = nullptr;
