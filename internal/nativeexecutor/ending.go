@@ -87,10 +87,8 @@ func (e *Executor) settle(q *request) {
 // leave forgets a request. The caller holds mu.
 func (e *Executor) leave(q *request) {
 	delete(e.live, q.ClientID)
-	if q.started {
-		e.stats.ActiveRequests--
-	} else {
-		e.stats.QueuedRequests--
+	if !q.started {
+		e.silent--
 	}
 	if len(e.live) == 0 { // the last iteration may have said otherwise before they ended
 		e.stats.KVBlocksUsed = 0

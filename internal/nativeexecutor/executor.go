@@ -44,6 +44,8 @@ type Executor struct {
 	progress  time.Time // when something came last, or the first of those that wait was submitted
 	deadline  time.Time // no live request's is earlier; zero: there is none
 	cancels   []uint64  // upstream's ids that the pump has to cancel
+	silent    int       // live requests of which no token has come
+	running   int       // requests that upstream has begun with, by its last iteration, less those that ended since
 	stats     executor.Stats
 	records   records
 
@@ -139,14 +141,15 @@ func (e *Executor) Submit(r executor.Request) error {
 func (e *Executor) enter(r executor.Request) (*request, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err := e.stopped(); err != nil {
+	err := e.admits(r.ClientID)
+	if errors.Is(err, executor.ErrQueueFull) {
+		e.mu.Unlock()
+		e.gather() // more may have started
+		e.mu.Lock()
+		err = e.admits(r.ClientID)
+	}
+	if err != nil {
 		return nil, err
-	}
-	if _, ok := e.live[r.ClientID]; ok {
-		return nil, executor.Invalid("client id %d is in use by a live request", r.ClientID)
-	}
-	if most := e.options.MaxQueueSize; most > 0 && e.stats.QueuedRequests >= most {
-		return nil, fmt.Errorf("%w: %d requests wait, as many as may: try again later", executor.ErrQueueFull, most)
 	}
 	q := newRequest(r, e.now())
 	if len(e.sequences) == 0 {
@@ -161,10 +164,28 @@ func (e *Executor) enter(r executor.Request) (*request, error) {
 	if !q.deadline.IsZero() && (e.deadline.IsZero() || q.deadline.Before(e.deadline)) {
 		e.deadline = q.deadline
 	}
-	e.stats.QueuedRequests++
+	e.silent++
 	e.calls.Add(1)
 	return q, nil
 }
+
+// admits tells why no request of that id can be queued now. The caller holds mu.
+func (e *Executor) admits(clientID uint64) error {
+	if err := e.stopped(); err != nil {
+		return err
+	}
+	if _, ok := e.live[clientID]; ok {
+		return executor.Invalid("client id %d is in use by a live request", clientID)
+	}
+	if most := e.options.MaxQueueSize; most > 0 && e.waiting() >= most {
+		return fmt.Errorf("%w: %d requests wait, as many as may: try again later", executor.ErrQueueFull, most)
+	}
+	return nil
+}
+
+// waiting is how many live requests have not started: those without a token, but no more
+// than upstream has not begun with. The caller holds mu.
+func (e *Executor) waiting() int { return min(e.silent, max(0, len(e.sequences)-e.running)) }
 
 // enqueue gives upstream a sequence, unless it has ended already.
 func (e *Executor) enqueue(s *sequence, bias native.Array) error {

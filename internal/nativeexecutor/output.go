@@ -25,12 +25,13 @@ func (e *Executor) take(o *native.Output) {
 	e.count(s, o)
 	if o.Final && (o.Error != "" || !s.beams() || len(s.taken)+1 >= o.NumBeams) {
 		delete(e.sequences, s.id)
+		e.running = max(0, e.running-1)
 		e.records.outlived(o.ID)
 	}
 	switch {
 	case s.ended:
 	case o.Error != "":
-		e.fail(s.request, fmt.Errorf("%w: %s", executor.ErrFailed, explain(o.Error)))
+		e.fail(s.request, fmt.Errorf("%w: %s", executor.ErrFailed, native.Explain(o.Error)))
 	case s.beams():
 		e.takeBeam(s, o)
 	default:
@@ -251,8 +252,7 @@ func (e *Executor) time(s *sequence, o *native.Output, tokens bool) {
 	}
 	if !s.started {
 		s.started = true
-		e.stats.QueuedRequests--
-		e.stats.ActiveRequests++
+		e.silent--
 	}
 	now := e.now().Sub(s.submitted)
 	if s.timing.FirstToken == 0 {

@@ -71,8 +71,9 @@ func (e *Executor) measure() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	kv := e.stats.KVCache
+	recounted := e.records.recounted
 	e.records.init(&e.options)
-	e.records.base = baseline(kv)
+	e.records.base, e.records.recounted = baseline(kv), recounted
 	e.stats = executor.Stats{
 		Memory: e.options.Memory, KVBlocksTotal: kv.MaxNumBlocks, TokensPerBlock: kv.TokensPerBlock,
 		KVCache: executor.KVCacheStats{MaxNumBlocks: kv.MaxNumBlocks, FreeNumBlocks: kv.MaxNumBlocks, TokensPerBlock: kv.TokensPerBlock},

@@ -12,7 +12,10 @@ import (
 func (e *Executor) Stats() executor.Stats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.stats
+	stats := e.stats
+	stats.QueuedRequests = e.waiting()
+	stats.ActiveRequests = len(e.live) - stats.QueuedRequests
+	return stats
 }
 
 // IterationStats implements [executor.Executor]. The requests in them are upstream's: one
@@ -79,6 +82,7 @@ func (e *Executor) record(s *executor.IterationStats) {
 		e.progress = e.now()
 		e.stats.Iterations++
 	}
+	e.running = s.NumActiveRequests
 	if kv := s.KVCacheStats; kv != nil {
 		e.records.base.takenOff(kv)
 		e.stats.KVBlocksTotal, e.stats.TokensPerBlock, e.stats.KVBlocksUsed = kv.MaxNumBlocks, kv.TokensPerBlock, kv.UsedNumBlocks
@@ -95,6 +99,7 @@ type records struct {
 	iterations ring[executor.IterationStats]
 	requests   ring[executor.RequestStatsPerIteration]
 	base       baseline // what the self-check took
+	recounted  int      // requests that upstream will count as completed once more
 
 	known map[uint64]*recorded // by upstream's id
 	over  []uint64             // of these, whose last output came before the last look but one
@@ -122,15 +127,26 @@ func (r *records) init(o *Options) {
 }
 
 // addIteration keeps an iteration. One without work, which upstream records when all have
-// ended, goes into the one before it, if that is still here.
+// ended, goes into the one before it, if that is still here. Upstream counts what ended
+// then once more in the next one, and what began before once more in it.
 func (r *records) addIteration(s *executor.IterationStats, worked bool) {
-	before := r.iterations.newest()
-	if worked || before == nil {
+	completed := s.NumCompletedRequests
+	if worked {
+		s.NumCompletedRequests = max(0, completed-r.recounted)
+		r.recounted = 0
 		r.iterations.add(*s)
 		return
 	}
-	before.NumNewActiveRequests += s.NumNewActiveRequests
-	before.NumCompletedRequests += s.NumCompletedRequests
+	r.recounted = completed
+	s.NumNewActiveRequests = 0
+	before := r.iterations.newest()
+	if before == nil {
+		if completed > 0 {
+			r.iterations.add(*s)
+		}
+		return
+	}
+	before.NumCompletedRequests += completed
 	before.NumActiveRequests, before.NumQueuedRequests = s.NumActiveRequests, s.NumQueuedRequests
 	if s.KVCacheStats != nil {
 		before.KVCacheStats = s.KVCacheStats

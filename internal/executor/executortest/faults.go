@@ -161,7 +161,7 @@ func (f *fixture) failOrEqual(ids []uint64, want [][]output, cause error) (faile
 			failed++
 			require.ErrorIs(f, err, executor.ErrFailed)
 			if cause != nil {
-				require.ErrorIs(f, err, cause)
+				f.caused(err, cause)
 			}
 			continue
 		}
@@ -250,12 +250,12 @@ func alwaysFailsBehaviour(f *fixture) {
 		r.ClientID = f.lastID
 		if err := f.Submit(r); err != nil {
 			require.ErrorIs(f, err, executor.ErrDead)
-			require.ErrorIs(f, err, broken)
+			f.caused(err, broken)
 			require.Greater(f, n, 1, "it gives up too soon")
 			break
 		}
 		_, err := f.waitError(r.ClientID)
-		require.ErrorIs(f, err, broken)
+		f.caused(err, broken)
 	}
 	f.dead()
 }

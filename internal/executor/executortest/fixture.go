@@ -181,6 +181,16 @@ func (f *fixture) run(r executor.Request) output {
 	return outputs[0]
 }
 
+// caused asserts that a failure is due to cause.
+func (f *fixture) caused(err, cause error) {
+	f.Helper()
+	if f.model.Features.Causes {
+		require.ErrorIs(f, err, cause)
+		return
+	}
+	require.ErrorContains(f, err, cause.Error())
+}
+
 // hold makes steps stand still at the gate, if there is one.
 func (f *fixture) hold() bool {
 	if f.gate == nil {

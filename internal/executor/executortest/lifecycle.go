@@ -260,7 +260,7 @@ func failureBehaviour(f *fixture) {
 	f.gate.Before(func([]executor.Sequence) error { return broken })
 	id := f.submit(r)
 	_, err := f.waitError(id)
-	require.ErrorIs(f, err, broken)
+	f.caused(err, broken)
 	f.gate.Before(nil)
 	require.Equal(f, want.ids, f.run(r).ids)
 	require.Zero(f, f.Stats().KVBlocksUsed)

@@ -43,6 +43,15 @@ func (l *Load) chance(n int) bool { return l.random.IntN(n) == 0 }
 
 // Request returns the next request, without a ClientID.
 func (l *Load) Request() executor.Request {
+	for {
+		if r := l.request(); l.model.Refuses == nil || !l.model.Refuses(&r) {
+			return r
+		}
+	}
+}
+
+// request returns a request that the executor may refuse.
+func (l *Load) request() executor.Request {
 	prefix := l.prefixes[l.random.IntN(len(l.prefixes))]
 	if l.chance(3) {
 		prefix = prefix[:l.random.IntN(len(prefix)+1)]

@@ -319,7 +319,7 @@ func processorErrorBehaviour(f *fixture) {
 			f.gate.Release()
 		}
 		_, err := f.waitError(fails)
-		require.ErrorIs(f, err, broken)
+		f.caused(err, broken)
 		require.ErrorIs(f, err, executor.ErrFailed)
 		require.Equal(f, want.ids, f.wait(stays)[0].ids)
 		require.Equal(f, want.ids, f.run(plain).ids)

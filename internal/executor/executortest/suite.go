@@ -32,6 +32,10 @@ type Model struct {
 	MaxInputLen int
 	MaxSeqLen   int // at least 64
 	Features    Features
+
+	// Refuses tells which requests, of those that Features leave, the executor refuses with
+	// executor.ErrUnsupported: Load makes none of these. Nil is none.
+	Refuses func(*executor.Request) bool
 }
 
 // Features are what not every executor can do. What it cannot, it refuses by name,
@@ -41,6 +45,15 @@ type Features struct {
 	LogProbs   bool // of the best 5 tokens beside each, and of the prompt
 	Reuse      bool // of KV blocks between requests; prompts are computed anew otherwise
 	Processors bool // logits processors
+
+	// Causes says that the error of a failed request wraps that of the runner or logits
+	// processor; otherwise it has its text.
+	Causes bool
+	// CachedBlocks says that Stats tells how many KV blocks hold what nobody uses.
+	CachedBlocks bool
+	// WholeRequests says that the statistics of iterations count a request once, however
+	// many sequences it has.
+	WholeRequests bool
 }
 
 // Config is what a behaviour wants an executor to be opened with.
@@ -74,6 +87,11 @@ func Run(t *testing.T, open Open, m Model) {
 			ignore := goleak.IgnoreCurrent()
 			f := &fixture{T: t, open: open, model: m, random: rand.New(rand.NewPCG(7, 7))}
 			f.start(Config{})
+			defer func() {
+				if t.Skipped() { // within the behaviour
+					f.stop()
+				}
+			}()
 			b.test(f)
 			f.stop()
 			goleak.VerifyNone(t, ignore)
