@@ -31,7 +31,7 @@ func (e *Executor) take(o *native.Output) {
 	switch {
 	case s.ended:
 	case o.Error != "":
-		e.fail(s.request, fmt.Errorf("%w: %s", executor.ErrFailed, native.Explain(o.Error)))
+		e.fail(s.request, fmt.Errorf("%w: %s", executor.ErrFailed, explain(o.Error)))
 	case s.beams():
 		e.takeBeam(s, o)
 	default:

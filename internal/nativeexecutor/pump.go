@@ -215,7 +215,7 @@ func (f *failures) verdict() error {
 	if f.batches < maxFailures {
 		return nil
 	}
-	return fmt.Errorf("%w: %d steps failed one after the other, the last one: %s", executor.ErrDead, f.batches, native.Explain(f.last))
+	return fmt.Errorf("%w: %d steps failed one after the other, the last one: %s", executor.ErrDead, f.batches, explain(f.last))
 }
 
 // waiting notes that waiting failed, and tells whether to go on.
