@@ -2,7 +2,8 @@ package native
 
 import "errors"
 
-// What errors.Is finds in the errors of this package. All but the last are a [*Error]'s Status.
+// What errors.Is finds in the errors of this package, but ErrUnavailable in a [*Error]: by its status, or from
+// ErrQueueFull to ErrBroken, and others too, by what its text tells of (see [Class]).
 var (
 	ErrInvalid     = errors.New("TensorRT or its binding refused it")
 	ErrNotFound    = errors.New("a library, plugin or name was not found")
@@ -12,6 +13,10 @@ var (
 	ErrMemory      = errors.New("memory ran out")
 	ErrInternal    = errors.New("an unexpected exception in native code")
 	ErrClosed      = errors.New("it was closed")
+	ErrQueueFull   = errors.New("too many requests wait")
+	ErrTooLong     = errors.New("the prompt or its output is too long for the engine")
+	ErrUnsupported = errors.New("the engine, or TensorRT-LLM, cannot do it")
+	ErrBroken      = errors.New("the GPU or what connects GPUs failed")
 	ErrUnavailable = errors.New("TensorRT needs linux and a program built with cgo")
 )
 
@@ -46,5 +51,7 @@ type Error struct {
 // Error returns operation and text.
 func (e *Error) Error() string { return e.Operation + ": " + e.Text }
 
-// Is tells whether target is the sentinel of the status.
-func (e *Error) Is(target error) bool { return sentinels[e.Status] == target && target != nil }
+// Is tells whether target is the sentinel of the status, or the class of the text.
+func (e *Error) Is(target error) bool {
+	return target != nil && (sentinels[e.Status] == target || Class(e.Text) == target)
+}

@@ -98,11 +98,16 @@ func (l *Library) newExecutor(o ExecutorOptions) (*Executor, error) {
 	}
 	x := &Executor{library: l, freed: make(chan struct{})}
 	var failure *C.trtgo_error
-	if err := l.failure(C.trtgo_thread_open(l.api, l.c, options, &x.c, &failure), failure); err != nil {
+	if err := x.failure(C.trtgo_thread_open(l.api, l.c, options, &x.c, &failure), failure); err != nil {
 		return nil, err
 	}
 	x.leader = C.api_executor_is_leader(l.api, x.c) != 0
 	return x, nil
+}
+
+// failure makes an error of a status. TensorRT-LLM's words are explained.
+func (x *Executor) failure(status C.int32_t, c *C.trtgo_error) error {
+	return explainedError(failureOf(x.library.api, status, c))
 }
 
 // Leader tells whether this process takes requests. The other processes of mpirun only call Shutdown and Close, and
@@ -135,7 +140,7 @@ func (x *Executor) Enqueue(r Request) (id uint64, err error) {
 		return 0, err
 	}
 	queued := C.api_executor_enqueue(x.library.api, x.c, request)
-	if err := x.library.failure(queued.status, queued.error); err != nil {
+	if err := x.failure(queued.status, queued.error); err != nil {
 		return 0, err
 	}
 	return uint64(queued.id), nil
@@ -198,7 +203,7 @@ func (x *Executor) Cancel(id uint64) error {
 	}
 	defer x.calls.Done()
 	var failure *C.trtgo_error
-	return x.library.failure(C.api_executor_cancel(x.library.api, x.c, C.uint64_t(id), &failure), failure)
+	return x.failure(C.api_executor_cancel(x.library.api, x.c, C.uint64_t(id), &failure), failure)
 }
 
 // Await waits for outputs, at most timeout, which is rounded up to milliseconds, and calls each with all there are,
@@ -214,7 +219,7 @@ func (x *Executor) Await(timeout time.Duration, each func(*Output)) error {
 	defer x.awaiting.Unlock()
 	milliseconds := min(max((timeout+time.Millisecond-1)/time.Millisecond, 0), math.MaxInt32)
 	awaited := C.api_executor_await(x.library.api, x.c, C.int32_t(milliseconds))
-	if err := x.library.failure(awaited.status, awaited.error); err != nil {
+	if err := x.failure(awaited.status, awaited.error); err != nil {
 		return err
 	}
 	if awaited.batch == nil {
@@ -251,7 +256,7 @@ func (x *Executor) stats(requests C.int32_t) ([]byte, error) {
 	var json *C.char
 	var failure *C.trtgo_error
 	status := C.api_executor_stats(x.library.api, x.c, requests, &json, &failure)
-	if err := x.library.failure(status, failure); err != nil {
+	if err := x.failure(status, failure); err != nil {
 		return nil, err
 	}
 	return []byte(C.GoString(json)), nil
@@ -265,7 +270,7 @@ func (x *Executor) Drain() error {
 	}
 	defer x.calls.Done()
 	var failure *C.trtgo_error
-	return x.library.failure(C.api_executor_drain(x.library.api, x.c, &failure), failure)
+	return x.failure(C.api_executor_drain(x.library.api, x.c, &failure), failure)
 }
 
 // Shutdown ends the engine after Drain, when Await gave ErrClosed: before it is ErrInvalid. Where this is not the
@@ -276,7 +281,7 @@ func (x *Executor) Shutdown() error {
 	}
 	defer x.calls.Done()
 	var failure *C.trtgo_error
-	return x.library.failure(C.trtgo_thread_shutdown(x.library.api, x.c, &failure), failure)
+	return x.failure(C.trtgo_thread_shutdown(x.library.api, x.c, &failure), failure)
 }
 
 // Close waits for running calls and frees the executor. Where Shutdown was not called it does that, which waits for
@@ -309,7 +314,7 @@ func Finalize() error {
 		return nil
 	}
 	var failure *C.trtgo_error
-	if err := failureOf(process.api, C.trtgo_thread_finalize(process.api, &failure), failure); err != nil {
+	if err := explainedError(failureOf(process.api, C.trtgo_thread_finalize(process.api, &failure), failure)); err != nil {
 		return err
 	}
 	process.api = nil

@@ -62,7 +62,7 @@ func (l *Library) load(o Options) error {
 	C.free(unsafe.Pointer(api))
 	text := C.GoString(&message[0])
 	if failed == 1 {
-		return &Error{StatusNotFound, "dlopen", "cannot load the library: " + text}
+		return &Error{StatusNotFound, "dlopen", fmt.Sprintf("cannot load %s: %s", o.Path, Explain(text))}
 	}
 	return &Error{StatusVersion, "dlsym", text + ": it is of another version of trtgo than this program"}
 }
@@ -87,7 +87,7 @@ func (l *Library) open(o Options) error {
 		struct_size: C.sizeof_trtgo_library_options, tensorrt: a.optional(o.TensorRT), plugins: a.optional(o.Plugins),
 		plugin_namespace: a.optional(o.PluginNamespace), verbose: cBool(o.Verbose),
 	}
-	if err := l.failure(C.api_library_open(l.api, &options, &l.c, &failure), failure); err != nil {
+	if err := explainedError(l.failure(C.api_library_open(l.api, &options, &l.c, &failure), failure)); err != nil {
 		return err
 	}
 	l.versions.TensorRT = int(C.api_library_version(l.api, l.c))

@@ -97,7 +97,7 @@ func TestOpenRefuses(t *testing.T) {
 		want    string
 	}{
 		"no such file":     {Options{Path: "/nowhere/libtrtgo_tensorrt.so"}, ErrNotFound, "/nowhere/libtrtgo_tensorrt.so"},
-		"no library":       {Options{Path: empty}, ErrNotFound, "file too short"},
+		"no library":       {Options{Path: empty}, ErrNotFound, "cannot load " + empty + ": the file is no library for this machine, or only a part of one: copy it again, or build it here; native error: "},
 		"another ABI":      {Options{Path: nativetest.Library(t, "WITHOUT_ABI")}, ErrVersion, "no TRTGO_ABI_1: it is of another version of trtgo"},
 		"missing function": {Options{Path: nativetest.Library(t, "WITHOUT_PLUGIN_FIELD")}, ErrVersion, "no function trtgo_library_plugin_field"},
 		"another flavour":  {Options{Path: path, Flavour: TensorRTRTX}, ErrVersion, "drives tensorrt, want a library that drives tensorrt-rtx"},
