@@ -15,6 +15,7 @@ fuzz() {
 # more for a number of inputs, where there is no deadline; a failing input fails at once.
 grep -rlE '^func Fuzz[A-Z]' --include='*_test.go' . | sort | while read -r file; do
 	package=$(dirname "$file")
+	# shellcheck disable=SC2013 # a name is one word
 	for target in $(sed -nE 's/^func (Fuzz[A-Za-z0-9_]+)\(.*/\1/p' "$file"); do
 		echo "fuzz $package $target"
 		fuzz "$package" "$target" "$time" && continue

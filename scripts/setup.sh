@@ -106,7 +106,7 @@ wanted=${1:-}
 absent=$(missing "$wanted")
 [ -n "$absent" ] || exit 0
 echo "trtgo needs, and this machine lacks:"
-sed 's/^/  - /' <<<"$absent"
+printf '%s\n' "$absent" | sed 's/^/  - /'
 case "${INSTALL:-${CI:+yes}}" in
 yes | true | 1) ;;
 no | false | 0)
@@ -128,6 +128,6 @@ hash -r
 absent=$(missing "$wanted")
 if [ -n "$absent" ]; then
 	echo "setup: still missing after the installation:" >&2
-	sed 's/^/  - /' <<<"$absent" >&2
+	printf '%s\n' "$absent" | sed 's/^/  - /' >&2
 	exit 1
 fi
