@@ -16,7 +16,7 @@ namespace {
 // Given when there is no memory for an error. Its strings are short enough to need none.
 trtgo_error out_of_memory{TRTGO_MEMORY, "new", "memory ran out"};
 
-int32_t make(trtgo_error** error, int32_t status, const char* operation, const std::string& text) noexcept {
+int32_t make(trtgo_error** error, int32_t status, const char* operation, const char* text) noexcept {
   if (error == nullptr) return status;
   try {
     *error = new trtgo_error{status, operation, text};
@@ -28,7 +28,7 @@ int32_t make(trtgo_error** error, int32_t status, const char* operation, const s
 
 int32_t unexpected(trtgo_error** error, const char* entry, const char* what) noexcept {
   try {
-    return make(error, TRTGO_INTERNAL, entry, std::string("unexpected exception: ") + what);
+    return make(error, TRTGO_INTERNAL, entry, (std::string("unexpected exception: ") + what).c_str());
   } catch (...) {
     if (error != nullptr) *error = &out_of_memory;
     return TRTGO_MEMORY;

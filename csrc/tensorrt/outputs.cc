@@ -56,6 +56,9 @@ trtgo_array view(const std::optional<Tensor>& tensor) {
   if (!tensor.has_value() || !*tensor || !is_readable(tensor->getMemoryType())) return array;
   const auto shape = tensor->getShape();
   if (shape.size() > std::size(array.dims)) return array;
+  // The last response of a cancelled stream takes the tokens that were given away: its logits have a negative number of
+  // rows.
+  if (std::any_of(shape.begin(), shape.end(), [](int64_t size) { return size < 0; })) return array;
   array.rank = static_cast<int32_t>(shape.size());
   std::copy(shape.begin(), shape.end(), array.dims);
   array.type = type_name(tensor->getDataType());
