@@ -13,7 +13,7 @@
  * and restore at the same time would take each other's for the right ones. */
 static pthread_mutex_t loading = PTHREAD_MUTEX_INITIALIZER;
 
-static void* load(const char* path) {
+void* trtgo_load_library(const char* path) {
   trtgo_signals saved;
   pthread_mutex_lock(&loading);
   trtgo_signals_save(&saved);
@@ -45,7 +45,7 @@ static int find(void* handle, const char* path, const char* name, void* place, c
 }
 
 int trtgo_load(const char* path, trtgo_api* api, char* message, size_t size) {
-  void* handle = load(path);
+  void* handle = trtgo_load_library(path);
   if (handle == NULL) {
     const char* text = dlerror();
     snprintf(message, size, "%s", text == NULL ? "unknown error" : text);

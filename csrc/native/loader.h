@@ -45,6 +45,10 @@ typedef struct trtgo_api {
   TRTGO_FUNCTIONS(TRTGO_MEMBER)
 } trtgo_api;
 
+/* dlopen()s a library for good; NULL where dlerror() says why not. The handlers of signals are afterwards as before.
+ * Any thread. */
+void* trtgo_load_library(const char* path);
+
 /* Loads the library at path, which stays loaded, and finds its functions. Returns 0, or what failed with a text in
  * message: 1 the library cannot be loaded, 2 it has no TRTGO_ABI_1, 3 it lacks a function. The handlers of signals are
  * afterwards as before. Any thread. */

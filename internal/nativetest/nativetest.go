@@ -16,19 +16,33 @@ import (
 // Library compiles the library with the given macros, e.g. `FLAVOUR="tensorrt-rtx"`, and returns its path.
 func Library(t testing.TB, macros ...string) string {
 	t.Helper()
+	return compile(t, "libfake.so", macros, "fake.c", "executor.c")
+}
+
+// CUDA compiles a library of CUDA's driver with the given macros, which testdata/cuda.c lists, and returns its path.
+func CUDA(t testing.TB, macros ...string) string {
+	t.Helper()
+	return compile(t, "libcuda.so.1", macros, "cuda.c")
+}
+
+func compile(t testing.TB, name string, macros []string, sources ...string) string {
+	t.Helper()
 	_, file, _, ok := runtime.Caller(0)
 	require.True(t, ok)
 	here := filepath.Dir(file)
-	path := filepath.Join(t.TempDir(), "libfake.so")
-	args := []string{"-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread", "-I", filepath.Join(here, "..", "..", "csrc", "native"), "-o", path}
-	for _, m := range macros {
-		args = append(args, "-D"+m)
-	}
+	path := filepath.Join(t.TempDir(), name)
 	compiler := strings.Fields(os.Getenv("CC"))
 	if len(compiler) == 0 {
 		compiler = []string{"cc"}
 	}
-	args = append(compiler[1:], append(args, filepath.Join(here, "testdata", "fake.c"), filepath.Join(here, "testdata", "executor.c"))...)
+	args := append(compiler[1:], "-std=gnu11", "-Wall", "-Wextra", "-Werror", "-g", "-shared", "-fPIC", "-fvisibility=hidden", "-pthread",
+		"-I", filepath.Join(here, "..", "..", "csrc", "native"), "-o", path)
+	for _, m := range macros {
+		args = append(args, "-D"+m)
+	}
+	for _, s := range sources {
+		args = append(args, filepath.Join(here, "testdata", s))
+	}
 	out, err := exec.Command(compiler[0], args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	return path

@@ -1,0 +1,64 @@
+//go:build cgo && linux
+
+package native
+
+import (
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/internal/nativetest"
+)
+
+func TestDevices(t *testing.T) {
+	list, err := devices(nativetest.CUDA(t))
+	require.NoError(t, err)
+	require.Equal(t, []Device{{"GPU 7", 75, 7 << 33}, {"GPU 8", 80, 8 << 33}}, list)
+	list, err = devices(nativetest.CUDA(t, "COUNT=100"))
+	require.NoError(t, err)
+	require.Len(t, list, mostDevices)
+}
+
+func TestDevicesRefuse(t *testing.T) {
+	for name, c := range map[string]struct {
+		macros []string
+		kind   error
+		want   string
+	}{
+		"no GPU":     {[]string{`FAILS="cuInit"`, "CODE=100"}, ErrNotFound, "cuInit: there is no GPU that CUDA can use: look at nvidia-smi and at CUDA_VISIBLE_DEVICES, and start containers with --gpus all; CUDA error 100: as CUDA says it"},
+		"none":       {[]string{"COUNT=0"}, ErrNotFound, "there is no GPU that CUDA can use"},
+		"old":        {[]string{`FAILS="cuInit"`, "CODE=35"}, ErrVersion, "NVIDIA's driver is too old"},
+		"mismatch":   {[]string{`FAILS="cuInit"`, "CODE=803"}, ErrVersion, "of another version than the driver in the kernel"},
+		"count":      {[]string{`FAILS="cuDeviceGetCount"`, "CODE=3"}, ErrInternal, "cuDeviceGetCount: NVIDIA's driver failed; CUDA error 3: as CUDA says it"},
+		"get":        {[]string{`FAILS="cuDeviceGet"`, "CODE=101"}, ErrNotFound, "cuDeviceGet: CUDA_VISIBLE_DEVICES names a GPU"},
+		"name":       {[]string{`FAILS="cuDeviceGetName"`}, ErrInternal, "cuDeviceGetName: "},
+		"capability": {[]string{`FAILS="cuDeviceGetAttribute"`}, ErrInternal, "cuDeviceGetAttribute: "},
+		"memory":     {[]string{`FAILS="cuDeviceTotalMem"`, "WITHOUT_TEXT"}, ErrInternal, "cuDeviceTotalMem: NVIDIA's driver failed; CUDA error 1: unknown error"},
+		"function":   {[]string{"WITHOUT_MEMORY"}, ErrVersion, "cuDeviceTotalMem_v2: two libraries do not fit together, one lacks cuDeviceTotalMem_v2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list, err := devices(nativetest.CUDA(t, c.macros...))
+			require.Nil(t, list)
+			require.ErrorIs(t, err, c.kind)
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+	_, err := devices(filepath.Join(t.TempDir(), "libcuda.so.1"))
+	require.ErrorIs(t, err, ErrNotFound)
+	require.ErrorContains(t, err, "libcuda.so.1 is missing, which comes with NVIDIA's driver")
+	// This machine's own driver, or that there is none.
+	list, err := Devices()
+	if err != nil {
+		require.Nil(t, list)
+		var e *Error
+		require.ErrorAs(t, err, &e)
+		require.Contains(t, []Status{StatusNotFound, StatusVersion, StatusInternal}, e.Status)
+		return
+	}
+	for _, d := range list {
+		require.NotEmpty(t, d.Name)
+		require.Greater(t, d.Capability, 20)
+		require.Positive(t, d.Memory)
+	}
+}
