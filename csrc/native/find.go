@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
+
+	"github.com/trtgo/trtgo/internal/elfscan"
 )
 
 // libraries has the file name of each flavour, the variable that names another, and the option of CMake that builds it.
@@ -16,7 +18,8 @@ var libraries = map[Flavour]struct{ file, variable, headers string }{
 
 // Find returns the path of a flavour's library: what TRTGO_NATIVE_LIB (TRTGO_NATIVE_LIB_RTX for TensorRT-RTX) says;
 // otherwise libtrtgo_tensorrt.so (libtrtgo_rtx.so) beside the program, in the lib directory beside that of the program, in
-// LD_LIBRARY_PATH or in the system's directories. When it is in none of them the error is a [*MissingError].
+// LD_LIBRARY_PATH, in /usr/local/lib, or where the system's loader looks: in the directories of /etc/ld.so.conf and its
+// own. When it is in none of them the error is a [*MissingError].
 func Find(f Flavour) (string, error) {
 	l, ok := libraries[f]
 	if !ok {
@@ -61,11 +64,11 @@ func searched() []string {
 		beside := filepath.Dir(program)
 		directories = append(directories, beside, filepath.Join(filepath.Dir(beside), "lib"))
 	}
-	for _, d := range filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")) {
-		if d != "" {
+	loader := elfscan.NewSearch("/", os.Getenv("LD_LIBRARY_PATH"))
+	for _, d := range slices.Concat(loader.LibraryPath, []string{"/usr/local/lib"}, loader.System) {
+		if !slices.Contains(directories, d) {
 			directories = append(directories, d)
 		}
 	}
-	triple := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[runtime.GOARCH]
-	return append(directories, "/usr/local/lib", "/usr/lib", filepath.Join("/usr/lib", triple), "/usr/lib64")
+	return directories
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
+	"github.com/trtgo/trtgo/internal/elfscan"
 	"github.com/trtgo/trtgo/internal/nativetest"
 )
 
@@ -131,7 +132,11 @@ func TestFind(t *testing.T) {
 	}
 	require.ErrorIs(t, err, ErrNotFound)
 	require.ErrorContains(t, err, "libtrtgo_rtx.so is not there: build it (cmake -DTENSORRT_RTX_ROOT=HEADERS) and put it beside the program, or name it in TRTGO_NATIVE_LIB_RTX; looked in ")
-	require.ErrorContains(t, err, ", /first, "+dir+", /usr/local/lib")
+	require.ErrorContains(t, err, ", /first, "+dir+", /usr/local/lib, /")
+	var missing *MissingError
+	require.ErrorAs(t, err, &missing)
+	require.Subset(t, missing.Searched, elfscan.NewSearch("/", "").System, "what the system's loader searches")
+	require.Len(t, missing.Searched, len(slices.Compact(slices.Sorted(slices.Values(missing.Searched)))), "each once")
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	found, err = Find(TensorRTRTX)
 	require.NoError(t, err)
