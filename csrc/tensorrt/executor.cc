@@ -117,13 +117,16 @@ void Executor::forget(const trtgo_outputs& batch) {
 
 void Executor::wait_slice(milliseconds slice) {
   const Inside inside(*this, "trtgo_executor_await", State::kDraining);
+  // Libraries that TensorRT-LLM loads later may want the handlers too.
+  struct Restore {
+    const trtgo_signals* signals;
+    ~Restore() { trtgo_signals_restore_faults(signals); }
+  } const restore{&signals_};
   auto batch = std::make_unique<trtgo_outputs>();
   // The type decides which awaitResponses this is: those for one id wait for ever.
   const std::optional<milliseconds> timeout(slice);
   batch->responses = attempt(TRTGO_INTERNAL, "awaitResponses", "TensorRT-LLM cannot tell what is new",
                              [&] { return upstream_->awaitResponses(timeout); });
-  // Libraries that TensorRT-LLM loads later may want the handlers too.
-  trtgo_signals_restore_faults(&signals_);
   if (!batch->responses.empty()) pending_ = std::move(batch);
 }
 
@@ -201,6 +204,7 @@ void Executor::shutdown() {
   } catch (...) {
     failed = std::current_exception();
   }
+  trtgo_signals_restore_faults(&signals_);  // what was changed before the call
   lock.lock();
   state_ = State::kStopped;
   changed_.notify_all();
@@ -213,16 +217,19 @@ Executor::~Executor() {
     drain();
   } catch (...) {
   }
-  const Surroundings surroundings;
-  pending_.reset();
-  if (state_ != State::kStopped) {
-    // Its destructor does the same, but would end the process with what is thrown.
-    try {
-      upstream_->shutdown();
-    } catch (...) {
+  {
+    const Surroundings surroundings;
+    pending_.reset();
+    if (state_ != State::kStopped) {
+      // Its destructor does the same, but would end the process with what is thrown.
+      try {
+        upstream_->shutdown();
+      } catch (...) {
+      }
     }
+    upstream_.reset();
   }
-  upstream_.reset();
+  trtgo_signals_restore_faults(&signals_);
 }
 
 }  // namespace tensorrt

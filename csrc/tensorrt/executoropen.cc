@@ -95,7 +95,9 @@ Executor::Executor(const Library& library, const trtgo_executor_options& options
     throw Failure(TRTGO_INVALID, kEntry,
                   "the library was opened with plugins, which were told that they only build: open it without them");
   }
-  if (unsetenv("IS_BUILDING") != 0) throw Failure(TRTGO_INTERNAL, "unsetenv", "cannot unset IS_BUILDING");
+  // Another library may have been opened with plugins before.
+  if (std::getenv("IS_BUILDING") != nullptr && unsetenv("IS_BUILDING") != 0)
+    throw Failure(TRTGO_INTERNAL, "unsetenv", "cannot unset IS_BUILDING");
   const tensorrt_llm::executor::ExecutorConfig config = make_config(options);
 
   const Surroundings surroundings;
