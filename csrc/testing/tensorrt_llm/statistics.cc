@@ -95,7 +95,7 @@ std::string requestJson(const RequestStats& s) {
 }  // namespace
 
 std::string JsonSerialization::toJsonStr(IterationStats const& s) {
-  STANDIN_ENTRY("JsonSerialization::toJsonStr");
+  STANDIN_ENTRY("JsonSerialization::toJsonStr(IterationStats)");
   return Object()
       .add("cpuMemUsage", s.cpuMemUsage)
       .add("gpuMemUsage", s.gpuMemUsage)
@@ -123,14 +123,14 @@ std::string JsonSerialization::toJsonStr(IterationStats const& s) {
 }
 
 std::string JsonSerialization::toJsonStr(RequestStatsPerIteration const& s) {
-  STANDIN_ENTRY("JsonSerialization::toJsonStr");
+  STANDIN_ENTRY("JsonSerialization::toJsonStr(RequestStatsPerIteration)");
   std::string list;
   for (const RequestStats& one : s.requestStats) list += (list.empty() ? "" : ",") + requestJson(one);
   return Object().add("iter", s.iter).raw("requestStats", "[" + list + "]").json();
 }
 
 std::string JsonSerialization::toJsonStr(RequestStats const& s) {
-  STANDIN_ENTRY("JsonSerialization::toJsonStr");
+  STANDIN_ENTRY("JsonSerialization::toJsonStr(RequestStats)");
   return requestJson(s);
 }
 

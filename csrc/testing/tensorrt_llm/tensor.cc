@@ -103,7 +103,7 @@ void* Tensor::getData() {
 }
 
 void const* Tensor::getData() const {
-  STANDIN_ENTRY("Tensor::getData");
+  STANDIN_ENTRY("Tensor::getData const");
   return mTensor == nullptr ? nullptr : mTensor->data();
 }
 
