@@ -21,7 +21,7 @@ class Traffic {
     std::vector<std::thread> threads;
     std::atomic<int> left{number}, left_cancels{cancels};
     for (unsigned i = 0; i < 3; i++) threads.emplace_back([&, i] { enqueue(left, i); });
-    for (unsigned i = 0; i < 2; i++) threads.emplace_back([&, i] { cancel(left_cancels, i); });
+    for (unsigned i = 0; i < 2; i++) threads.emplace_back([&, i] { cancel(left_cancels, cancels, number, i); });
     threads.emplace_back([&] { ask(); });
     Error error;
     int32_t status = TRTGO_OK;
@@ -89,10 +89,12 @@ class Traffic {
     }
   }
 
-  void cancel(std::atomic<int>& left, unsigned thread) {
+  // Cancels at the pace of the requests: when these have ended there is nothing to cancel.
+  void cancel(std::atomic<int>& left, int cancels, int number, unsigned thread) {
     std::mt19937 random(seed_ * 1000 + thread);
     Error error;
-    while (left.fetch_sub(1) > 0) {
+    for (int before; (before = left.fetch_sub(1)) > 0;) {
+      while (!done_ && int64_t{enqueued_} * cancels < int64_t{number} * (cancels - before)) std::this_thread::yield();
       uint64_t id = random() % 50;
       {
         const std::lock_guard<std::mutex> lock(mutex_);
