@@ -21,6 +21,8 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 	switch backend := c.Backend(); backend {
 	case engineconfig.BackendCPU:
 		return openCPU(ctx, dir, c, o)
+	case engineconfig.BackendTensorRTLLM:
+		return openNative(ctx, dir, c, o)
 	default:
 		return nil, Config{}, fmt.Errorf("%s: built for %s: %w: %s; to run the model here, build it again with --backend cpu", dir, backend, ErrNoBackend, notYet(backend))
 	}
@@ -28,10 +30,7 @@ func openExecutor(ctx context.Context, dir string, o *options) (executor.Executo
 
 // notYet says why an engine of a backend cannot be run.
 func notYet(backend string) string {
-	switch backend {
-	case engineconfig.BackendTensorRTLLM:
-		return "this release does not drive TensorRT-LLM's executor; TensorRT-LLM's own tools, such as trtllm-serve, run such engines"
-	case engineconfig.BackendTensorRTRTX:
+	if backend == engineconfig.BackendTensorRTRTX {
 		return "this release has no runner for TensorRT-RTX, only its builder"
 	}
 	return "this release does not know it"

@@ -47,7 +47,7 @@ func openCPU(ctx context.Context, dir string, c *engineconfig.Config, o *options
 		Architecture: c.Pretrained.Architecture, Dtype: c.Trtgo.WeightDtype, Backend: c.Backend(),
 		Precision: runner.Describe().Precision, VocabSize: limits.VocabSize, MaxBatchSize: limits.MaxBatchSize,
 		MaxInputLen: min(c.Build.MaxInputLen, limits.MaxSeqLen-1), MaxSeqLen: limits.MaxSeqLen, MaxNumTokens: limits.MaxNumTokens,
-		KVCacheTokens: limits.NumBlocks * limits.BlockSize,
+		KVCacheTokens: limits.NumBlocks * limits.BlockSize, Ranks: 1,
 	}, nil
 }
 

@@ -18,6 +18,7 @@ const closeTimeout = 30 * time.Second
 // Engine is an open engine. It is safe for concurrent use.
 type Engine struct {
 	executor     executor.Executor
+	leader       bool // takes requests
 	config       Config
 	tokenizer    *tokenizer.Tokenizer // nil when there is none that can be used
 	tokenizerErr error                // why it is nil
@@ -40,10 +41,16 @@ type Engine struct {
 // Open opens the engine directory that `trtgo build` wrote. The error wraps
 // ErrNotAnEngine when the directory or a file in it is not what it should be,
 // ErrNoBackend when the engine cannot be run here, ErrOutOfMemory when it does not fit
-// the machine, ErrInvalidOption when an option cannot be had; otherwise it is ctx's or
-// the file system's. A tokenizer that cannot be used is
+// the machine, ErrInvalidOption when an option cannot be had, ErrUnsupported when this
+// backend has not got it; otherwise it is ctx's, the file system's or TensorRT-LLM's. A
+// tokenizer that cannot be used is
 // no error here, unless it was asked for by WithTokenizerDir or WithTokenizerFile,
 // but when text is needed. ctx bounds the opening only.
+//
+// Of engines for TensorRT-LLM a process runs one at a time: another one fails with
+// ErrUnsupported until the first is closed. Loading them takes minutes in which
+// TensorRT-LLM cannot be interrupted: when ctx ends, Open returns, and what comes of the
+// loading is closed when it is there.
 func Open(ctx context.Context, dir string, opts ...Option) (*Engine, error) {
 	var o options
 	for _, option := range opts {
@@ -78,8 +85,12 @@ func openEngine(ctx context.Context, dir string, o *options) (*Engine, error) {
 
 // newEngine makes an engine of an executor, which becomes its own.
 func newEngine(x executor.Executor, c Config, t *tokenizer.Tokenizer, tokenizerErr error, log *slog.Logger) *Engine {
+	leader := true
+	if ranked, ok := x.(interface{ Leader() bool }); ok {
+		leader = ranked.Leader()
+	}
 	e := &Engine{
-		executor: x, config: c, tokenizer: t, tokenizerErr: tokenizerErr, calls: map[uint64]*call{},
+		executor: x, leader: leader, config: c, tokenizer: t, tokenizerErr: tokenizerErr, calls: map[uint64]*call{},
 		ended: make(chan struct{}), closed: make(chan struct{}), closeTimeout: closeTimeout, log: log,
 	}
 	go e.pump()
@@ -135,7 +146,8 @@ func (e *Engine) logClosed() {
 // step and returns when all goroutines and threads of the engine have ended. Should
 // the step not end, Close gives up waiting after at most half a minute, with an error
 // that wraps ErrDead; the requests are released all the same, and what is left is freed
-// when the step ends. Close is idempotent.
+// when the step ends. Where this process is not the leader, Close waits until the leader
+// has closed, however long that takes. Close is idempotent.
 func (e *Engine) Close() error {
 	e.closeOnce.Do(func() {
 		go func() {
@@ -145,15 +157,19 @@ func (e *Engine) Close() error {
 			close(e.closed)
 		}()
 	})
-	timeout := time.NewTimer(e.closeTimeout)
-	defer timeout.Stop()
+	var timeout <-chan time.Time // never, where this is not the leader
+	if e.leader {
+		timer := time.NewTimer(e.closeTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
 	select {
 	case <-e.closed:
 		if e.closeErr != nil {
 			return newError("close", e.closeErr, CodeOther)
 		}
 		return nil
-	case <-timeout.C:
+	case <-timeout:
 		e.abandon()
 		return newError("close", fmt.Errorf("the engine does not close: its running step has not ended within %v: %w", e.closeTimeout, ErrDead), CodeOther)
 	}
@@ -194,6 +210,9 @@ func (e *Engine) pump() {
 
 // submit queues a request under an id of the engine's own.
 func (e *Engine) submit(r executor.Request) (*call, error) {
+	if !e.leader {
+		return nil, ErrNotLeader
+	}
 	c := &call{engine: e, ready: make(chan struct{}, 1)}
 	// The response may come before Submit returns, so the call is known first.
 	e.mu.Lock()

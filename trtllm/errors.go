@@ -56,6 +56,10 @@ var (
 	// fails every time. Nothing will run in it any more: Close it and open another.
 	ErrDead = executor.ErrDead
 
+	// ErrNotLeader is returned for requests to an engine whose requests another
+	// process takes: see [Engine.Leader]. Nothing was queued.
+	ErrNotLeader = errors.New("this process only computes for the leader, which takes the requests")
+
 	// ErrClosed is returned by an engine that was closed, also to what was running.
 	ErrClosed = executor.ErrClosed
 )
@@ -78,6 +82,7 @@ const (
 	CodeQueueFull      Code = "queue_full"
 	CodeFailed         Code = "failed"
 	CodeDead           Code = "dead"
+	CodeNotLeader      Code = "not_leader"
 	CodeClosed         Code = "closed"
 	CodeCancelled      Code = "cancelled"         // context.Canceled
 	CodeDeadline       Code = "deadline_exceeded" // context.DeadlineExceeded
@@ -96,6 +101,7 @@ var causes = []struct {
 	{CodeCancelled, context.Canceled},
 	{CodeDeadline, context.DeadlineExceeded},
 	{CodeClosed, ErrClosed},
+	{CodeNotLeader, ErrNotLeader},
 	{CodeNoBackend, ErrNoBackend},
 	{CodeOutOfMemory, ErrOutOfMemory},
 	{CodeNotAnEngine, ErrNotAnEngine},
@@ -110,7 +116,7 @@ var causes = []struct {
 // Error is every error that the package returns. It belongs to one call: two calls
 // never share one.
 type Error struct {
-	Op   string // "open", "tokenizer", "generate", "stream" or "close"
+	Op   string // "open", "tokenizer", "generate", "stream", "wait", "close" or "finalize"
 	Code Code   // the cause
 	Msg  string // one sentence: what, where, and the numbers that disagree
 

@@ -51,7 +51,7 @@ func TestCodes(t *testing.T) {
 		}
 		require.ErrorIs(t, &Error{Code: c.code}, c.err, "one that a caller made")
 	}
-	require.Len(t, words, 15)
+	require.Len(t, words, 16)
 	e := newError("open", os.ErrPermission, CodeOther)
 	require.Equal(t, CodeOther, e.Code)
 	require.ErrorIs(t, e, fs.ErrPermission)

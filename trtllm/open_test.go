@@ -41,6 +41,7 @@ func editConfig(t *testing.T, dir string, change func(config map[string]any)) {
 }
 
 func TestOpenErrors(t *testing.T) {
+	t.Setenv("TRTGO_NATIVE_LIB", "/none")
 	engineFile := func(dir string) string { return filepath.Join(dir, "rank0.engine") }
 	for name, c := range map[string]struct {
 		damage func(t *testing.T, dir string) (opened string)
@@ -54,7 +55,7 @@ func TestOpenErrors(t *testing.T) {
 		"for TensorRT-LLM": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { delete(c, "trtgo") })
 			return dir
-		}, trtllm.ErrNoBackend, "built for tensorrt-llm: no backend for this engine here: this release does not drive TensorRT-LLM's executor; TensorRT-LLM's own tools, such as trtllm-serve, run such engines; to run the model here, build it again with --backend cpu"},
+		}, trtllm.ErrNoBackend, "built for tensorrt-llm: no backend for this engine here: TRTGO_NATIVE_LIB names a library that is not there: stat /none: no such file or directory; trtgo doctor --backend tensorrt-llm tells what is missing here, and trtgo build --backend cpu builds the model for this machine"},
 		"for TensorRT-RTX": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { c["trtgo"].(map[string]any)["backend"] = "tensorrt-rtx" })
 			return dir

@@ -86,7 +86,7 @@ func (p *preflight) rebuild() string {
 func (p *preflight) checkDevices() error {
 	devices, err := p.devices()
 	if err != nil {
-		return noLibrary("CUDA's driver shows no GPU: ", err)
+		return noLibrary(err)
 	}
 	if len(devices) == 0 {
 		return noBackend("CUDA's driver shows no GPU: in a container, start it with --gpus all; CUDA_VISIBLE_DEVICES may hide them")
@@ -140,18 +140,42 @@ func (p *preflight) worldSize() int {
 	return m.TPSize * m.PPSize * m.CPSize
 }
 
-// checkFiles looks for what will be loaded here: the engine of this rank, or all where the ranks are not those of mpirun.
-func (p *preflight) checkFiles() error {
-	first, last := 0, p.worldSize()-1
-	if p.launch.variable != "" && p.launch.rank >= 0 && p.launch.rank <= last {
-		first, last = p.launch.rank, p.launch.rank
-	}
+// weights is the size of what is loaded here, in bytes.
+func (p *preflight) weights() int64 {
+	first, last := p.ranks()
+	var bytes int64
 	for rank := first; rank <= last; rank++ {
-		names := []string{engineconfig.EngineName(rank)}
-		if p.config.Build.Plugins.ManageWeights {
-			names = append(names, engineconfig.ManagedWeightsName(rank))
+		for _, name := range p.names(rank) {
+			if info, err := os.Stat(filepath.Join(p.dir, name)); err == nil {
+				bytes += info.Size()
+			}
 		}
-		for _, name := range names {
+	}
+	return bytes
+}
+
+// ranks are those whose files are loaded here: that of this process, or all where they are not those of mpirun.
+func (p *preflight) ranks() (first, last int) {
+	if n := p.launch.rank; p.launch.variable != "" && n >= 0 && n < p.worldSize() && !p.options.orchestrator {
+		return n, n
+	}
+	return 0, p.worldSize() - 1
+}
+
+// names are the files of a rank.
+func (p *preflight) names(rank int) []string {
+	names := []string{engineconfig.EngineName(rank)}
+	if p.config.Build.Plugins.ManageWeights {
+		names = append(names, engineconfig.ManagedWeightsName(rank))
+	}
+	return names
+}
+
+// checkFiles looks for what will be loaded here.
+func (p *preflight) checkFiles() error {
+	first, last := p.ranks()
+	for rank := first; rank <= last; rank++ {
+		for _, name := range p.names(rank) {
 			path := filepath.Join(p.dir, name)
 			switch info, err := os.Stat(path); {
 			case err != nil:

@@ -60,7 +60,7 @@ func TestPreflight(t *testing.T) {
 				return nil, &native.Error{Status: native.StatusNotFound, Operation: "dlopen", Text: "libcuda.so.1: cannot open shared object file"}
 			}
 		}, ErrNoBackend,
-			"no backend for this engine here: CUDA's driver shows no GPU: libcuda.so.1: cannot open shared object file; trtgo doctor --backend tensorrt-llm tells what is missing here"},
+			"no backend for this engine here: libcuda.so.1: cannot open shared object file; trtgo doctor --backend tensorrt-llm tells what is missing here"},
 		"no GPU": {func(p *preflight) { p.devices = func() ([]native.Device, error) { return nil, nil } }, ErrNoBackend,
 			"CUDA's driver shows no GPU: in a container, start it with --gpus all"},
 		"one GPU for two ranks": {func(p *preflight) {

@@ -1,6 +1,9 @@
 package trtllm
 
-import "strconv"
+import (
+	"strconv"
+	"strings"
+)
 
 // launch is how the processes that this one belongs to were started.
 type launch struct {
@@ -32,4 +35,21 @@ func findLaunch(getenv func(string) string) launch {
 		}
 	}
 	return launch{size: 1, rank: 0, local: 1}
+}
+
+// mpiVariables tell MPI, when it starts, that there are other processes.
+var mpiVariables = []string{"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_SIZE", "PMI_RANK", "SLURM_JOB_ID", "SLURM_STEP_NUM_TASKS"}
+
+// variables tells which of them are set.
+func (l launch) variables(getenv func(string) string) string {
+	var set []string
+	for _, name := range mpiVariables {
+		if value := getenv(name); value != "" {
+			set = append(set, name+"="+value)
+		}
+	}
+	if len(set) == 0 {
+		return "this one was started alone"
+	}
+	return "the environment has " + strings.Join(set, " ")
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/tokenizer"
 )
@@ -224,18 +225,24 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 	return executor.Request{
 		InputIDs: ids, MaxTokens: maxTokens, Sampling: r.Sampling.leaf(), EndIDs: end,
 		StopSequences: append(stop, r.StopSequences...), BadSequences: append(bad, r.BadSequences...),
-		// The log-probs of what a stop word cuts off are taken from their sum.
-		LogProbs: r.LogProbs || len(r.StopWords) > 0, TopLogProbs: r.TopLogProbs,
+		LogProbs: r.LogProbs || len(r.StopWords) > 0 && e.alwaysSums(), TopLogProbs: r.TopLogProbs,
 		PromptLogProbs: r.PromptLogProbs, PromptTopLogProbs: r.PromptTopLogProbs,
 		ContextLogits: r.ContextLogits, GenerationLogits: r.GenerationLogits,
 		ProcessorData: r.ProcessorData, CacheSalt: r.CacheSalt, Priority: priority, AllottedTime: r.Timeout,
 	}, nil
 }
 
+// alwaysSums tells whether CumLogProb is told without LogProbs. Then the log-probs of what a stop word cuts off are
+// needed, to be taken from the sum.
+func (e *Engine) alwaysSums() bool { return e.config.Backend != engineconfig.BackendTensorRTLLM }
+
 // cacheTokens is how many tokens each beam may have for all of a request's to fit into
 // the KV cache; they share the full blocks of the prompt.
 func (e *Engine) cacheTokens(beams, prompt int) int {
 	all := e.config.KVCacheTokens
+	if all == 0 { // not known
+		return e.config.MaxSeqLen
+	}
 	size := e.executor.Stats().TokensPerBlock
 	if beams < 2 || size == 0 || prompt == 0 {
 		return all

@@ -31,7 +31,8 @@ type Sequence struct {
 	FinishReason FinishReason
 	LogProbs     []float32   // of each token under the model, [tokens], when asked for
 	TopLogProbs  [][]LogProb // the best tokens at each token, [tokens][TopLogProbs], when asked for; descending
-	// CumLogProb is the sum of the log-probs, also when LogProbs was not asked for. A
+	// CumLogProb is the sum of the log-probs, also when LogProbs was not asked for; by
+	// TensorRT-LLM only of beams then, and 0 otherwise. A
 	// beam's is what it was ranked by: after penalties and temperature, with the end id, and
 	// with what a stop word cut off.
 	CumLogProb float32
