@@ -34,7 +34,7 @@ RequestStats statsOf(const standin::ActiveRequest& r, RequestStage stage) {
   stats.numGeneratedTokens = r.generated();
   stats.avgNumDecodedTokensPerIter =
       r.decodingIter == 0 ? 0.f : static_cast<float>(r.generated()) / static_cast<float>(r.decodingIter);
-  stats.scheduled = r.scheduled;
+  stats.scheduled = r.scheduled && stage != RequestStage::kGENERATION_COMPLETE;  // not by the step that runs now
   stats.allocTotalBlocksPerRequest = r.share.total;
   stats.allocNewBlocksPerRequest = r.share.fresh;
   stats.reusedBlocksPerRequest = r.share.reused;
