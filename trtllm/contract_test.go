@@ -56,7 +56,7 @@ func cpuModel(limits executor.Limits) executortest.Model {
 		VocabSize: limits.VocabSize, MaxInputLen: limits.MaxSeqLen - 1, MaxSeqLen: limits.MaxSeqLen,
 		Features: executortest.Features{
 			Beams: min(limits.MaxBatchSize, limits.MaxNumTokens) > 2, LogProbs: true, Reuse: true, Processors: true,
-			Causes: true, CachedBlocks: true, WholeRequests: true,
+			Aborts: true, Ordered: true, Causes: true, CachedBlocks: true, WorkNumbered: true, WholeRequests: true,
 		},
 	}
 }

@@ -102,7 +102,7 @@ func toyModel(limits executor.Limits) executortest.Model {
 			Beams:      limits.SharedBlocks && limits.StateSlots == 0 && min(limits.MaxBatchSize, limits.MaxNumTokens) > 1,
 			LogProbs:   limits.MaxCandidates >= 5,
 			Reuse:      limits.SharedBlocks && limits.StateSlots == 0,
-			Processors: true, Causes: true, CachedBlocks: true, WholeRequests: true,
+			Processors: true, Aborts: true, Ordered: true, Causes: true, CachedBlocks: true, WorkNumbered: true, WholeRequests: true,
 		},
 	}
 }

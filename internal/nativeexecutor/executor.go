@@ -202,9 +202,8 @@ func (e *Executor) enqueue(s *sequence, bias native.Array) error {
 	}
 	e.mu.Lock()
 	s.native = id
-	e.records.know(id, s)
-	if e.sequences[s.id] != s { // it is over already
-		e.records.outlived(id)
+	if e.sequences[s.id] == s { // it is not over already
+		e.records.know(id, s)
 	}
 	cancel := s.cancel
 	e.mu.Unlock()

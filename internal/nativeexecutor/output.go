@@ -22,6 +22,7 @@ func (e *Executor) take(o *native.Output) {
 		return
 	}
 	e.failures.see(o.Error)
+	e.records.know(o.ID, s) // Enqueue may not have returned yet
 	e.count(s, o)
 	if o.Final && (o.Error != "" || !s.beams() || len(s.taken)+1 >= o.NumBeams) {
 		delete(e.sequences, s.id)

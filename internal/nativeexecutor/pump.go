@@ -13,7 +13,7 @@ import (
 const (
 	// slice is how long the pump waits at a time: a thread is blocked in native code
 	// meanwhile.
-	slice = 100 * time.Millisecond
+	slice = 50 * time.Millisecond
 	// statisticsPeriod is how often statistics are taken while there is work, so that
 	// upstream, which keeps 1000 iterations, drops none.
 	statisticsPeriod = 100 * time.Millisecond

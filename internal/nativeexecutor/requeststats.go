@@ -55,7 +55,7 @@ type recorded struct {
 
 // know notes under which id upstream tells of a sequence.
 func (r *records) know(id uint64, s *sequence) {
-	if r.requests.most <= 0 {
+	if r.requests.most <= 0 || r.known[id] != nil {
 		return
 	}
 	if s.recorded == nil {
@@ -92,8 +92,8 @@ func (r *records) addRequests(u *upstreamRequests) {
 		if known == nil { // the self-check, or one that nothing is known of any more
 			continue
 		}
-		worked = worked || s.Scheduled
 		s.RequestStats.Stage = executor.RequestStage(s.Stage)
+		worked = worked || s.Scheduled
 		j, ok := at[known]
 		if !ok {
 			j = len(stats.RequestStats)

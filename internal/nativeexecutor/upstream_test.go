@@ -362,7 +362,7 @@ func toyModel() executortest.Model {
 	limits := executortest.ToyLimits()
 	return executortest.Model{
 		VocabSize: limits.VocabSize, MaxInputLen: 190, MaxSeqLen: limits.MaxSeqLen, Refuses: refusesToy,
-		Features: executortest.Features{Beams: true, LogProbs: true, Reuse: true},
+		Features: executortest.Features{Beams: true, LogProbs: true, Reuse: true, Aborts: true, Ordered: true, WorkNumbered: true},
 	}
 }
 

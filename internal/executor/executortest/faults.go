@@ -23,7 +23,7 @@ var faults = []behaviour{
 }
 
 func panicBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	var (
 		nothing any
 		noGate  *Gate
@@ -123,6 +123,9 @@ func sentinelBehaviour(f *fixture) {
 	f.gate.Release()
 	f.wait(first)
 	f.wait(second)
+	if f.gate.Runner == nil {
+		return
+	}
 	f.gate.Before(func([]executor.Sequence) error {
 		f.gate.Before(nil)
 		return errors.New("a cable fell out")
@@ -180,7 +183,7 @@ func (f *fixture) submitAll(requests []executor.Request) (ids []uint64) {
 }
 
 func randomFailureBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	broken := errors.New("broken")
 	requests, want := f.mixed()
 	for at := range 8 {
@@ -199,7 +202,7 @@ func randomFailureBehaviour(f *fixture) {
 }
 
 func notNumbersBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	requests, want := f.mixed()
 	for at := range 6 {
 		spoilt := false
@@ -218,7 +221,7 @@ func notNumbersBehaviour(f *fixture) {
 }
 
 func copyFailureBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	requests, want := f.mixed()
 	broken := errors.New("broken copy")
 	for at := range 3 {
@@ -240,7 +243,7 @@ func copyFailureBehaviour(f *fixture) {
 }
 
 func alwaysFailsBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	broken := errors.New("broken for good")
 	f.gate.Before(func([]executor.Sequence) error { return broken })
 	for n := 0; ; n++ {
@@ -261,7 +264,7 @@ func alwaysFailsBehaviour(f *fixture) {
 }
 
 func hangBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	f.reopen(Config{MaxSeqIdle: 20 * time.Millisecond})
 	released := make(chan struct{})
 	f.gate.Before(func([]executor.Sequence) error {
@@ -282,7 +285,7 @@ func hangBehaviour(f *fixture) {
 }
 
 func slowRunnerBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	requests, want := f.mixed()
 	f.gate.Before(func([]executor.Sequence) error {
 		time.Sleep(time.Millisecond)

@@ -68,6 +68,21 @@ type output struct {
 	cache         executor.RequestCache
 }
 
+// needsSteps skips a behaviour that replaces steps, or makes them fail.
+func (f *fixture) needsSteps() {
+	if f.gate == nil || f.gate.Runner == nil {
+		f.Skip("needs a gate around a runner")
+	}
+}
+
+// needsAborts skips a behaviour whose running step has to be left.
+func (f *fixture) needsAborts() {
+	f.needsGate()
+	if !f.model.Features.Aborts {
+		f.Skip("cannot leave a step")
+	}
+}
+
 // generated is an output without what depends on the clock and on who came before.
 func (o output) generated() output {
 	o.timing, o.cache = executor.Timing{}, executor.RequestCache{}

@@ -3,14 +3,19 @@ package executortest
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/trtgo/trtgo/internal/executor"
 )
 
 // Gate is a runner around a runner, whose steps a test can hold back or
 // replace. Its methods may be called by any goroutine.
+//
+// A gate that [NewOutsideGate] makes is around no runner: it holds steps back that run
+// elsewhere, and replaces none.
 type Gate struct {
 	executor.Runner
+	outside *Outside
 
 	mu     sync.Mutex
 	held   chan struct{} // closed by Release; nil when steps pass
@@ -25,8 +30,22 @@ func NewGate(runner executor.Runner) *Gate {
 	return &Gate{Runner: runner, inside: make(chan struct{}, 1)}
 }
 
+// Outside holds back the steps of an executor that has no [executor.Runner].
+type Outside struct {
+	Hold    func()      // makes the following steps wait
+	Release func()      // lets them pass
+	Arrived func() bool // tells whether a step has arrived at the held gate since it was last asked
+}
+
+// NewOutsideGate returns an open gate over o.
+func NewOutsideGate(o Outside) *Gate { return &Gate{outside: &o} }
+
 // Hold makes the following steps wait for Release or the end of their context.
 func (g *Gate) Hold() {
+	if g.outside != nil {
+		g.outside.Hold()
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held == nil {
@@ -36,6 +55,10 @@ func (g *Gate) Hold() {
 
 // Release lets steps pass.
 func (g *Gate) Release() {
+	if g.outside != nil {
+		g.outside.Release()
+		return
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.held != nil {
@@ -46,6 +69,15 @@ func (g *Gate) Release() {
 
 // Arrived blocks until a step waits at the held gate, or ctx ends.
 func (g *Gate) Arrived(ctx context.Context) error {
+	if g.outside != nil {
+		for !g.outside.Arrived() {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	}
 	select {
 	case <-g.inside:
 		return nil

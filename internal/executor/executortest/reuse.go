@@ -88,7 +88,7 @@ func conversationBehaviour(f *fixture) {
 }
 
 func spoiltReuseBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	r := executor.Request{InputIDs: f.prompt(f.model.MaxSeqLen * 3 / 4), MaxTokens: 3, Sampling: greedy, CacheSalt: 5}
 	want := f.run(r)
 	r.CacheSalt = 6

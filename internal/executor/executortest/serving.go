@@ -58,18 +58,27 @@ func priorityBehaviour(f *fixture) {
 	require.NoError(f, f.gate.Arrived(f.T.Context()))
 	// Far more than run at once. They come in no order.
 	const n = 600
-	rank := map[uint64]float32{}
+	rank, submitted := map[uint64]float32{}, map[uint64]time.Time{}
 	for i := range n {
 		r := executor.Request{InputIDs: f.prompt(3), MaxTokens: 1, Sampling: greedy, Priority: float32(i%3) / 2}
-		rank[f.submit(r)] = r.Priority
+		now := time.Now()
+		id := f.submit(r)
+		rank[id], submitted[id] = r.Priority, now
 	}
 	f.gate.Release()
 	f.wait(first)
+	var responses []executor.Response
+	for len(responses) < n {
+		responses = append(responses, f.await()...)
+	}
+	if !f.model.Features.Ordered {
+		slices.SortStableFunc(responses, func(a, b executor.Response) int {
+			return submitted[a.ClientID].Add(a.Timing.FirstToken).Compare(submitted[b.ClientID].Add(b.Timing.FirstToken))
+		})
+	}
 	var order []float32
-	for len(order) < n {
-		for _, r := range f.await() {
-			order = append(order, rank[r.ClientID])
-		}
+	for _, r := range responses {
+		order = append(order, rank[r.ClientID])
 	}
 	// Those of one step end in any order.
 	sum := func(list []float32) (total float32) {
@@ -83,7 +92,7 @@ func priorityBehaviour(f *fixture) {
 }
 
 func deadlineBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsSteps()
 	allotted := 20 * time.Millisecond
 	running := f.long()
 	running.AllottedTime, running.Streaming = allotted, false
@@ -117,7 +126,7 @@ func deadlineBehaviour(f *fixture) {
 }
 
 func abortBehaviour(f *fixture) {
-	f.needsGate()
+	f.needsAborts()
 	long := executor.Request{InputIDs: f.prompt(f.model.MaxSeqLen / 2), MaxTokens: 5, Sampling: greedy}
 	want := f.run(executor.Request{InputIDs: long.InputIDs, MaxTokens: 5, Sampling: greedy, CacheSalt: 1})
 

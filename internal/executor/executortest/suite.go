@@ -46,11 +46,17 @@ type Features struct {
 	Reuse      bool // of KV blocks between requests; prompts are computed anew otherwise
 	Processors bool // logits processors
 
+	// Aborts says that a running step that nobody wants any more is left.
+	Aborts bool
+	// Ordered says that responses of different requests come in the order of their steps.
+	Ordered bool
 	// Causes says that the error of a failed request wraps that of the runner or logits
 	// processor; otherwise it has its text.
 	Causes bool
 	// CachedBlocks says that Stats tells how many KV blocks hold what nobody uses.
 	CachedBlocks bool
+	// WorkNumbered says that an iteration without work has no number.
+	WorkNumbered bool
 	// WholeRequests says that the statistics of iterations count a request once, however
 	// many sequences it has.
 	WholeRequests bool

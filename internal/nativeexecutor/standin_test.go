@@ -1,0 +1,115 @@
+//go:build cgo && linux
+
+package nativeexecutor
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/csrc/native"
+	"github.com/trtgo/trtgo/internal/executor"
+	"github.com/trtgo/trtgo/internal/executor/executortest"
+)
+
+var _ Native = (*native.Executor)(nil)
+
+// standin is TensorRT-LLM's stand-in of csrc/testing/tensorrt_llm behind the production
+// shim, which scripts/verify_executor.sh builds.
+type standin struct {
+	library *native.Library
+	plugins string
+}
+
+// openLibrary loads shim and stand-in once: nothing of that can be unloaded.
+var openLibrary = sync.OnceValues(func() (*native.Library, error) {
+	directory := os.Getenv("TRTGO_EXECUTOR_STANDIN")
+	tensorrt, err := filepath.Glob(filepath.Join(directory, "libnvinfer.so.*"))
+	if err != nil || len(tensorrt) == 0 {
+		return nil, os.ErrNotExist
+	}
+	return native.Open(native.Options{Flavour: native.TensorRT, TensorRT: tensorrt[0]})
+})
+
+// needStandin skips the test where there is no stand-in.
+func needStandin(t testing.TB) *standin {
+	t.Helper()
+	directory := os.Getenv("TRTGO_EXECUTOR_STANDIN")
+	if directory == "" {
+		if os.Getenv("TRTGO_REQUIRE_EXECUTOR") == "1" || os.Getenv("TRTGO_REQUIRE_TENSORRT") == "1" {
+			t.Fatal("TRTGO_EXECUTOR_STANDIN is not set: scripts/verify_executor.sh plain prints what to set")
+		}
+		t.Skip("needs TRTGO_EXECUTOR_STANDIN, which scripts/verify_executor.sh sets")
+	}
+	library, err := openLibrary()
+	require.NoError(t, err)
+	return &standin{library: library, plugins: filepath.Join(directory, "libnvinfer_plugin_tensorrt_llm.so")}
+}
+
+// config of the stand-in's engine: the toy's limits.
+const standinConfig = `{"vocab_size": 97, "max_seq_len": 192, "max_batch_size": 8, "max_num_tokens": 48, "max_beam_width": 4,
+	"tokens_per_block": 8, "gather_context_logits": true}`
+
+// engine loads the stand-in's engine under a script.
+func (s *standin) engine(t testing.TB, config, script string, settings ...native.Field) *native.Executor {
+	t.Helper()
+	x, err := s.tryEngine(t, config, script, settings...)
+	require.NoError(t, err)
+	return x
+}
+
+func (s *standin) tryEngine(t testing.TB, config, script string, settings ...native.Field) (*native.Executor, error) {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "rank0.engine"), nil, 0o600))
+	t.Setenv("TRTGO_STANDIN_SCRIPT", script)
+	return s.library.NewExecutor(native.ExecutorOptions{EngineDir: dir, Plugins: s.plugins, Settings: append([]native.Field{
+		native.Ints("iterStatsMaxIterations", 1000), native.Ints("requestStatsMaxIterations", 1000), native.Ints("gatherGenerationLogits", 1),
+		native.Ints("maxBeamWidth", 4),
+	}, settings...)})
+}
+
+// holder holds the stand-in's steps by a file.
+func holder(t *testing.T) (path string, gate *executortest.Gate) {
+	path = filepath.Join(t.TempDir(), "hold")
+	remove := func(path string) bool { return os.Remove(path) == nil }
+	return path, executortest.NewOutsideGate(executortest.Outside{
+		Hold:    func() { require.NoError(t, os.WriteFile(path, nil, 0o600)) },
+		Release: func() { remove(path) },
+		Arrived: func() bool { return remove(path + ".arrived") },
+	})
+}
+
+// The contract of all executors, over the production shim.
+func TestStandinContract(t *testing.T) {
+	s := needStandin(t)
+	for name, script := range map[string]string{
+		"plain": "", "empty last responses": "empty_final=1", "small KV cache": "kv_blocks=24",
+	} {
+		t.Run(name, func(t *testing.T) {
+			executortest.Run(t, func(t *testing.T, c executortest.Config) (executor.Executor, *executortest.Gate) {
+				path, gate := holder(t)
+				o := toyOptions(c)
+				o.MaxBeamWidth = 4
+				e, err := New(s.engine(t, standinConfig, script+";hold="+path), o)
+				require.NoError(t, err)
+				t.Cleanup(func() { // after a failure, for there is one at a time
+					gate.Release()
+					_ = e.Close()
+				})
+				return e, gate
+			}, standinModel())
+		})
+	}
+}
+
+// standinModel is what upstream can do of what Load and the contract ask for.
+func standinModel() executortest.Model {
+	m := toyModel()
+	m.Features.Aborts, m.Features.Ordered, m.Features.WorkNumbered = false, false, false
+	return m
+}
