@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -17,7 +19,7 @@ import (
 
 // standinOptions are those of the production shim over the stand-in for TensorRT-LLM, which
 // scripts/verify_executor.sh builds.
-func standinOptions(t *testing.T) (Options, string) {
+func standinOptions(t testing.TB) (Options, string) {
 	t.Helper()
 	directory := os.Getenv("TRTGO_EXECUTOR_STANDIN")
 	if directory == "" {
@@ -35,10 +37,10 @@ func standinOptions(t *testing.T) (Options, string) {
 }
 
 // standinEngine writes an engine directory for it.
-func standinEngine(t *testing.T) string {
+func standinEngine(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"max_batch_size": 256, "max_num_tokens": 8192, "gather_context_logits": true}`), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(`{"max_batch_size": 256, "max_num_tokens": 8192, "max_seq_len": 4096, "gather_context_logits": true}`), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rank0.engine"), nil, 0o600))
 	return dir
 }
@@ -122,11 +124,11 @@ func TestStandin(t *testing.T) {
 		require.NoError(t, err)
 		require.Contains(t, string(requests), fmt.Sprintf(`"id":%d`, id))
 
-		_, err = x.Enqueue(Request{ClientID: 8, Tokens: make([]int32, 500), MaxTokens: 5})
+		_, err = x.Enqueue(Request{ClientID: 8, Tokens: make([]int32, 5000), MaxTokens: 5})
 		require.NoError(t, err)
 		failed := awaitAll(t, x, 1)[0]
 		require.ErrorIs(t, Class(failed.Error), ErrTooLong)
-		require.Contains(t, Explain(failed.Error), "the prompt has 500 tokens and this engine takes")
+		require.Contains(t, Explain(failed.Error), "the prompt has 5000 tokens and this engine takes")
 
 		_, err = x.Enqueue(Request{Tokens: []int32{1}})
 		require.ErrorIs(t, err, ErrInvalid)
@@ -215,4 +217,49 @@ func liveThrough(engine, plugins, tensorrt string) error {
 		}
 	}
 	return nil
+}
+
+// BenchmarkStandinAwait is the CPU time that a token of 256 streams costs the thread that awaits: that of the binding,
+// the shim, and what upstream does there. The steps of the stand-in run in a thread of their own.
+func BenchmarkStandinAwait(b *testing.B) {
+	o, plugins := standinOptions(b)
+	lib, err := Open(o)
+	require.NoError(b, err)
+	x := openExecutor(b, lib, ExecutorOptions{EngineDir: standinEngine(b), Plugins: plugins})
+	enqueue := func() {
+		_, err := x.Enqueue(Request{Tokens: []int32{1}, MaxTokens: 1000, Settings: []Field{Ints("streaming", 1), Ints("topK", 1)}})
+		require.NoError(b, err)
+	}
+	for range 256 {
+		enqueue()
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	used := func() time.Duration {
+		var u syscall.Rusage
+		require.NoError(b, syscall.Getrusage(1, &u)) // RUSAGE_THREAD
+		return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	tokens, ended, calls := 0, 0, 0
+	start := used()
+	for b.Loop() {
+		for want := tokens + 256; tokens < want; {
+			calls++
+			require.NoError(b, x.Await(time.Second, func(o *Output) {
+				tokens += len(o.Tokens)
+				if o.Final {
+					ended++
+				}
+			}))
+			for ; ended > 0; ended-- {
+				enqueue()
+			}
+		}
+	}
+	b.ReportMetric(float64(used()-start)/float64(tokens), "cpu-ns/token")
+	b.ReportMetric(float64(tokens)/float64(calls), "tokens/call")
+	require.NoError(b, x.Drain())
+	for x.Await(time.Second, func(*Output) {}) == nil {
+		continue
+	}
 }
