@@ -46,10 +46,14 @@ cmake -S . -B "$work/release" -DCMAKE_BUILD_TYPE=Release -DTRTGO_WERROR=ON "-DTR
 cmake --build "$work/release" -j "$jobs" --target trtgo_tensorrt
 scripts/executor_symbols.sh "$work/release/libtrtgo_tensorrt.so" --check
 
+eval "$(variables plain)"
+go test -count=1 -timeout 10m ./csrc/native ./internal/nativeexecutor
+go test -count=1 -timeout 10m -run Native ./trtllm
+
+# C++ alone, and from Go, whose race detector does not see C++.
 for kind in address thread; do
 	build "$kind" "$kind"
 	ctest --test-dir "$work/$kind" -j "$jobs" --output-on-failure
+	eval "$(variables "$kind")"
+	scripts/sanitize.sh "$kind" -run Standin ./csrc/native ./internal/nativeexecutor
 done
-
-eval "$(variables plain)"
-go test -count=1 -timeout 10m ./csrc/native ./internal/nativeexecutor
