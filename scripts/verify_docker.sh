@@ -28,8 +28,7 @@ cpu_image() {
 	local bytes
 	bytes=$(sed -nE 's/^ *([0-9]+)  bytes in .*/\1/p' "$dir/size")
 	[ "$bytes" -lt 40000000 ] || fail "the CPU image has $bytes bytes: it is to have tens of MB, at most 40"
-	if docker/assemble_cpu.sh "$image" 2>"$dir/refused"; then fail "assemble_cpu.sh puts an image into a directory that is not empty"; fi
-	grep -q "is not empty" "$dir/refused"
+	refused "is not empty" docker/assemble_cpu.sh "$image"
 
 	cp -r internal/testmodel/testdata/models/llama-text "$image/work/model"
 	local loader
@@ -51,8 +50,100 @@ cpu_image() {
 	grep -q '"output_ids":\[[0-9]' "$dir/output" || fail "the CPU image generated nothing"
 }
 
+# refused WANT COMMAND...: the command must fail, with the text in what it prints.
+refused() {
+	local want=$1
+	shift
+	if "$@" >"$dir/refused" 2>&1; then fail "this went well, and was to be refused: $*"; fi
+	grep -qF "$want" "$dir/refused" || fail "$* does not say \"$want\" but: $(cat "$dir/refused")"
+}
+
+# Archives of a Go that says its version and no more, in the forms of the module proxy and of go.dev.
+install_go() {
+	local root="$dir/archive/golang.org/toolchain@v0.0.1-go9.9.linux-any" archive sum
+	mkdir -p "$root/bin" "$root/pkg/tool/linux_any" "$dir/empty"
+	printf '#!/bin/sh\necho go version go9.9\n' >"$root/bin/go"
+	printf '#!/bin/sh\n' >"$root/pkg/tool/linux_any/compile"
+	(cd "$dir/archive" && python3 -m zipfile -c ../go.zip golang.org && tar -czf ../go.tar.gz golang.org && tar -czf ../empty.tar.gz -C ../empty .)
+	for archive in go.zip go.tar.gz; do
+		sum=$(sha256sum "$dir/$archive" | cut -d ' ' -f 1)
+		GO_URL=file://$dir/$archive GO_SHA256=$sum docker/install_go.sh "$dir/prefix-$archive" | grep -q 'go version go9.9'
+		[ -x "$dir/prefix-$archive/go/pkg/tool/linux_any/compile" ] || fail "install_go.sh leaves Go's tools without their execute bits"
+		GO_URL=file://$dir/$archive GO_SHA256=$sum refused "is there already" docker/install_go.sh "$dir/prefix-$archive"
+	done
+	GO_URL=file://$dir/go.zip GO_SHA256=0123 refused "has the checksum $(sha256sum "$dir/go.zip" | cut -d ' ' -f 1), want 0123" docker/install_go.sh "$dir/damaged"
+	GO_URL=file://$dir/absent.zip GO_SHA256=0123 refused "could not be fetched" docker/install_go.sh "$dir/absent"
+	GO_URL=file://$dir/go.zip refused "GO_URL needs GO_SHA256" docker/install_go.sh "$dir/unsure"
+	GO_URL=file://$dir/empty.tar.gz GO_SHA256=$(sha256sum "$dir/empty.tar.gz" | cut -d ' ' -f 1) refused "has no bin/go" docker/install_go.sh "$dir/empty-prefix"
+	[ -z "$(find "$dir/damaged" "$dir/absent" "$dir/empty-prefix" -mindepth 1)" ] || fail "install_go.sh leaves a part of what it refused"
+}
+
+# A tree laid out as NVIDIA's image, with our stand-in for TensorRT-LLM and the headers of TensorRT 11.4.
+tensorrt_llm_tree() {
+	local tools=$PWD/out/tools/tensorrt packages=$1/usr/local/lib/python3.12/dist-packages
+	if ! scripts/fetch_tensorrt.sh "$tools"; then
+		echo "verify_docker: the headers of TensorRT cannot be had: build_native.sh WAS NOT RUN" >&2
+		if [ "${TRTGO_SKIP_TENSORRT:-}" = 1 ] && [ -z "${CI:-}" ]; then return 1; fi
+		fail "TRTGO_SKIP_TENSORRT=1 skips this outside of CI"
+	fi
+	local build=$PWD/out/verify-docker
+	cmake -S csrc/testing/tensorrt_llm -B "$build" -DCMAKE_BUILD_TYPE=Debug -DCMAKE_SKIP_RPATH=ON >/dev/null
+	cmake --build "$build" -j "$(nproc)" --target tensorrt_llm nvinfer_plugin_tensorrt_llm cuda >/dev/null
+	mkdir -p "$packages/tensorrt_llm" "$1/app/tensorrt_llm" "$1/usr/local/tensorrt" "$1/opt/hpcx/ompi/lib"
+	cp -r "$build/lib" "$packages/tensorrt_llm/libs"
+	mv "$packages"/tensorrt_llm/libs/libmpi.so* "$1/opt/hpcx/ompi/lib/"
+	rm "$packages"/tensorrt_llm/libs/libcuda.so* # the driver's
+	ln -s ../../usr/local/lib/python3.12/dist-packages/tensorrt_llm/libs "$1/app/tensorrt_llm/lib"
+	cp -r csrc/testing/tensorrt_llm/include "$1/app/tensorrt_llm/include"
+	cp -r "$tools/headers/TRT-Enterprise-11.4" "$1/usr/local/tensorrt/include"
+}
+
+native_library() {
+	local root=$dir/tree library=$dir/native/libtrtgo_tensorrt.so
+	tensorrt_llm_tree "$root" || return 0
+	ROOT=$root docker/build_native.sh "$dir/native" >/dev/null
+	nm -D --defined-only "$library" | grep -q 'trtgo_executor_open' || fail "build_native.sh built a library without the executor"
+
+	# What the loader of such an image knows and does not know of.
+	cat >"$dir/ldconfig" <<-EOF
+		#!/bin/sh
+		if [ "\$1" = -p ]; then echo "	libtensorrt_llm.so (libc6,x86-64) => /app/tensorrt_llm/lib/libtensorrt_llm.so"; else touch "$dir/ldconfig.ran"; fi
+	EOF
+	chmod +x "$dir/ldconfig"
+	ROOT=$root LDCONFIG=$dir/ldconfig docker/configure_loader.sh 2>"$dir/unknown"
+	[ "$(cat "$root/etc/ld.so.conf.d/trtgo.conf")" = /opt/hpcx/ompi/lib ] || fail "configure_loader.sh wrote $(cat "$root/etc/ld.so.conf.d/trtgo.conf")"
+	grep -q 'libnvinfer.so.10 is nowhere' "$dir/unknown"
+	[ -e "$dir/ldconfig.ran" ] || fail "configure_loader.sh did not run ldconfig"
+
+	refused "needs libmpi.so.40, which is not in this image" docker/check_libraries.sh "$library"
+	LD_LIBRARY_PATH=$root/opt/hpcx/ompi/lib docker/check_libraries.sh "$library"
+
+	rm "$root"/app/tensorrt_llm/lib/libtensorrt_llm.so
+	ROOT=$root refused "is not in lib or libs of" docker/build_native.sh "$dir/native"
+	rm -r "$root"/app/tensorrt_llm/include
+	ROOT=$root refused "is not in include" docker/build_native.sh "$dir/native"
+}
+
+# What the entry point and the report do is no matter of an image.
+small_scripts() {
+	local image=$dir/cpu
+	printf 'echo noise\nexport OF_THE_IMAGE=yes\n' >"$dir/shinit"
+	# shellcheck disable=SC2016 # for the shell inside
+	[ "$(ENV=$dir/shinit docker/entrypoint.sh sh -c 'echo "$OF_THE_IMAGE $1"' sh 'a  b')" = "yes a  b" ] || fail "entrypoint.sh changes the command, or prints"
+	refused "No such file" docker/entrypoint.sh "$dir/no-such-command"
+	TRTGO=$image/usr/local/bin/trtgo docker/report_doctor.sh >/dev/null 2>"$dir/doctor" || fail "report_doctor.sh fails where there is no GPU"
+	TRTGO=$dir/no-such-trtgo refused "No such file" docker/report_doctor.sh
+	refused "is not there" docker/check_libraries.sh "$dir/no-such-library"
+}
+
 step "Dockerfiles and their scripts"
 dockerfiles
 step "the CPU image"
 cpu_image
+step "the scripts of the images"
+small_scripts
+install_go
+step "libraries out of a tree like NVIDIA's image"
+go test -count=1 ./docker/...
+native_library
 step "all is well"

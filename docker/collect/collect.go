@@ -41,7 +41,6 @@ func collect(o options) (*summary, error) {
 	}
 	o.root = root
 	c := &collection{options: o, search: elfscan.NewSearch(root, o.libraryPath), visited: map[string]bool{}, copied: map[string]int64{}, dirs: map[string]bool{}}
-	c.target = o.target
 	c.leftOut = map[string]bool{}
 	var entries []entry
 	if o.list != "" {
@@ -78,13 +77,17 @@ func collect(o options) (*summary, error) {
 
 func (c *collection) entry(e entry) error {
 	switch e.kind {
-	case kindNeed, kindOpen:
+	case kindNeed, kindOpen, kindFile:
 		found := c.search.Glob(e.pattern)
 		if len(found) == 0 && e.kind == kindNeed {
 			return fmt.Errorf("nothing matches %s, which is needed: %s", e.pattern, e.reason)
 		}
+		take := func(name string) error { return c.take(name, true) }
+		if e.kind == kindFile {
+			take = c.copy
+		}
 		for _, f := range found {
-			if err := c.take(f, true); err != nil {
+			if err := take(f); err != nil {
 				return err
 			}
 		}

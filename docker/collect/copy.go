@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -93,11 +92,19 @@ func (c *collection) file(name string) error {
 	return err
 }
 
-// writeLoaderConfig lists the directories in which libraries were found, since the image that they are put on has its own list.
+// writeLoaderConfig lists the directories of libraries that the loader looked into, in its order, since the image that they are put
+// on has a list of its own. Those that a library names itself are no business of the loader.
 func (c *collection) writeLoaderConfig() error {
 	to := filepath.Join(c.target, c.loaderConfig)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return err
 	}
-	return os.WriteFile(to, []byte(strings.Join(slices.Sorted(maps.Keys(c.dirs)), "\n")+"\n"), 0o644)
+	var text strings.Builder
+	for _, d := range slices.Concat(c.search.LibraryPath, c.search.System) {
+		if c.dirs[d] {
+			text.WriteString(d + "\n")
+			delete(c.dirs, d)
+		}
+	}
+	return os.WriteFile(to, []byte(text.String()), 0o644)
 }

@@ -19,6 +19,7 @@ type entry struct {
 const (
 	kindNeed   = "need"
 	kindOpen   = "open"
+	kindFile   = "file"
 	kindTree   = "tree"
 	kindDriver = "driver"
 	kindBase   = "base"
@@ -39,7 +40,7 @@ func readList(name string) ([]entry, error) {
 		if len(fields) == 0 {
 			continue
 		}
-		kinds := []string{kindNeed, kindOpen, kindTree, kindDriver, kindBase}
+		kinds := []string{kindNeed, kindOpen, kindFile, kindTree, kindDriver, kindBase}
 		switch {
 		case !slices.Contains(kinds, fields[0]):
 			return nil, fmt.Errorf("%s:%d: there is no kind %q, want one of %s", name, n, fields[0], strings.Join(kinds, ", "))
@@ -48,9 +49,12 @@ func readList(name string) ([]entry, error) {
 		case reason == "":
 			return nil, fmt.Errorf("%s:%d: %s has no reason: write one after #", name, n, fields[1])
 		}
-		name1 := fields[0] == kindDriver || fields[0] == kindBase
-		if _, err := path.Match(fields[1], ""); err != nil || name1 == strings.HasPrefix(fields[1], "/") {
-			return nil, fmt.Errorf("%s:%d: %q must be %s", name, n, fields[1], map[bool]string{true: "the name of a library", false: "an absolute path or pattern"}[name1])
+		want, ok := "an absolute path or pattern", strings.HasPrefix(fields[1], "/")
+		if fields[0] == kindDriver || fields[0] == kindBase {
+			want, ok = "the name of a library", !strings.Contains(fields[1], "/")
+		}
+		if _, err := path.Match(fields[1], ""); err != nil || !ok {
+			return nil, fmt.Errorf("%s:%d: %q must be %s", name, n, fields[1], want)
 		}
 		entries = append(entries, entry{fields[0], fields[1], reason, n})
 	}

@@ -8,6 +8,7 @@
 //
 //	need PATTERN    these files, with all that they need; nothing that matches is an error
 //	open PATTERN    the same, when there are any: what libraries open by name, which no ELF file tells
+//	file PATTERN    these files alone, when there are any
 //	tree DIRECTORY  all files below it, with all that the libraries among them need; where there is no such directory, nothing
 //	driver NAME     is never copied: the driver of the machine that runs the image has it
 //	base NAME       is never copied: the image that the files are put on has it
