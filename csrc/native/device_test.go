@@ -11,33 +11,38 @@ import (
 )
 
 func TestDevices(t *testing.T) {
-	list, err := devices(nativetest.CUDA(t))
+	driver := nativetest.CUDA(t)
+	list, err := devices(driver)
 	require.NoError(t, err)
 	require.Equal(t, []Device{{"GPU 7", 75, 7 << 33}, {"GPU 8", 80, 8 << 33}}, list)
-	list, err = devices(nativetest.CUDA(t, "COUNT=100"))
+	t.Setenv("FAKE_CUDA", "count:100")
+	list, err = devices(driver)
 	require.NoError(t, err)
 	require.Len(t, list, mostDevices)
 }
 
 func TestDevicesRefuse(t *testing.T) {
+	driver := nativetest.CUDA(t)
 	for name, c := range map[string]struct {
-		macros []string
-		kind   error
-		want   string
+		library string
+		script  string
+		kind    error
+		want    string
 	}{
-		"no GPU":     {[]string{`FAILS="cuInit"`, "CODE=100"}, ErrNotFound, "cuInit: there is no GPU that CUDA can use: look at nvidia-smi and at CUDA_VISIBLE_DEVICES, and start containers with --gpus all; CUDA error 100: as CUDA says it"},
-		"none":       {[]string{"COUNT=0"}, ErrNotFound, "there is no GPU that CUDA can use"},
-		"old":        {[]string{`FAILS="cuInit"`, "CODE=35"}, ErrVersion, "NVIDIA's driver is too old"},
-		"mismatch":   {[]string{`FAILS="cuInit"`, "CODE=803"}, ErrVersion, "of another version than the driver in the kernel"},
-		"count":      {[]string{`FAILS="cuDeviceGetCount"`, "CODE=3"}, ErrInternal, "cuDeviceGetCount: NVIDIA's driver failed; CUDA error 3: as CUDA says it"},
-		"get":        {[]string{`FAILS="cuDeviceGet"`, "CODE=101"}, ErrNotFound, "cuDeviceGet: CUDA_VISIBLE_DEVICES names a GPU"},
-		"name":       {[]string{`FAILS="cuDeviceGetName"`}, ErrInternal, "cuDeviceGetName: "},
-		"capability": {[]string{`FAILS="cuDeviceGetAttribute"`}, ErrInternal, "cuDeviceGetAttribute: "},
-		"memory":     {[]string{`FAILS="cuDeviceTotalMem"`, "WITHOUT_TEXT"}, ErrInternal, "cuDeviceTotalMem: NVIDIA's driver failed; CUDA error 1: unknown error"},
-		"function":   {[]string{"WITHOUT_MEMORY"}, ErrVersion, "cuDeviceTotalMem_v2: two libraries do not fit together, one lacks cuDeviceTotalMem_v2"},
+		"no GPU":     {driver, "cuInit:100", ErrNotFound, "cuInit: there is no GPU that CUDA can use: look at nvidia-smi and at CUDA_VISIBLE_DEVICES, and start containers with --gpus all; CUDA error 100: as CUDA says it"},
+		"none":       {driver, "count:0", ErrNotFound, "there is no GPU that CUDA can use"},
+		"old":        {driver, "cuInit:35", ErrVersion, "NVIDIA's driver is too old"},
+		"mismatch":   {driver, "cuInit:803", ErrVersion, "of another version than the driver in the kernel"},
+		"count":      {driver, "cuDeviceGetCount:3", ErrInternal, "cuDeviceGetCount: NVIDIA's driver failed; CUDA error 3: as CUDA says it"},
+		"get":        {driver, "cuDeviceGet:101", ErrNotFound, "cuDeviceGet: CUDA_VISIBLE_DEVICES names a GPU"},
+		"name":       {driver, "cuDeviceGetName:1", ErrInternal, "cuDeviceGetName: "},
+		"capability": {driver, "cuDeviceGetAttribute:1", ErrInternal, "cuDeviceGetAttribute: "},
+		"memory":     {nativetest.CUDA(t, "WITHOUT_TEXT"), "cuDeviceTotalMem:1", ErrInternal, "cuDeviceTotalMem: NVIDIA's driver failed; CUDA error 1: unknown error"},
+		"function":   {nativetest.CUDA(t, "WITHOUT_MEMORY"), "", ErrVersion, "cuDeviceTotalMem_v2: two libraries do not fit together, one lacks cuDeviceTotalMem_v2"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			list, err := devices(nativetest.CUDA(t, c.macros...))
+			t.Setenv("FAKE_CUDA", c.script)
+			list, err := devices(c.library)
 			require.Nil(t, list)
 			require.ErrorIs(t, err, c.kind)
 			require.ErrorContains(t, err, c.want)

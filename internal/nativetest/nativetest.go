@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,12 +26,34 @@ func CUDA(t testing.TB, macros ...string) string {
 	return compile(t, "libcuda.so.1", macros, "cuda.c")
 }
 
+var (
+	mutex    sync.Mutex
+	compiled = map[string][]byte{} // libraries by what they are made of
+)
+
+// compile returns the path of a new copy of a library: the dynamic loader loads each once, with its own variables.
 func compile(t testing.TB, name string, macros []string, sources ...string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	mutex.Lock()
+	defer mutex.Unlock()
+	key := strings.Join(append([]string{name}, macros...), " ")
+	if compiled[key] == nil {
+		runCompiler(t, path, macros, sources)
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		compiled[key] = b
+		return path
+	}
+	require.NoError(t, os.WriteFile(path, compiled[key], 0o700))
+	return path
+}
+
+func runCompiler(t testing.TB, path string, macros, sources []string) {
 	t.Helper()
 	_, file, _, ok := runtime.Caller(0)
 	require.True(t, ok)
 	here := filepath.Dir(file)
-	path := filepath.Join(t.TempDir(), name)
 	compiler := strings.Fields(os.Getenv("CC"))
 	if len(compiler) == 0 {
 		compiler = []string{"cc"}
@@ -45,5 +68,4 @@ func compile(t testing.TB, name string, macros []string, sources ...string) stri
 	}
 	out, err := exec.Command(compiler[0], args...).CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	return path
 }

@@ -1,30 +1,29 @@
-/* A library of CUDA's driver with two GPUs. Macros make it fail:
+/* A library of CUDA's driver with two GPUs. The variable FAKE_CUDA=CALL:NUMBER makes a call return that code, or with
+ * "count" as its name says how many GPUs there are. Macros:
  *
- *   FAILS="cuInit", CODE=100   that function returns that code
- *   COUNT=0                    there are as many GPUs
  *   WITHOUT_MEMORY             has no cuDeviceTotalMem_v2, as an old driver
  *   WITHOUT_TEXT               has no cuGetErrorString
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#ifndef FAILS
-#define FAILS ""
-#endif
-#ifndef CODE
-#define CODE 1
-#endif
-#ifndef COUNT
-#define COUNT 2
-#endif
 #define EXPORT __attribute__((visibility("default")))
 
-static int code(const char* call) { return strcmp(call, FAILS) == 0 ? CODE : 0; }
+/* The number that FAKE_CUDA has for a name. */
+static int number(const char* name, int otherwise) {
+  const char* script = getenv("FAKE_CUDA");
+  const size_t length = strlen(name);
+  if (script == NULL || strncmp(script, name, length) != 0 || script[length] != ':') return otherwise;
+  return atoi(script + length + 1);
+}
+
+static int code(const char* call) { return number(call, 0); }
 
 EXPORT int cuInit(unsigned flags) { return flags == 0 ? code("cuInit") : 1; }
 
 EXPORT int cuDeviceGetCount(int* count) {
-  *count = COUNT;
+  *count = number("count", 2);
   return code("cuDeviceGetCount");
 }
 
@@ -53,7 +52,7 @@ EXPORT int cuDeviceTotalMem_v2(size_t* bytes, int device) {
 
 #ifndef WITHOUT_TEXT
 EXPORT int cuGetErrorString(int error, const char** text) {
-  *text = error == CODE ? "as CUDA says it" : "another";
+  *text = error == 0 ? "no error" : "as CUDA says it";
   return 0;
 }
 #endif
