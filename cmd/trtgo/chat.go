@@ -69,6 +69,9 @@ func talk(c *cli.Context, t terminal) error {
 	if err != nil {
 		return err
 	}
+	if !engine.Leader() {
+		return follow(c, engine)
+	}
 	defer engine.Close()
 	talk, err := newConversation(c, engine)
 	if err != nil {

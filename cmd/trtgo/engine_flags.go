@@ -5,6 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/trtllm"
 )
 
@@ -16,12 +17,12 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "hf-model-dir", Aliases: []string{"model-dir"}, Usage: "where the tokenizer is when --tokenizer-dir is not given"},
 		&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file, tokenizer.model or tokenizer.json"},
 		&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "do not add begin and end tokens to prompts"},
-		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads"},
+		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads; engines for TensorRT-LLM refuse this and the next two"},
 		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact"},
 		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums"},
 		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: chat's do, articles if the model has a template, run's texts do not"},
 	}
-	return inCategory("engine", append(flags, schedulingFlags()...))
+	return append(inCategory("engine", append(flags, schedulingFlags()...)), nativeFlags()...)
 }
 
 // schedulingFlags say what the engine has for requests, and how it divides that.
@@ -30,7 +31,7 @@ func schedulingFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-batch-size", DefaultText: "the engine's", Usage: "sequences in a step, at most the engine's own limit"},
 		&cli.IntFlag{Name: "max-num-tokens", DefaultText: "the engine's", Usage: "tokens in a step, at most the engine's own limit"},
 		&cli.IntFlag{Name: "max-tokens-in-paged-kv-cache", DefaultText: "by memory", Usage: "tokens that the KV cache holds"},
-		&cli.Float64Flag{Name: "kv-cache-free-gpu-memory-fraction", DefaultText: "what the limits need, at most 0.5", Usage: "share that the KV cache takes of the memory beside the weights: the machine's on the CPU, used as it fills"},
+		&cli.Float64Flag{Name: "kv-cache-free-gpu-memory-fraction", DefaultText: "CPU: what the limits need, at most 0.5; GPU: 0.9", Usage: "share that the KV cache takes of the memory beside the weights: on the CPU the machine's, used as it fills"},
 		&cli.BoolFlag{Name: reuseFlag, Value: true, Usage: "keep KV blocks of what was computed, for prompts that begin alike"},
 		// Never set: the command line's form of it sets the one above to false.
 		&cli.BoolFlag{Name: "no-" + reuseFlag, Usage: "compute every prompt from its beginning"},
@@ -60,6 +61,7 @@ func checkEngineFlags(c *cli.Context) error {
 		atLeast(c, "max-tokens-in-paged-kv-cache", 0),
 		atLeast(c, "max-queue-size", 0),
 		checkKVCacheFraction(c),
+		checkNativeFlags(c),
 		checkSamplingFlags(c),
 	)
 }
@@ -74,7 +76,18 @@ func checkKVCacheFraction(c *cli.Context) error {
 
 // openEngine opens the engine of --engine-dir as the flags say.
 func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtllm.Engine, error) {
-	options := append(more, trtllm.WithLoad(c.String("load")), trtllm.WithLogger(log), trtllm.WithBlockReuse(c.Bool(reuseFlag)))
+	native := engineBackend(c) == engineconfig.BackendTensorRTLLM
+	options := append(more, trtllm.WithLogger(log), trtllm.WithBlockReuse(c.Bool(reuseFlag)))
+	options = append(options, ownNativeOptions(c)...)
+	if native {
+		options = append(options, upstreamNativeOptions(c)...)
+		if err := prepareNative(c, log); err != nil {
+			return nil, err
+		}
+	}
+	if c.IsSet("load") {
+		options = append(options, trtllm.WithLoad(c.String("load")))
+	}
 	if n := c.Int("threads"); n > 0 {
 		options = append(options, trtllm.WithThreads(n))
 	}
@@ -109,6 +122,9 @@ func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtll
 	}
 	engine, err := trtllm.Open(c.Context, c.String("engine-dir"), options...)
 	if err != nil {
+		if native && c.Context.Err() != nil {
+			log.Warn(err.Error()) // what was waited for
+		}
 		return nil, notEngine(c, err)
 	}
 	return engine, nil

@@ -17,28 +17,36 @@ type interrupts struct{ taken atomic.Pointer[chan struct{}] }
 
 type interruptsKey struct{}
 
-// watchInterrupts gives a context that Ctrl-C or SIGTERM ends; the next one then
-// kills. A command may take Ctrl-C for itself, by takeInterrupts.
+// watchInterrupts gives a context that Ctrl-C or SIGTERM ends; the next one then ends the
+// process, and one more kills it. A command may take Ctrl-C for itself, by takeInterrupts.
 func watchInterrupts() (context.Context, func()) {
 	var taking interrupts
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), interruptsKey{}, &taking))
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	done := make(chan struct{})
 	go func() {
 		defer signal.Stop(signals)
 		for {
 			select {
 			case s := <-signals:
-				if s != os.Interrupt || !taking.hand() {
+				switch {
+				case ctx.Err() != nil:
+					signal.Stop(signals)
+					finalize(exitInterrupted, os.Stderr)
+					os.Exit(exitInterrupted)
+				case s != os.Interrupt || !taking.hand():
 					cancel()
-					return
 				}
-			case <-ctx.Done():
+			case <-done:
 				return
 			}
 		}
 	}()
-	return ctx, cancel
+	return ctx, func() {
+		cancel()
+		close(done)
+	}
 }
 
 // hand gives a Ctrl-C to the command that wants it. It is false when none does, or

@@ -20,11 +20,13 @@ const (
 )
 
 func main() {
-	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
+	status := run(os.Args, os.Stdin, os.Stdout, os.Stderr)
+	finalize(status, os.Stderr)
+	os.Exit(status)
 }
 
 // run is main as a function: args[0] is the program's name, the result the exit
-// status. An interrupt ends the running command cleanly; a second one kills.
+// status. An interrupt ends the running command cleanly; a second one ends the process.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := watchInterrupts()
 	defer stop()

@@ -85,6 +85,9 @@ func generate(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if !engine.Leader() {
+		return follow(c, engine)
+	}
 	defer engine.Close()
 	logits, err := logitsOf(c)
 	if err != nil {

@@ -24,7 +24,7 @@ var summarizeUpstreamFlags = append([]upstreamFlag{
 	{name: "rouge-dir", kind: valueFlag, why: "ROUGE is part of the program"},
 	{name: "eval-ppl", kind: switchFlag, refuse: true, why: "perplexity comes with a later release"},
 	{name: "tensorrt-llm-ppl-threshold", kind: valueFlag, why: "perplexity comes with a later release"},
-	{name: "use-gpu-direct-storage", kind: switchFlag, why: "there is no GPU"},
+	{name: "use-gpu-direct-storage", kind: switchFlag, why: "weights are read as files are"},
 }, sharedUpstreamFlags...)
 
 func summarizeCommand() *cli.Command {
@@ -69,6 +69,9 @@ func summarize(c *cli.Context) error {
 	engine, err := openEngine(c, log)
 	if err != nil {
 		return err
+	}
+	if !engine.Leader() {
+		return follow(c, engine)
 	}
 	defer engine.Close()
 	t, err := engine.Tokenizer()

@@ -28,14 +28,11 @@ type upstreamFlag struct {
 
 const upstreamCategory = "unused here: TensorRT-LLM's own" // the last in help
 
-// sharedUpstreamFlags are upstream's add_common_args that this backend has no use for.
+// sharedUpstreamFlags are upstream's add_common_args that no backend here has a use for.
 var sharedUpstreamFlags = []upstreamFlag{
 	{name: "beam-width-array", kind: valueFlag, refuse: true, why: "beam search keeps one width; use --num_beams"},
 	{name: "sink-token-length", kind: valueFlag, refuse: true, why: "attention sinks left TensorRT-LLM in 1.2"},
 	{name: "max-attention-window-size", kind: listFlag, refuse: true, why: "the window is the engine's own"},
-	{name: "multi-block-mode", kind: valueFlag, why: "it belongs to GPU kernels"},
-	{name: "enable-context-fmha-fp32-acc", kind: switchFlag, why: "it belongs to GPU kernels"},
-	{name: "cuda-graph-mode", kind: switchFlag, why: "it belongs to GPUs"},
 	{name: "no-prompt-template", kind: switchFlag, why: "upstream's templates are for InternLM and Qwen; see --chat-template"},
 	{name: "use-py-session", kind: switchFlag, why: "there is no Python session"},
 	{name: "debug-mode", kind: switchFlag, why: "there is no Python session"},
@@ -56,8 +53,6 @@ var sharedUpstreamFlags = []upstreamFlag{
 	{name: "eagle-dynamic-tree-max-top-k", kind: valueFlag, why: "speculative decoding is not supported"},
 	{name: "tokenizer-type", kind: valueFlag, why: "the files say which tokenizer it is"},
 	{name: "cross-kv-cache-fraction", kind: valueFlag, why: "there are no encoder-decoder models"},
-	{name: "gpu-weights-percent", kind: valueFlag, why: "there is no GPU memory"},
-	{name: "enable-chunked-context", kind: switchFlag, why: "prompts are always computed in chunks; results are the same"},
 	{name: "hf-data-type", aliases: []string{"data-type"}, kind: valueFlag, why: "there is no Hugging Face run beside"},
 	{name: "hf-device-map-auto", kind: switchFlag, why: "there is no Hugging Face run beside"},
 	{name: "return-all-generated-tokens", kind: switchFlag, why: "chunks are always new tokens"},
