@@ -128,17 +128,20 @@ func TestExecutorRefuses(t *testing.T) {
 	lib := open(t, Options{})
 	for name, c := range map[string]struct {
 		options ExecutorOptions
+		kind    error
 		want    string
 	}{
-		"engine":  {ExecutorOptions{EngineDir: "refused"}, "d == a + length"},
-		"setting": {ExecutorOptions{Settings: []Field{Ints("unknown", 1)}}, "there is no setting unknown"},
-		"field":   {ExecutorOptions{Settings: []Field{{Name: "f", Type: 9}}}, "field f has no type with number 9"},
+		"engine": {ExecutorOptions{EngineDir: "refused"}, ErrVersion, "Executor: the engine was built by another release of TensorRT-LLM than the one that is loaded: " +
+			rebuild + "; native error: d == a + length"},
+		"setting": {ExecutorOptions{Settings: []Field{Ints("unknown", 1)}}, ErrInvalid, "Executor: there is no setting unknown"},
+		"field":   {ExecutorOptions{Settings: []Field{{Name: "f", Type: 9}}}, ErrInvalid, "Field: field f has no type with number 9"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x, err := lib.NewExecutor(c.options)
 			require.Nil(t, x)
 			require.ErrorIs(t, err, ErrInvalid)
-			require.ErrorContains(t, err, c.want)
+			require.ErrorIs(t, err, c.kind)
+			require.EqualError(t, err, c.want)
 		})
 	}
 	x := openExecutor(t, lib, ExecutorOptions{Settings: []Field{Ints("maxQueueSize", 1)}})
@@ -173,7 +176,8 @@ func TestExecutorRefuses(t *testing.T) {
 	_, err = x.Enqueue(Request{Tokens: []int32{1}, MaxTokens: 100})
 	require.NoError(t, err)
 	_, err = x.Enqueue(Request{Tokens: []int32{1}, MaxTokens: 100})
-	require.ErrorContains(t, err, "Maximum queue size of 1 has been reached")
+	require.ErrorIs(t, err, ErrQueueFull)
+	require.ErrorContains(t, err, "native error: Maximum queue size of 1 has been reached")
 	end(t, x)
 }
 
@@ -200,6 +204,7 @@ func TestExecutorOutputs(t *testing.T) {
 	require.Equal(t, Output{
 		ID: 1, ClientID: 1, Error: "Prompt length (9) exceeds maximum input length (8).", Final: true, Scheduled: -1, FirstToken: -1, LastToken: -1,
 	}, list[0])
+	require.ErrorIs(t, Class(list[0].Error), ErrTooLong)
 	require.Equal(t, []int32{11}, list[1].Tokens)
 	require.NoError(t, x.Cancel(2))
 	require.NoError(t, x.Cancel(99))
@@ -302,6 +307,13 @@ func TestExecutorClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrClosed)
 	require.NoError(t, Finalize(), "also after the library was closed")
 	require.NoError(t, Finalize())
+}
+
+// TestThreadError: a thread that cannot be started has no error of the library.
+func TestThreadError(t *testing.T) {
+	require.NoError(t, failureOf(nil, 0, nil))
+	require.Equal(t, &Error{StatusMemory, "pthread_create", "no thread can be started: resource temporarily unavailable"}, failureOf(nil, -11, nil))
+	require.Equal(t, &Error{StatusInternal, "trtgo", "the library failed without saying why"}, failureOf(nil, 7, nil))
 }
 
 // TestFollower: another process of mpirun only shuts down. After MPI was ended no executor can be opened.

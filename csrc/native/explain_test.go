@@ -38,6 +38,8 @@ func TestExplain(t *testing.T) {
 			ErrUnsupported, "build it with --gather_context_logits", ""},
 		{"Encountered an error when fetching new request: [TensorRT-LLM][ERROR] Assertion failed: To return generation logits, gather_generation_logits must be enabled in ExecutorConfig (/src/executorImpl.cpp:1419)",
 			ErrUnsupported, "open it with gatherGenerationLogits", ""},
+		{"[TensorRT-LLM][ERROR] Assertion failed: LogitsPostProcessor batched2 not found. (/src/executorImpl.cpp:2344)", ErrUnsupported, "without that logits processor", "LogitsPostProcessor batched2 not found."},
+		{"Batched logits post processor is not defined.", ErrUnsupported, "without that logits processor", ""},
 		{"LoRA task 10 not found in cache. Please send LoRA weights with request", ErrUnsupported, "LoRA", "LoRA task 10 not found in cache. Please send LoRA weights with request"},
 		{"[TensorRT-LLM][ERROR] Assertion failed: topP.value() <= 1.f (/src/cpp/tensorrt_llm/executor/samplingConfig.cpp:301)" + trace, ErrInvalid, "topP of the request is out of range", "topP.value() <= 1.f"},
 		{"[TensorRT-LLM][ERROR] Assertion failed: mMaxNewTokens > 0 (/src/cpp/tensorrt_llm/executor/requestImpl.h:407)" + trace, ErrInvalid, "max_tokens must be at least 1", "mMaxNewTokens > 0"},
@@ -72,6 +74,8 @@ func TestExplain(t *testing.T) {
 
 		{"[TensorRT-LLM][ERROR] Assertion failed: With communicationMode kLEADER, MPI worldSize is expected to be equal to tp*pp*cp when participantIds are not specified (/src/executorImpl.cpp:559)" + trace,
 			ErrInvalid, "start it with mpirun -n RANKS", ""},
+		{"[TensorRT-LLM][ERROR] With LEADER communication mode, only leader rank is expected to call enqueueRequests (/src/cpp/tensorrt_llm/executor/executorImpl.cpp:2401)" + trace,
+			ErrInvalid, "not the first of mpirun", ""},
 		{"[TensorRT-LLM][ERROR] Assertion failed: Worker executable at /usr/bin/executorWorker does not exist. (/src/cpp/tensorrt_llm/executor/orchestratorConfig.cpp:37)",
 			ErrNotFound, `there is no executorWorker at "/usr/bin/executorWorker"`, ""},
 		{"[TensorRT-LLM][ERROR] Assertion failed: Failed, NCCL error ../tensorrt_llm/runtime/ncclCommunicator.cpp:90 'invalid usage (run with NCCL_DEBUG=WARN for details)'\n (../tensorrt_llm/runtime/ncclCommunicator.cpp:90)" + trace,

@@ -66,8 +66,10 @@ var requestErrors = []knownText{
 	{`Request sequence length is potentially greater than max input length`, ErrTooLong,
 		"a streaming request that may be paused must fit the engine's input length whole: use --scheduler_policy guaranteed_no_evict, or chunked context"},
 	{`GuidedDecoder is not setup`, ErrUnsupported, "the executor was opened without guided decoding"},
-	{`logits post processor is not defined|[Ll]ogits ?post ?processor .*not found`, ErrUnsupported,
+	{`(?i:logits ?post ?processor \S* ?(?:is not defined|not found))`, ErrUnsupported,
 		"the executor was opened without that logits processor"},
+	{`Request is too large, or you are enqueuing too many requests at once`, ErrTooLong,
+		"MPI carries no more than 2 GiB to the workers at a time: send fewer requests, or fewer of their numbers, at once"},
 	{`ReqId \d+ has already been processed and was terminated`, ErrInvalid, "the request has ended and its outputs were taken"},
 	// cpp/tensorrt_llm/executor/requestImpl.h, samplingConfig.cpp: checks without a text of their own
 	{`InputTokenIds\.empty\(\)`, ErrInvalid, "the prompt is empty"},
@@ -89,6 +91,8 @@ var memoryErrors = []knownText{
 	// cpp/tensorrt_llm/batch_manager/trtGptModelInflightBatching.cpp
 	{`[Aa]ttention window too large to fit even a single sequence in the KV cache`, ErrMemory,
 		"the KV cache is too small for one sequence: raise --kv_cache_free_gpu_memory_fraction, or build with a smaller --max_seq_len"},
+	// cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp
+	{`No free block found|[Nn]o free blocks? (?:left|available)`, ErrMemory, "the KV cache is full: raise --kv_cache_free_gpu_memory_fraction, or send fewer requests at a time"},
 	// B#168, older releases
 	{`maxTokensInPagedKvCache must be large enough`, ErrMemory,
 		"the KV cache is too small for one sequence: raise --max_tokens_in_paged_kv_cache or --kv_cache_free_gpu_memory_fraction, or build with a smaller --max_seq_len"},
@@ -127,6 +131,8 @@ var processErrors = []knownText{
 	{`not enough slots available`, ErrInvalid, "mpirun was asked for more processes than it has slots for: give --oversubscribe or a host file"},
 	{`mpirun (?:has detected an attempt to run as|as) root|allow-run-as-root`, ErrInvalid, "mpirun does not run as root: give it --allow-run-as-root"},
 	{`MPI error`, nil, "a call of MPI failed: another rank has probably ended, whose own error comes before this one"},
+	// cpp/tensorrt_llm/executor/executorImpl.cpp, checkParallelApiUsage
+	{`only (?:leader|orchestrator) rank is expected to call`, ErrInvalid, "this process is not the first of mpirun, which alone takes requests"},
 	// cpp/tensorrt_llm/runtime/ncclCommunicator.cpp; TensorRT-LLM#9263, #213
 	{`NCCL error.*(?:unhandled system error|invalid usage|unknown result code|internal error)|NCCL error|ncclSystemError|ncclUnhandledCudaError`, ErrBroken,
 		"the GPUs cannot talk to each other: NCCL_DEBUG=WARN says why, in a container it often is too little shared memory (--ipc=host or --shm-size), and NCCL_P2P_DISABLE=1 helps where a machine has no peer access"},
@@ -166,12 +172,12 @@ var engineErrors = []knownText{
 	{`Chunked context requires context FMHA`, ErrUnsupported, "the engine cannot take prompts in chunks: build it with paged context FMHA, or open it without chunked context"},
 	{`Without enabling chunked context, the max context length \((\d+)\) needs to be less than or equal to the max number of tokens \((\d+)\)`, ErrUnsupported,
 		"prompts of $1 tokens do not fit the $2 of a step: enable chunked context, or build with a larger --max_num_tokens"},
-	{`Invalid batching strategy|kSTATIC`, ErrUnsupported, "TensorRT-LLM only batches in flight"},
+	{`Invalid batching strategy|Static batching type is deprecated`, ErrUnsupported, "TensorRT-LLM only batches in flight"},
 	{`doesn't support Pipeline Parallelism`, ErrUnsupported, "encoder-decoder engines do not run with pipeline parallelism"},
 	// cpp/tensorrt_llm/runtime/gptJsonConfig.cpp
 	{`File does not exist: (\S+)`, ErrNotFound, "there is no $1: give the directory of an engine, with config.json and rank0.engine"},
 	{`json\.exception|parse error at line`, ErrVersion, "the engine's config.json is damaged, or of another release: " + rebuild},
-	{`Unsupported (?:data type|architecture)|pre SM ?\d+|only supported on (?:Hopper|Ada|Blackwell|SM ?\d+)|not supported on (?:this )?(?:SM|arch)`, ErrUnsupported,
+	{`Unsupported architecture|[Pp]re SM ?\d+|only supported on (?:Hopper|Ada|Blackwell|SM ?\d+)|not supported on (?:this )?(?:SM|arch)`, ErrUnsupported,
 		"the GPU does not have what the engine's number format needs: build it with another one"},
 	// the last, since TensorRT says why in a line before
 	{`Failed to deserialize cuda engine|[Ee]ngine deserialization failed|engine->deserialize`, ErrVersion,
