@@ -49,7 +49,7 @@ func (e *Executor) end(s *sequence) {
 	}
 	s.cancel = true
 	if s.native != 0 {
-		e.cancels = append(e.cancels, s.native)
+		e.cancels = append(e.cancels, s)
 	}
 }
 

@@ -39,13 +39,13 @@ type Executor struct {
 	sequences map[uint64]*sequence // by upstream's client id, until upstream's last output
 	lastID    uint64
 	responses []executor.Response
-	published int       // of responses, that Await may take; the rest is of the running batch
-	batching  bool      // the pump is handing on a batch
-	progress  time.Time // when something came last, or the first of those that wait was submitted
-	deadline  time.Time // no live request's is earlier; zero: there is none
-	cancels   []uint64  // upstream's ids that the pump has to cancel
-	silent    int       // live requests of which no token has come
-	running   int       // requests that upstream has begun with, by its last iteration, less those that ended since
+	published int         // of responses, that Await may take; the rest is of the running batch
+	batching  bool        // the pump is handing on a batch
+	progress  time.Time   // when something came last, or the first of those that wait was submitted
+	deadline  time.Time   // no live request's is earlier; zero: there is none
+	cancels   []*sequence // that ended here, of which upstream has to be told
+	silent    int         // live requests of which no token has come
+	running   int         // requests that upstream has begun with, by its last iteration, less those that ended since
 	stats     executor.Stats
 	records   records
 
@@ -202,10 +202,11 @@ func (e *Executor) enqueue(s *sequence, bias native.Array) error {
 	}
 	e.mu.Lock()
 	s.native = id
-	if e.sequences[s.id] == s { // it is not over already
+	runs := e.sequences[s.id] == s // it may be over already
+	if runs {
 		e.records.know(id, s)
 	}
-	cancel := s.cancel
+	cancel := runs && s.cancel
 	e.mu.Unlock()
 	if cancel {
 		e.tell(id)
@@ -257,17 +258,6 @@ func (e *Executor) submitted(q *request) error {
 	return nil
 }
 
-// enqueueError tells why upstream did not take a request.
-func enqueueError(err error) error {
-	switch {
-	case errors.Is(err, native.ErrClosed):
-		return executor.ErrClosed
-	case errors.Is(err, native.ErrInvalid):
-		return fmt.Errorf("%w: TensorRT-LLM refuses it: %w", executor.ErrInvalidRequest, err)
-	}
-	return fmt.Errorf("%w: TensorRT-LLM did not queue it: %w", executor.ErrFailed, err)
-}
-
 // stopped is the error of calls that come too late. The caller holds mu.
 func (e *Executor) stopped() error {
 	if e.dead != nil {
@@ -300,8 +290,7 @@ func (e *Executor) Stop(clientID uint64, sequence int) {
 // unlockAndCancel unlocks mu and cancels what has ended meanwhile, which upstream may
 // take its time for.
 func (e *Executor) unlockAndCancel() {
-	cancels := e.cancels
-	e.cancels = nil
+	cancels := e.toCancel()
 	if len(cancels) == 0 || e.freed {
 		e.mu.Unlock()
 		return
@@ -312,6 +301,18 @@ func (e *Executor) unlockAndCancel() {
 	for _, id := range cancels {
 		e.tell(id)
 	}
+}
+
+// toCancel are upstream's ids of what has to be cancelled and has not ended there. The
+// caller holds mu.
+func (e *Executor) toCancel() (ids []uint64) {
+	for _, s := range e.cancels {
+		if e.sequences[s.id] == s {
+			ids = append(ids, s.native)
+		}
+	}
+	e.cancels = nil
+	return ids
 }
 
 // tell asks upstream to end a request. The caller has a part in e.calls, or is the pump.

@@ -32,7 +32,7 @@ func (e *Executor) take(o *native.Output) {
 	switch {
 	case s.ended:
 	case o.Error != "":
-		e.fail(s.request, fmt.Errorf("%w: %s", executor.ErrFailed, explain(o.Error)))
+		e.fail(s.request, outputError(o.Error))
 	case s.beams():
 		e.takeBeam(s, o)
 	default:

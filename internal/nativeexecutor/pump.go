@@ -2,8 +2,6 @@ package nativeexecutor
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/trtgo/trtgo/csrc/native"
@@ -90,8 +88,7 @@ func (e *Executor) publishBatch() {
 	e.mu.Lock()
 	e.batching = false
 	e.publish()
-	cancels := e.cancels
-	e.cancels = nil
+	cancels := e.toCancel()
 	if e.stopping || e.dead != nil { // all are asked to end
 		cancels = nil
 	}
@@ -170,58 +167,3 @@ func (e *Executor) watch() {
 		}
 	}
 }
-
-// maxFailures is how many batches, or waits, may fail one after the other before the
-// executor gives up.
-const maxFailures = 16
-
-// failures sees whether the engine fails for good. It belongs to the pump.
-type failures struct {
-	batches int // that failed, without success between
-	waits   int // that failed, without one between that did not
-
-	failed, succeeded bool // in this batch
-	last              string
-}
-
-func (f *failures) begin() { f.failed, f.succeeded = false, false }
-
-// see notes an output's error; "" is success. An error of one request alone tells nothing
-// of the engine.
-func (f *failures) see(text string) {
-	switch {
-	case text == "":
-		f.succeeded = true
-	case !ofRequest(text):
-		f.failed, f.last = true, text
-	}
-}
-
-// ofRequest tells whether an error is that of a request that upstream would not take. One
-// of CUDA is everybody's, wherever it shows.
-func ofRequest(text string) bool {
-	return strings.Contains(text, "when fetching new request") && !strings.Contains(text, "CUDA")
-}
-
-// verdict is not nil when it is time to give up.
-func (f *failures) verdict() error {
-	switch {
-	case f.succeeded:
-		f.batches = 0
-	case f.failed:
-		f.batches++
-	}
-	f.failed, f.succeeded = false, false
-	if f.batches < maxFailures {
-		return nil
-	}
-	return fmt.Errorf("%w: %d steps failed one after the other, the last one: %s", executor.ErrDead, f.batches, explain(f.last))
-}
-
-// waiting notes that waiting failed, and tells whether to go on.
-func (f *failures) waiting(error) bool {
-	f.waits++
-	return f.waits < maxFailures
-}
-
-func (f *failures) waited() { f.waits = 0 }

@@ -18,8 +18,8 @@ const statisticsPatience = 2 * time.Second
 // cache. Nothing of it is counted.
 func (e *Executor) selfCheck() error {
 	ended := make(chan error, 1)
-	go func() { ended <- e.runOne() }() // it may hang in native code
-	timer := time.NewTimer(e.options.MaxSeqIdle + slice)
+	go func() { ended <- e.runOne() }()                      // it may hang in native code
+	timer := time.NewTimer(3*e.options.MaxSeqIdle/2 + slice) // the pump sees to what does not come
 	defer timer.Stop()
 	select {
 	case err := <-ended:

@@ -54,6 +54,7 @@ func (e *Executor) gather() {
 	if text, err := e.engine.IterationStats(); err != nil {
 		e.log.Debug("TensorRT-LLM gives no statistics of iterations", "error", err)
 	} else if err := json.Unmarshal(text, &iterations); err != nil {
+		iterations = nil
 		e.log.Warn("TensorRT-LLM's statistics of iterations cannot be read", "error", err)
 	}
 	var requests []upstreamRequests
@@ -61,6 +62,7 @@ func (e *Executor) gather() {
 		if text, err := e.engine.RequestStats(); err != nil {
 			e.log.Debug("TensorRT-LLM gives no statistics of requests", "error", err)
 		} else if err := json.Unmarshal(text, &requests); err != nil {
+			requests = nil
 			e.log.Warn("TensorRT-LLM's statistics of requests cannot be read", "error", err)
 		}
 	}
