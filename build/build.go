@@ -27,7 +27,7 @@ type Report struct {
 
 	Ranks               []RankReport // for TensorRT
 	TensorRT            string       // the version that built them, e.g. "10.14.1"; empty with DryRun
-	ComputeCapabilities []string     // of the GPUs that an engine for tensorrt-rtx is for
+	ComputeCapabilities []string     // of the GPUs that the engine is for, where it is known
 }
 
 // RankReport is what became of one rank's network.
@@ -104,6 +104,7 @@ func prepare(ctx context.Context, given Options, ranks ...int) (*prepared, error
 	p := &prepared{ckpt: ckpt}
 	if p.settings, err = resolve(o, ckpt.Config()); err == nil {
 		p.given = given
+		p.given.ComputeCapabilities = p.ComputeCapabilities // a worker sees its own GPU only, and does not look
 		p.plan, err = newPlan(ctx, p.settings, ckpt, ranks)
 	}
 	if err != nil {

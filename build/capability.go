@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/trtgo/trtgo/csrc/native"
 	"github.com/trtgo/trtgo/export/checkpoint"
 )
 
@@ -93,4 +94,25 @@ func (s *settings) oneCapability() (int, error) {
 	default:
 		return 0, fmt.Errorf("%w: --compute_capability %s: an engine for TensorRT-LLM is for one GPU, that of the machine that builds it", ErrOption, strings.Join(list, " "))
 	}
+}
+
+// devices lists the GPUs of the machine. Tests put others in their place.
+var devices = native.Devices
+
+// capabilityName is a compute capability, which is times ten, as config.json has it: "8.9".
+func capabilityName(n int) string { return fmt.Sprintf("%d.%d", n/10, n%10) }
+
+// machineCapability is that of the GPU that TensorRT builds for here, which is the first; the others are workers'.
+// It is 0 where there is none, or where workers would build for several kinds.
+func machineCapability(workers int) (capability int, name string) {
+	list, err := devices()
+	if err != nil || len(list) == 0 {
+		return 0, "" // building tells of it
+	}
+	for _, d := range list {
+		if workers > 1 && d.Capability != list[0].Capability {
+			return 0, ""
+		}
+	}
+	return list[0].Capability, list[0].Name
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/trtgo/trtgo/build/tensorrt"
 	"github.com/trtgo/trtgo/build/tensorrt/graph"
+	"github.com/trtgo/trtgo/csrc/native"
 )
 
 // FakeCompiler stands for TensorRT in tests.
@@ -41,6 +42,16 @@ func UseCompiler(f FakeCompiler) (restore func()) {
 	before := openCompiler
 	openCompiler = func(string, *tensorrt.Release) (compiler, error) { return fake{f}, nil }
 	return func() { openCompiler = before }
+}
+
+// SetDevices puts GPUs in the place of this machine's; nil is the error that there is none.
+func SetDevices(list []native.Device) {
+	devices = func() ([]native.Device, error) {
+		if list == nil {
+			return nil, native.ErrNotFound
+		}
+		return list, nil
+	}
 }
 
 // SetCompiler is UseCompiler for one test.

@@ -75,7 +75,8 @@ type Options struct {
 	VisualizeNetwork                           string // a directory for a drawing of each rank's network, rank0.dot …
 	// ComputeCapabilities are the GPUs that an engine for tensorrt-rtx is for, e.g. "8.6"
 	// or "86"; by default the GeForce RTX cards that have the checkpoint's types. For tensorrt-llm
-	// it is at most one, that of the GPU of the machine: weights of 8 and 4 bits are ordered for it.
+	// it is at most one, that of the GPU of the machine, which is also the default when an engine is
+	// built: weights of 8 and 4 bits are ordered for it, and trtllm.Open compares it.
 	ComputeCapabilities []string
 
 	DryRun bool // check everything, write nothing

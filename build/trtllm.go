@@ -50,14 +50,23 @@ func (s *settings) trtllmRules(c *checkpoint.Config, plugins *engineconfig.Plugi
 	return nil
 }
 
-// trtllmGPU sets gpu. Weights of 8 and 4 bits are ordered for one GPU, and in another's
-// order are noise that nothing would notice.
+// trtllmGPU sets gpu: the one that is asked for, or where an engine is built that of this machine. Weights of 8 and 4
+// bits are ordered for one GPU, and in another's order are noise that nothing would notice.
 func (s *settings) trtllmGPU(c *checkpoint.Config) (err error) {
 	if s.gpu, err = s.oneCapability(); err != nil {
 		return err
 	}
+	if !s.DryRun {
+		switch here, name := machineCapability(s.Workers); {
+		case s.gpu == 0:
+			s.gpu = here
+		case here != 0 && here != s.gpu:
+			return fmt.Errorf("%w: --compute_capability %s: the GPU of this machine (%s) has %s, and TensorRT builds for the GPU that it runs on: leave the flag out, or build on the other machine",
+				ErrOption, capabilityName(s.gpu), name, capabilityName(here))
+		}
+	}
 	if s.gpu != 0 {
-		s.ComputeCapabilities = []string{fmt.Sprintf("%d.%d", s.gpu/10, s.gpu%10)}
+		s.ComputeCapabilities = []string{capabilityName(s.gpu)}
 		return nil
 	}
 	switch algo := c.Quantization.QuantAlgo; algo {

@@ -236,9 +236,13 @@ func (o *Options) finishUpstream(dir string) (*Report, error) {
 
 // markUpstream adds this project's part to a config, whose text it leaves as it is: runtimes ignore what they do not know.
 func (o *Options) markUpstream(text []byte, dtype string) ([]byte, error) {
-	part, err := json.Marshal(&engineconfig.Trtgo{
+	t := &engineconfig.Trtgo{
 		Backend: o.Backend, Builder: BuilderTRTLLMBuild, WeightDtype: dtype, Producer: engineconfig.Producer{Name: ProducerName, Version: o.Version},
-	})
+	}
+	if here, _ := machineCapability(o.Workers); here != 0 {
+		t.ComputeCapabilities = []string{capabilityName(here)}
+	}
+	part, err := json.Marshal(t)
 	if err != nil {
 		return nil, err
 	}

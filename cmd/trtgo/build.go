@@ -69,7 +69,7 @@ func buildTensorRTFlags() []cli.Flag {
 		&cli.StringFlag{Name: "builder", Value: build.BuilderTrtgo, Usage: "trtgo, or trtllm-build: upstream's program, found on PATH, builds the engine for tensorrt-llm by its own rules, LoRA and all", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "target-version", DefaultText: "1.2", Usage: "release of TensorRT-LLM that a tensorrt-llm engine is for, 1.1 or 1.2; its libraries must be those", Category: tensorrtCategory},
 		&cli.StringFlag{Name: "network-only", Usage: "write the TensorRT network as JSON to `FILE` (- is stdout) instead of building; needs no library. Several ranks are a JSON array", Category: tensorrtCategory},
-		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "tensorrt-rtx: of 8.6 8.9 12.0 those that have the checkpoint's types", Usage: "GPUs of a tensorrt-rtx engine, several or with commas between: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; for tensorrt-llm the GPU of this machine, which weights of 8 and 4 bits are ordered for", Category: tensorrtCategory},
+		&cli.StringSliceFlag{Name: "compute-capability", DefaultText: "tensorrt-rtx: of 8.6 8.9 12.0 those that have the checkpoint's types", Usage: "GPUs of a tensorrt-rtx engine, several or with commas between: 7.5, 8.0, 8.6, 8.9, 12.0, 12.1; for tensorrt-llm the GPU of this machine, which is the default where CUDA shows one", Category: tensorrtCategory},
 		&cli.IntFlag{Name: "tokens-per-block", Value: 32, Usage: "tokens in a block of the KV cache, a power of two; cpu: recorded, its blocks are its own", Category: tensorrtCategory},
 	}
 }

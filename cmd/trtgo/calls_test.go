@@ -45,6 +45,7 @@ func TestTensorRTCalls(t *testing.T) {
 			for name, program := range variables {
 				e.Setenv(program, os.Getenv(name))
 			}
+			e.Setenv("CUDA_VISIBLE_DEVICES", "") // the goldens are of no GPU
 			e.Setenv("TRTGO_STANDIN_RECORD", filepath.Join(e.WorkDir, "calls"))
 			for name, model := range map[string]string{"plain": "llama-gqa", "mistral": "mistral-headdim", "nemotron": "nemotron"} {
 				if err := os.Rename(testmodel.Dir(t, model), filepath.Join(e.WorkDir, name)); err != nil {

@@ -75,8 +75,9 @@ type Trtgo struct {
 	TiedHead      bool  `json:"tied_head,omitempty"` // lm_head shares the embedding's section
 
 	// Of engines for TensorRT: they run with this version of the library only, e.g.
-	// "10.14.1", and, TensorRT-RTX, on these compute capabilities, e.g. "8.9". Builder is
-	// trtllm-build where that built the engine.
+	// "10.14.1", and on these compute capabilities, e.g. "8.9", of which TensorRT-LLM's
+	// have that of the GPU that built them. Builder is trtllm-build where that built the
+	// engine. What is empty was not known.
 	TensorRT            string   `json:"tensorrt,omitempty"`
 	ComputeCapabilities []string `json:"compute_capabilities,omitempty"`
 	Builder             string   `json:"builder,omitempty"`
