@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that reach C++ under AddressSanitizer or ThreadSanitizer.
+# Runs the tests that reach C++ under AddressSanitizer or ThreadSanitizer: `sanitize.sh address|thread [PACKAGE…]`.
 # Go's own -asan instruments only Go, so the C++ gets its flags through cgo's
 # environment. First a canary with a planted fault must be caught: a run whose
 # instrumentation is off would pass everything.
@@ -7,32 +7,34 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # The packages whose tests run C or C++. ThreadSanitizer's runtime does not start in a
 # program whose only C is runtime/cgo, so pure Go is left to `go test -race`.
-packages="./csrc/cpu ./csrc/native ./trtllm"
+packages=("${@:2}")
+[ "${#packages[@]}" -gt 0 ] || packages=(./csrc/cpu ./csrc/native ./trtllm)
 case "${1:-}" in
 address)
 	export CGO_CFLAGS="-g -O1 -fsanitize=address" CGO_CXXFLAGS="-g -O1 -fsanitize=address"
+	# A library that is loaded later may throw: the sanitizer must have found the C++ runtime by then.
+	export CGO_LDFLAGS="-Wl,--no-as-needed -lstdc++"
 	# Go's runtime keeps memory that the leak checker cannot see.
 	export ASAN_OPTIONS=detect_leaks=0
-	flags=-asan
+	flags=(-asan)
 	;;
 thread)
-	export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_CXXFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS="-fsanitize=thread"
+	export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_CXXFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS="-fsanitize=thread ${CGO_LDFLAGS:-}"
 	export TSAN_OPTIONS=halt_on_error=1
-	flags=
+	flags=()
 	;;
 *)
-	echo "usage: sanitize.sh address|thread" >&2
+	echo "usage: sanitize.sh address|thread [PACKAGE…]" >&2
 	exit 2
 	;;
 esac
 out=$(mktemp)
 trap 'rm -f "$out"' EXIT
-if go test $flags -count=1 -tags sanitizer_canary -run "TestCanary/$1" ./csrc/testing/canary >"$out" 2>&1; then
+if go test "${flags[@]}" -count=1 -tags sanitizer_canary -run "TestCanary/$1" ./csrc/testing/canary >"$out" 2>&1; then
 	cat "$out"
 	echo "sanitize: the $1 canary was not caught: the C++ is not instrumented" >&2
 	exit 1
 fi
 grep -qi "${1}sanitizer" "$out" || { cat "$out"; echo "sanitize: the $1 canary failed for another reason" >&2; exit 1; }
 echo "sanitize: $1 canary caught"
-# shellcheck disable=SC2086
-go test $flags -count=1 -timeout 20m $packages
+go test "${flags[@]}" -count=1 -timeout 20m "${packages[@]}"
