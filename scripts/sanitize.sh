@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the tests that reach C++ under AddressSanitizer or ThreadSanitizer: `sanitize.sh address|thread [PACKAGE…]`.
+# Runs the tests that reach C++ under AddressSanitizer or ThreadSanitizer: `sanitize.sh address|thread [PACKAGE or flag of go test…]`.
 # Go's own -asan instruments only Go, so the C++ gets its flags through cgo's
 # environment. First a canary with a planted fault must be caught: a run whose
 # instrumentation is off would pass everything.
@@ -7,8 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 # The packages whose tests run C or C++. ThreadSanitizer's runtime does not start in a
 # program whose only C is runtime/cgo, so pure Go is left to `go test -race`.
-packages=("${@:2}")
-[ "${#packages[@]}" -gt 0 ] || packages=(./csrc/cpu ./csrc/native ./trtllm)
+arguments=("${@:2}")
+[ "${#arguments[@]}" -gt 0 ] || arguments=(./csrc/cpu ./csrc/native ./trtllm)
 case "${1:-}" in
 address)
 	export CGO_CFLAGS="-g -O1 -fsanitize=address" CGO_CXXFLAGS="-g -O1 -fsanitize=address"
@@ -19,12 +19,12 @@ address)
 	flags=(-asan)
 	;;
 thread)
-	export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_CXXFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS="-fsanitize=thread ${CGO_LDFLAGS:-}"
+	export CGO_CFLAGS="-g -O1 -fsanitize=thread" CGO_CXXFLAGS="-g -O1 -fsanitize=thread" CGO_LDFLAGS="-fsanitize=thread"
 	export TSAN_OPTIONS=halt_on_error=1
 	flags=()
 	;;
 *)
-	echo "usage: sanitize.sh address|thread [PACKAGE…]" >&2
+	echo "usage: sanitize.sh address|thread [PACKAGE or flag of go test…]" >&2
 	exit 2
 	;;
 esac
@@ -37,4 +37,4 @@ if go test "${flags[@]}" -count=1 -tags sanitizer_canary -run "TestCanary/$1" ./
 fi
 grep -qi "${1}sanitizer" "$out" || { cat "$out"; echo "sanitize: the $1 canary failed for another reason" >&2; exit 1; }
 echo "sanitize: $1 canary caught"
-go test "${flags[@]}" -count=1 -timeout 20m "${packages[@]}"
+go test "${flags[@]}" -count=1 -timeout 20m "${arguments[@]}"
