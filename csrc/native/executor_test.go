@@ -222,6 +222,18 @@ func TestExecutorOutputs(t *testing.T) {
 	require.NoError(t, x.Cancel(3))
 	require.Len(t, await(t, x), 1)
 
+	enqueue(5, -4, Ints("returnContextLogits", 1))
+	enqueue(6, -5, Ints("returnContextLogits", 1))
+	enqueue(7, -6)
+	list = await(t, x)
+	for i, name := range []string{"HALF", "BF16"} {
+		require.Equal(t, Array{list[i].ContextLogits.Data, name, []int64{1, 4}}, list[i].ContextLogits)
+		require.Len(t, list[i].ContextLogits.Data, 8)
+		require.NoError(t, x.Cancel(list[i].ID))
+	}
+	require.Equal(t, "the request failed, and TensorRT-LLM does not say why", list[2].Error)
+	require.Len(t, await(t, x), 2)
+
 	enqueue(4, -3, Ints("returnContextLogits", 1))
 	err = x.Await(time.Second, func(*Output) { t.Error("its logits are of no type") })
 	require.ErrorIs(t, err, ErrInternal)

@@ -137,6 +137,15 @@ func TestStandin(t *testing.T) {
 	})
 }
 
+// TestStandinDevices: the stand-in's driver tells of the GPUs that it is given.
+func TestStandinDevices(t *testing.T) {
+	_, plugins := standinOptions(t)
+	t.Setenv("TRTGO_STANDIN_GPUS", "NVIDIA L40S,8,9,47810936832;NVIDIA H100,9,0,85017624576")
+	list, err := devices(filepath.Join(filepath.Dir(plugins), "libcuda.so.1"))
+	require.NoError(t, err)
+	require.Equal(t, []Device{{"NVIDIA L40S", 89, 47810936832}, {"NVIDIA H100", 90, 85017624576}}, list)
+}
+
 // TestStandinThrows: what upstream's calls throw is the error of the call that did it.
 func TestStandinThrows(t *testing.T) {
 	o, plugins := standinOptions(t)

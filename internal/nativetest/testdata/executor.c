@@ -7,6 +7,8 @@
  *   prompt that begins with -1                  fails, by an error in its output
  *   prompt that begins with -2                  await fails, and goes on afterwards
  *   prompt that begins with -3                  its logits are of a type that logits do not have
+ *   prompt that begins with -4, -5              its logits are of 16 bits: HALF, BF16
+ *   prompt that begins with -6                  fails, by an error without words
  *
  * It ends the process where a rule of trtgo.h is broken: two calls at the same time that must not be, outputs that
  * outlive the executor, a thread other than the first for what TensorRT-LLM does on one. */
@@ -214,8 +216,8 @@ static void produce(trtgo_outputs* batch, int32_t i, const request* q, int32_t b
   o->id = q->id;
   o->client_id = q->client_id;
   o->scheduled = o->first_token = o->last_token = -1;
-  if (q->first == -1) {
-    o->error = strcpy(keep(batch, i, 64), "Prompt length (9) exceeds maximum input length (8).");
+  if (q->first == -1 || q->first == -6) {
+    o->error = strcpy(keep(batch, i, 64), q->first == -6 ? "" : "Prompt length (9) exceeds maximum input length (8).");
     o->final = 1;
     return;
   }
@@ -240,7 +242,9 @@ static void produce(trtgo_outputs* batch, int32_t i, const request* q, int32_t b
     for (int32_t k = 0; k < q->produced; k++, o->cum_log_prob += *numbers++) *numbers = -0.5F * (float)(k + 1);
   }
   if (q->context_logits) o->context_logits = logits(numbers, q->num_prompt, 0, 0.25F);
-  if (q->context_logits && q->first == -3) o->context_logits.type = "INT8";
+  if (q->first == -3) o->context_logits.type = "INT8";
+  if (q->first == -4) o->context_logits.type = "HALF";
+  if (q->first == -5) o->context_logits.type = "BF16";
   if (q->generation_logits) o->generation_logits = logits(numbers + (size_t)q->num_prompt * kVocab, 1, q->beams, 0.5F);
   if (q->perf_metrics) {
     o->reused_blocks = 2;
