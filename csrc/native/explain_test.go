@@ -70,6 +70,11 @@ func TestExplain(t *testing.T) {
 		{"[TensorRT-LLM][ERROR] maxTokensInPagedKvCache must be large enough to process at least 1 sequence to completion (i.e. must be larger than beam_width * tokensPerBlock * maxBlocksPerSeq)",
 			ErrMemory, "the KV cache is too small for one sequence", ""},
 		{"Attention window too large to fit even a single sequence in the KV cache. Failing fast rather than attempting an adjustment of the window sizes. Old: [131072], New: [4096]", ErrMemory, "build with a smaller --max_seq_len", ""},
+		{"Encountered an error in forwardAsync function: [TensorRT-LLM][ERROR] Assertion failed: mNextBlocks.empty() (/home/jenkins/agent/workspace/LLM/helpers/Build-x86_64/llm/cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp:256)" + trace,
+			nil, "open the engine with --no_kv_cache_enable_block_reuse", "Encountered an error in forwardAsync function: mNextBlocks.empty()"},
+		{"[TensorRT-LLM][ERROR] Assertion failed: Can't allocate new blocks for window size 4096. No free blocks left. (/src/kvCacheManager.cpp:1302)", ErrMemory, "the KV cache is full", ""},
+		{"terminate called after throwing an instance of 'tensorrt_llm::common::TllmException'\n  what():  [TensorRT-LLM][ERROR] Assertion failed: max_context_len <= mMaxContextLength (/src/tensorrt_llm/cpp/tensorrt_llm/plugins/gptAttentionPlugin/gptAttentionPlugin.cpp:249)" + trace,
+			ErrTooLong, "build it with a larger --max_input_len", "max_context_len <= mMaxContextLength"},
 		{"std::bad_alloc", ErrMemory, "the machine's memory ran out", "std::bad_alloc"},
 
 		{"[TensorRT-LLM][ERROR] Assertion failed: With communicationMode kLEADER, MPI worldSize is expected to be equal to tp*pp*cp when participantIds are not specified (/src/executorImpl.cpp:559)" + trace,

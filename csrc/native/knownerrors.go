@@ -55,6 +55,8 @@ var requestErrors = []knownText{
 		"the request wants $1 beams and the engine was opened for $2: ask for fewer, or build and open it with a larger --max_beam_width"},
 	{`Input length \(\d+\) \+ max new tokens \(\d+\) \+ draft tokens \(\d+\) must be less than max sequence length \((\d+)\)`, ErrTooLong,
 		"the prompt and its output are longer than the $1 tokens of a sequence: ask for less, or build with a larger --max_seq_len"},
+	// TensorRT-LLM#600: plugins/gptAttentionPlugin/gptAttentionPlugin.cpp
+	{`max_context_len <= mMaxContextLength`, ErrTooLong, "a prompt is longer than the engine's attention was built for: build it with a larger --max_input_len"},
 	{`[Ee]mbedding bias data type must be same as model logits type`, ErrInvalid,
 		"the embedding bias is not of the type of the engine's logits"},
 	{`embedding bias shape is not as expected`, ErrInvalid, "the embedding bias does not have one number for each token of the vocabulary"},
@@ -93,6 +95,9 @@ var memoryErrors = []knownText{
 		"the KV cache is too small for one sequence: raise --kv_cache_free_gpu_memory_fraction, or build with a smaller --max_seq_len"},
 	// cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp
 	{`No free block found|[Nn]o free blocks? (?:left|available)`, ErrMemory, "the KV cache is full: raise --kv_cache_free_gpu_memory_fraction, or send fewer requests at a time"},
+	// TensorRT-LLM#2708, #1279: the same file
+	{`mNextBlocks\.empty\(\)|freeBlockIterator\.has_value\(\)`, nil,
+		"TensorRT-LLM lost track of the blocks of its KV cache, a fault of its own that prompts with a common beginning bring about: open the engine with --no_kv_cache_enable_block_reuse"},
 	// B#168, older releases
 	{`maxTokensInPagedKvCache must be large enough`, ErrMemory,
 		"the KV cache is too small for one sequence: raise --max_tokens_in_paged_kv_cache or --kv_cache_free_gpu_memory_fraction, or build with a smaller --max_seq_len"},
