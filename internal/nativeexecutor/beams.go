@@ -77,7 +77,7 @@ func (s *sequence) beam(o *native.Output, vocabSize int) (b beam, err error) {
 		}
 		b.logProbs = slices.Clone(o.LogProbs[:len(ids)])
 	}
-	if s.wantsContextLogits() && !s.prompted {
+	if s.wantsContextLogits() && !s.prompted && (len(ids) > 0 || o.ContextLogits.Data != nil) { // its time may have been over before
 		s.prompted = true
 		if err := s.promptLogits(o, &s.pending, vocabSize); err != nil {
 			return b, err

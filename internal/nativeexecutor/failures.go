@@ -30,6 +30,8 @@ func outputError(text string) error {
 // sentinel is the executor's error for a native one, or its class.
 func sentinel(err error) error {
 	switch {
+	case errors.Is(err, native.ErrMemory), errors.Is(err, native.ErrBroken):
+		return executor.ErrFailed // whatever else it is
 	case errors.Is(err, native.ErrTooLong):
 		return executor.ErrTooLong
 	case errors.Is(err, native.ErrUnsupported):

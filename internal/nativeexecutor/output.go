@@ -139,7 +139,7 @@ func (e *Executor) takeLogits(s *sequence, o *native.Output, tokens []int32) err
 		s.prompted = true
 	}
 	cum := s.cum
-	if s.wantsLogits {
+	if s.wantsLogits && len(tokens) > 0 {
 		list, err := rows(&o.GenerationLogits, len(tokens), e.options.VocabSize)
 		if err != nil {
 			return err

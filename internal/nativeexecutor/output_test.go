@@ -157,7 +157,7 @@ func TestLogits(t *testing.T) {
 			first, second := tokens(r, id, 15), last(r, id, executor.FinishCancelled)
 			first.ContextLogits, second.ContextLogits = logits(format, 2, 18, 0, 3), logits(format, 2, 18)
 			first.GenerationLogits = logits(format, 1, 18)
-			second.GenerationLogits = native.Array{} // none of tokens that are taken back
+			second.GenerationLogits = native.Array{} // none without tokens
 			return []native.Output{first, second}
 		})
 		require.Len(t, list, 2)

@@ -3,8 +3,10 @@
 package nativeexecutor
 
 import (
+	"cmp"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/trtgo/trtgo/csrc/native"
 	"github.com/trtgo/trtgo/internal/executor"
 	"github.com/trtgo/trtgo/internal/executor/executortest"
+	"github.com/trtgo/trtgo/internal/inflight"
 )
 
 var _ Native = (*native.Executor)(nil)
@@ -112,4 +115,66 @@ func standinModel() executortest.Model {
 	m := toyModel()
 	m.Features.Aborts, m.Features.Ordered, m.Features.WorkNumbered = false, false, false
 	return m
+}
+
+// What a request gives over the production shim does not depend on what else runs.
+func TestStandinEquivalence(t *testing.T) {
+	s := needStandin(t)
+	e, err := New(s.engine(t, standinConfig, ""), toyOptions(executortest.Config{}))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	equivalence := executortest.NewEquivalence(t, e, executortest.NewLoad(standinModel(), 32, 2), 40)
+	for seed := range uint64(3) {
+		equivalence.Run(t, e, seed)
+	}
+}
+
+// The stand-in's model is the toy: what comes over the production shim is what package
+// inflight gives for the same requests, to the token.
+func TestStandinEqualsInflight(t *testing.T) {
+	s := needStandin(t)
+	e, err := New(s.engine(t, standinConfig, "merge=2"), toyOptions(executortest.Config{}))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, e.Close()) }()
+	x, err := inflight.New(executortest.NewToy(executortest.ToyLimits()), inflight.Options{})
+	require.NoError(t, err)
+	defer func() { require.NoError(t, x.Close()) }()
+	load := executortest.NewLoad(standinModel(), 32, 3)
+	for range 150 {
+		r := load.Request()
+		r.Streaming = false
+		want, got := alone(t, x, r), alone(t, e, r)
+		require.Len(t, got, len(want), "%+v", r)
+		for i := range want {
+			require.Equal(t, want[i].OutputIDs, got[i].OutputIDs, "%+v", r)
+			require.Equal(t, want[i].FinishReason, got[i].FinishReason, "%+v", r)
+			require.InDeltaSlice(t, want[i].LogProbs, got[i].LogProbs, 1e-4, "%+v", r)
+			require.InDeltaSlice(t, want[i].PromptLogProbs, got[i].PromptLogProbs, 1e-4, "%+v", r)
+			require.Equal(t, want[i].Logits, got[i].Logits)
+			require.Equal(t, want[i].ContextLogits, got[i].ContextLogits)
+			require.Len(t, got[i].TopLogProbs, len(want[i].TopLogProbs))
+			if r.LogProbs {
+				require.InDelta(t, want[i].CumLogProb, got[i].CumLogProb, 1e-3, "%+v", r)
+			}
+		}
+	}
+}
+
+// alone runs a request to its end and returns the response of each sequence.
+func alone(t *testing.T, x executor.Executor, r executor.Request) []executor.Response {
+	t.Helper()
+	require.NoError(t, x.Submit(r))
+	var list []executor.Response
+	for {
+		responses, err := x.Await(t.Context())
+		require.NoError(t, err)
+		for _, r := range responses {
+			require.NoError(t, r.Err)
+			list = append(list, r)
+			if r.Final {
+				slices.SortFunc(list, func(a, b executor.Response) int { return cmp.Compare(a.Sequence, b.Sequence) })
+				return list
+			}
+		}
+	}
 }

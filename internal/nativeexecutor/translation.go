@@ -31,8 +31,8 @@ func (e *Executor) normalized(r executor.Request) executor.Request {
 	beams := s.BeamWidth > 1
 	if s.Temperature > 0 && s.Temperature < least {
 		s.Temperature = least
-		if !beams {
-			s.TopK = 1
+		if !beams { // what is subtracted after such a temperature is nothing
+			s.TopK, s.Temperature, s.PresencePenalty, s.FrequencyPenalty = 1, 0, 0, 0
 		}
 	}
 	if s.TopK >= e.options.VocabSize && !s.Greedy() {
@@ -42,7 +42,10 @@ func (e *Executor) normalized(r executor.Request) executor.Request {
 		s.TopP = max(s.TopP, minTopP)
 	}
 	if s.Greedy() && !beams { // the order of logits is all that counts
-		s.Temperature, s.TopP, s.MinP = 0, 0, 0
+		if s.PresencePenalty == 0 && s.FrequencyPenalty == 0 { // which are subtracted after the temperature
+			s.Temperature = 0
+		}
+		s.TopP, s.MinP = 0, 0
 		s.TopPDecay, s.TopPMin, s.TopPResetIDs = 0, 0, nil
 	}
 	r.EndIDs = distinct(r.EndIDs)

@@ -54,7 +54,14 @@ func TestTranslates(t *testing.T) {
 			"greedy", executor.Request{Sampling: executor.Sampling{TopK: 1, Temperature: 3, TopP: 0.5, MinP: 0.5, TopPDecay: 0.5, TopPMin: 0.5, TopPResetIDs: []int32{1, 2}}},
 			map[string]any{"topK": []int64{1}, "topP": float32(1), "temperature": nil, "minP": nil, "topPDecay": nil, "topPMin": nil, "topPResetIds": nil},
 		},
-		{"tiny temperature", executor.Request{Sampling: executor.Sampling{Temperature: 1e-30}}, map[string]any{"topK": []int64{1}, "temperature": nil}},
+		{
+			"greedy, with penalties after the temperature", executor.Request{Sampling: executor.Sampling{TopK: 1, Temperature: 3, FrequencyPenalty: 1}},
+			map[string]any{"topK": []int64{1}, "temperature": float32(3), "frequencyPenalty": float32(1)},
+		},
+		{
+			"tiny temperature", executor.Request{Sampling: executor.Sampling{Temperature: 1e-30, PresencePenalty: 1, FrequencyPenalty: 2, RepetitionPenalty: 3}},
+			map[string]any{"topK": []int64{1}, "temperature": nil, "presencePenalty": nil, "frequencyPenalty": nil, "repetitionPenalty": float32(3)},
+		},
 		{
 			"drawn", executor.Request{Sampling: executor.Sampling{
 				TopK: 3, Temperature: 0.5, TopP: 0.25, MinP: 0.125, TopPDecay: 0.75, TopPMin: 0.0625, TopPResetIDs: []int32{7}, Seed: math.MaxUint64,
