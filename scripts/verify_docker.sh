@@ -3,7 +3,7 @@
 # scratch directories, and tests what a user runs in the images.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-export PATH=$PWD/out/tools/go/bin:$PATH
+export PATH=$PWD/out/tools/go/bin:$PATH PYTHONDONTWRITEBYTECODE=1
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 
@@ -118,10 +118,17 @@ native_library() {
 	refused "needs libmpi.so.40, which is not in this image" docker/check_libraries.sh "$library"
 	LD_LIBRARY_PATH=$root/opt/hpcx/ompi/lib docker/check_libraries.sh "$library"
 
-	rm "$root"/app/tensorrt_llm/lib/libtensorrt_llm.so
-	ROOT=$root refused "is not in lib or libs of" docker/build_native.sh "$dir/native"
-	rm -r "$root"/app/tensorrt_llm/include
-	ROOT=$root refused "is not in include" docker/build_native.sh "$dir/native"
+	docker/verify/check_release.sh csrc/native/executor_symbols.txt >/dev/null && fail "check_release.sh finds a release where there is none"
+	ROOT=$root docker/verify/check_release.sh csrc/native/executor_symbols.txt >"$dir/release" || fail "check_release.sh: $(cat "$dir/release")"
+	cat csrc/native/executor_symbols.txt - <<<"_ZN12tensorrt_llm8executor8Executor4goneEv" >"$dir/symbols"
+	ROOT=$root refused "does not export _ZN12tensorrt_llm8executor8Executor4goneEv" docker/verify/check_release.sh "$dir/symbols"
+
+	local less=$dir/less
+	cp -r "$root" "$less"
+	rm "$less"/app/tensorrt_llm/lib/libtensorrt_llm.so
+	ROOT=$less refused "is not in lib or libs of" docker/build_native.sh "$dir/native"
+	rm -r "$less"/app/tensorrt_llm/include
+	ROOT=$less refused "is not in include" docker/build_native.sh "$dir/native"
 }
 
 # What the entry point and the report do is no matter of an image.
@@ -136,6 +143,102 @@ small_scripts() {
 	refused "is not there" docker/check_libraries.sh "$dir/no-such-library"
 }
 
+# table PATTERN...: what verify.sh printed must have lines like these.
+table() {
+	local pattern
+	for pattern in "$@"; do
+		grep -q -- "$pattern" "$dir/table" || fail "verify.sh does not say \"$pattern\" but: $(cat "$dir/table")"
+	done
+}
+
+# verify.sh on the CPU backend, with what transformers made of the tiny model elsewhere, and then as if this were a machine with two GPUs:
+# stand-ins for NVIDIA's and upstream's programs, and a trtgo that takes its own CPU backend for TensorRT-LLM's.
+verify_script() {
+	local model=internal/testmodel/testdata/models/llama-text bin=$dir/bin
+	mkdir -p "$bin"
+	python3 - internal/testmodel/testdata/goldens/llama-text.json "$dir/reference.json" "$dir/prompts.csv" <<-'PYTHON'
+		import json, sys
+		with open(sys.argv[1]) as f:
+		    golden = json.load(f)
+		keys = ("prompts", "greedy_ids", "log_probs", "margins")
+		sequences = [dict(zip(("input_ids", "output_ids", "log_probs", "margins"), values)) for values in zip(*(golden[k] for k in keys))]
+		with open(sys.argv[2], "w") as f:
+		    json.dump({"end_ids": [], "sequences": sequences}, f)
+		with open(sys.argv[3], "w") as f:
+		    f.writelines(",".join(map(str, ids)) + "\n" for ids in golden["prompts"])
+	PYTHON
+	go build -o "$bin/real-trtgo" ./cmd/trtgo
+	local options=(--dtype float32 --reference "$dir/reference.json" --prompts "$dir/prompts.csv")
+	HF_TOKEN=not-for-the-report TRTGO=$bin/real-trtgo docker/verify.sh "$model" --backend cpu "${options[@]}" --out "$dir/report-cpu" >"$dir/table" 2>&1 ||
+		fail "verify.sh fails on the CPU backend: $(cat "$dir/table" "$dir/report-cpu/report.md")"
+	table 'cancel by Ctrl-C  *ok' 'trtgo against transformers  *ok' 'two processes  *skipped .*the backend is cpu'
+	mkdir "$dir/unpacked"
+	tar -xzf "$dir/report-cpu.tar.gz" -C "$dir/unpacked"
+	if [ ! -s "$dir/unpacked/report-cpu/report.json" ] || [ -e "$dir/unpacked/report-cpu/checkpoint" ]; then fail "the report's archive has the wrong files"; fi
+	if grep -rq not-for-the-report "$dir/unpacked"; then fail "the report has a secret in it"; fi
+
+	[ -d "$dir/tree" ] || return 0 # said above
+
+	cat >"$bin/nvidia-smi" <<-'SHELL'
+		#!/bin/sh
+		if [ "$1" = -L ]; then for i in 0 1; do echo "GPU $i: Stand-in (UUID: GPU-1234)"; done; fi
+	SHELL
+	cat >"$bin/mpirun" <<-'SHELL'
+		#!/bin/sh
+		if [ "$1" = --version ]; then echo stand-in; else shift 2; exec "$@"; fi
+	SHELL
+	cat >"$bin/trtgo" <<-'SHELL'
+		#!/usr/bin/env bash
+		if [ "$1" = "${FAILING:-}" ]; then
+			echo "a planted failure"
+			exit 7
+		fi
+		arguments=() last=
+		for a in "$@"; do
+			case "$last $a" in
+			*" tensorrt-llm") [[ " $* " == *" --network_only "* ]] || a=cpu ;;
+			"--tp_size 2") a=1 ;;
+			"--engine_dir "*/engine-upstream) a=${a%upstream}trtgo ;;
+			esac
+			arguments+=("$a")
+			last=$a
+		done
+		exec "$(dirname "$0")/real-trtgo" "${arguments[@]}"
+	SHELL
+	cat >"$bin/run.py" <<-'PYTHON'
+		import csv, json, os, sys
+		value = lambda flag: sys.argv[sys.argv.index(flag) + 1]
+		with open(os.environ["REFERENCE"]) as f:
+		    known = {tuple(s["input_ids"]): s["output_ids"] for s in json.load(f)["sequences"]}
+		with open(value("--input_file")) as f, open(value("--output_csv"), "w") as out:
+		    csv.writer(out).writerows(row + known[tuple(map(int, row))] for row in csv.reader(f))
+	PYTHON
+	chmod +x "$bin"/*
+	"$bin/real-trtgo" export "$model" --dtype float32 --output_dir "$dir/checkpoint" 2>/dev/null
+	"$bin/real-trtgo" build --backend tensorrt-llm --checkpoint_dir "$dir/checkpoint" --network_only "$dir/network.json" --max_batch_size 8 --max_input_len 512 \
+		--max_seq_len 544 --max_num_tokens 2048 --gpt_attention_plugin float32 --gemm_plugin float32 --quiet
+	as_if() {
+		PATH=$bin:$PATH PYTHONPATH=$PWD/docker/verify/fakes FAKE_NETWORK=$dir/network.json REFERENCE=$dir/reference.json RUN_PY=$bin/run.py ROOT=$dir/tree \
+			docker/verify.sh "$model" "${options[@]}" "$@" 2>&1
+	}
+	as_if --out "$dir/report-gpu" >"$dir/table" || fail "verify.sh fails with stand-ins: $(cat "$dir/table" "$dir/report-gpu/report.md")"
+	if grep -q '  skipped ' "$dir/table"; then fail "verify.sh left out steps: $(cat "$dir/table")"; fi
+	if grep -q 'GPU-1234' "$dir/report-gpu/report.json"; then fail "the report has serial numbers in it"; fi
+	# One field of one layer differs, and then one program fails: the rest is tried all the same.
+	sed -i '0,/"name": "num_kv_heads"/s//"name": "num_kv_head"/' "$dir/network.json"
+	as_if --out "$dir/report-differs" >"$dir/table" && fail "verify.sh finds no difference between networks that differ"
+	table 'networks compared  *failed' 'two processes against transformers  *ok'
+	grep -q 'field num_kv_heads: only ours has it' "$dir/report-differs/report.md"
+	FAILING=build as_if --out "$dir/report-fails" >"$dir/table" && fail "verify.sh takes a failing build for success"
+	table 'engine of trtgo  *failed .*exit status 7' "run trtgo's engine  *skipped" 'engine of trtllm-build  *ok'
+	[ -s "$dir/report-fails.tar.gz" ] || fail "verify.sh leaves no archive after a failure"
+
+	refused "is not empty" docker/verify.sh "$model" --out "$dir/report-fails"
+	refused "is not there" docker/verify.sh "$dir/no-such-model" --out "$dir/none"
+	refused "verify.sh MODEL_DIR" docker/verify.sh
+	refused "verify.sh MODEL_DIR" docker/verify.sh "$model" --backend gpu
+}
+
 step "Dockerfiles and their scripts"
 dockerfiles
 step "the CPU image"
@@ -146,4 +249,7 @@ install_go
 step "libraries out of a tree like NVIDIA's image"
 go test -count=1 ./docker/...
 native_library
+step "what a user runs in the image"
+python3 -m unittest discover -q -s docker/verify
+verify_script
 step "all is well"
