@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -20,10 +21,12 @@ func doctorCommand() *cli.Command {
 		Name:  "doctor",
 		Usage: "what this machine can build and run, what is missing, and what to do about it",
 		Description: "Looks for NVIDIA's driver and GPUs, the libraries of TensorRT, TensorRT-LLM and TensorRT-RTX and all that these need,\n" +
-			"and tries the CPU backend. Libraries are read, never loaded. The exit status is 0 if the backend works here.",
+			"and tries the CPU backend. Libraries are read and not loaded, unless --load is given. The exit status is 0 if the\n" +
+			"backend works here.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "backend", DefaultText: "the engine's, else cpu", Usage: "whether this one works: " + strings.Join(doctor.Backends, ", ")},
 			&cli.StringFlag{Name: "engine-dir", Usage: "also compare an engine with what is here; the exit status is 0 if it can run"},
+			&cli.BoolFlag{Name: "load", Usage: "also load TensorRT-LLM's libraries, in a process of their own, and compare their plugins with those of our networks"},
 			&cli.StringFlag{Name: "root", Value: "/", Usage: "look for libraries and driver in this tree, such as an unpacked image; LD_LIBRARY_PATH and other variables name paths inside it"},
 			&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
 		},
@@ -45,6 +48,18 @@ func examine(c *cli.Context) error {
 	}
 	if root == "/" { // these know of this machine only
 		o.NVIDIASMI, o.FindNative = doctor.AskNVIDIASMI, native.Find
+	}
+	if c.Bool("load") {
+		if root != "/" {
+			return usagef("--load loads this machine's libraries, and --root is %s: leave one of them out", root)
+		}
+		program, err := os.Executable()
+		if err != nil {
+			return fmt.Errorf("--load: %w", err)
+		}
+		o.Load = func(ctx context.Context) doctor.Loaded {
+			return loadElsewhere(ctx, []string{program, doctorLoaderName}, loaderPatience)
+		}
 	}
 	report, err := doctor.Examine(c.Context, o)
 	if err != nil {
@@ -78,6 +93,14 @@ func printReport(c *cli.Context, r *doctor.Report) error {
 	fmt.Fprintf(w, "loader's path\t%s\n", strings.Join(r.LoaderPath, ", "))
 	for _, l := range r.Libraries {
 		fmt.Fprintf(w, "%s\t%s\n", l.Name, libraryText(&l, r.LoaderPath))
+	}
+	if worker := r.ExecutorWorker; worker != "" {
+		fmt.Fprintf(w, "executorWorker\t%s\n", worker)
+	} else {
+		fmt.Fprintf(w, "executorWorker\tnot found; only run --orchestrator needs it\n")
+	}
+	if l := r.Loaded; l != nil && l.Crash == "" && l.Error == "" {
+		fmt.Fprintf(w, "loaded\t%s\n", loadedText(l))
 	}
 	if e := r.Engine; e != nil && e.Backend != "" {
 		fmt.Fprintf(w, "engine\t%s\n", engineText(e))
@@ -193,7 +216,21 @@ func engineText(e *doctor.Engine) string {
 		text += ", compute capability " + strings.Join(e.ComputeCapabilities, ", ")
 	}
 	if e.Ranks > 1 {
-		text += fmt.Sprintf(", %d ranks", e.Ranks)
+		text += fmt.Sprintf(", %d ranks: mpirun -n %d trtgo run …, or trtgo run --orchestrator …", e.Ranks, e.Ranks)
+	}
+	return text
+}
+
+func loadedText(l *doctor.Loaded) string {
+	text := fmt.Sprintf("TensorRT %s", l.TensorRT)
+	if l.TensorRTLLM != "" {
+		text += ", TensorRT-LLM " + l.TensorRTLLM
+	}
+	if len(l.PluginDifferences) == 0 {
+		text += ", plugins as they are wanted"
+	}
+	for _, g := range l.GPUs {
+		text += ", " + gpuText(g)
 	}
 	return text
 }

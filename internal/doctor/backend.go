@@ -8,7 +8,6 @@ import (
 
 // noRunner says what this release does not do with a backend's engines.
 var noRunner = map[string]string{
-	engineconfig.BackendTensorRTLLM: "this release builds for TensorRT-LLM, and does not drive its executor yet; without libraries build --network_only writes the network",
 	engineconfig.BackendTensorRTRTX: "this release builds for TensorRT-RTX, and has no runner for it yet",
 }
 
@@ -29,10 +28,14 @@ func (e *examination) judge(asked string) {
 		b := Backend{Name: name, Build: true, Run: cpuWorks}
 		if name != engineconfig.BackendCPU {
 			b = Backend{Name: name, Build: e.ready(name), Note: noRunner[name]}
+			b.Run = name == engineconfig.BackendTensorRTLLM && b.Build && !e.runBroken
+			if name == engineconfig.BackendTensorRTLLM && !b.Build {
+				b.Note = "without its libraries build --network_only writes the network"
+			}
 		}
 		e.Backends = append(e.Backends, b)
 		if name == asked {
-			e.OK = b.Build && (b.Run || name != engineconfig.BackendCPU)
+			e.OK = b.Build && (b.Run || noRunner[name] != "")
 		}
 	}
 	if e.Engine == nil {

@@ -75,7 +75,7 @@ var components = []*component{
 	{
 		name: "trtgo's library for TensorRT", backends: llm, needed: true, files: []string{"libtrtgo_tensorrt.so"}, variable: "TRTGO_NATIVE_LIB",
 		flavour: native.TensorRT, symbols: []string{"TRTGO_ABI_1"},
-		remedy: "build it (cmake -DTENSORRT_ROOT=HEADERS) and put it beside the program, or name it in TRTGO_NATIVE_LIB",
+		remedy: "build it (cmake, in TensorRT-LLM's image without options, else with -DTRTLLM_ROOT=DIRECTORY -DTENSORRT_ROOT=DIRECTORY) and put it beside the program, or name it in TRTGO_NATIVE_LIB",
 	},
 	{
 		name: "TensorRT-RTX", backends: rtx, needed: true, files: []string{"libtensorrt_rtx.so.1"}, variable: "TRTGO_TENSORRT_RTX_LIB", byName: true,

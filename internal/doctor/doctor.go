@@ -24,6 +24,7 @@ type Options struct {
 	ProbeCPU   func(context.Context) CPU
 	NVIDIASMI  func(context.Context) ([]byte, error) // its answer; see AskNVIDIASMI
 	FindNative func(native.Flavour) (string, error)  // where trtgo's own libraries are, such as native.Find; nil looks in the tree
+	Load       func(context.Context) Loaded          // loads TensorRT-LLM's libraries in another process, which they may end; nil does not
 }
 
 // examination is a report in the making.
@@ -38,7 +39,9 @@ type examination struct {
 	tensorrt   string
 	libraries  []*Library
 
-	engineBroken bool
+	missingSymbols []string // of TensorRT-LLM
+	engineBroken   bool
+	runBroken      bool // TensorRT-LLM's engines cannot be run, even where they can be built
 }
 
 // Examine looks at everything. Errors are those of a root that is no directory and of ctx; whatever else is wrong is a problem of the report.
@@ -76,8 +79,13 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 		e.look(c)
+		if c.name == "TensorRT-LLM" {
+			e.checkExecutorSymbols()
+		}
 	}
+	e.examineExecutor()
 	e.checkVersions()
+	e.examineLoaded(o)
 	if o.EngineDir != "" {
 		e.examineEngine(o.EngineDir)
 	}

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -74,14 +75,24 @@ func furnish(m *machine) {
 	m.library(packages+"torch/lib/libtorch.so", "libtorch.so", "int torch(void) { return 0; }")
 	m.write(packages+"torch-2.9.1.dist-info/METADATA", "")
 	m.library(llmLibs+"libtensorrt_llm.so", "libtensorrt_llm.so",
-		"int MPI_Init(void), torch(void), getPluginRegistry(void); int executor(void) { return MPI_Init() + torch() + getPluginRegistry(); }",
+		"int MPI_Init(void), torch(void), getPluginRegistry(void); int executor(void) { return MPI_Init() + torch() + getPluginRegistry(); }"+functions(native.ExecutorSymbols()),
 		"opt/hpcx/ompi/lib/libmpi.so.40", packages+"torch/lib/libtorch.so", "usr/local/tensorrt/lib/libnvinfer.so.10", "-Wl,-rpath,$ORIGIN/../../torch/lib")
 	m.library(llmLibs+"libnvinfer_plugin_tensorrt_llm.so", "", "int executor(void); int initTrtLlmPlugins(void) { return executor(); }", llmLibs+"libtensorrt_llm.so")
 	m.write(packages+"tensorrt_llm-1.2.1.dist-info/METADATA", "")
-	m.library("usr/lib/libtrtgo_tensorrt.so", "", "const int TRTGO_ABI_1 = 1;")
+	m.library("usr/lib/libtrtgo_tensorrt.so", "", "const int TRTGO_ABI_1 = 1; int executor(void); int trtgo_executor_open(void) { return executor(); }", llmLibs+"libtensorrt_llm.so")
+	m.write(packages+"tensorrt_llm/bin/executorWorker", "")
 	m.library("usr/lib/libtrtgo_rtx.so", "", "const int TRTGO_ABI_1 = 1;")
 	m.library(packages+"tensorrt_rtx_libs/libtensorrt_rtx.so.1", "libtensorrt_rtx.so.1", tensorrt)
 	m.write(packages+"tensorrt_rtx_cu13_libs-1.7.1.116.dist-info/METADATA", "")
+}
+
+// functions defines functions in C.
+func functions(names []string) string {
+	var text strings.Builder
+	for _, name := range names {
+		text.WriteString("int " + name + "(void) { return 0; }\n")
+	}
+	return text.String()
 }
 
 func (m *machine) path(name string) string { return filepath.Join(m.root, name) }
@@ -159,12 +170,26 @@ func builds(r *doctor.Report) map[string]bool {
 	return list
 }
 
+// runs are the backends that run engines.
+func runs(r *doctor.Report) []string {
+	var list []string
+	for _, b := range r.Backends {
+		if b.Run {
+			list = append(list, b.Name)
+		}
+	}
+	return list
+}
+
 // Where all is well there is nothing to complain about.
 func TestHealthy(t *testing.T) {
 	m := healthy(t)
 	r := m.examine()
 	require.Empty(t, problems(r))
 	require.Equal(t, map[string]bool{"cpu": true, "tensorrt-llm": true, "tensorrt-rtx": true}, builds(r))
+	require.Equal(t, []string{"cpu", "tensorrt-llm"}, runs(r))
+	require.Equal(t, "/"+packages+"tensorrt_llm/bin/executorWorker", r.ExecutorWorker)
+	require.Nil(t, r.Loaded)
 	require.True(t, r.OK)
 	require.Equal(t, "cpu", r.Backend)
 	require.Equal(t, "580.95.05", r.Driver)
@@ -284,6 +309,70 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// What runs engines may be missing where what builds them is there.
+func TestRunProblems(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(m *machine)
+		want   string
+		builds bool
+	}{
+		"library without TensorRT-LLM": {func(m *machine) { m.library("usr/lib/libtrtgo_tensorrt.so", "", "const int TRTGO_ABI_1 = 1;") },
+			"tensorrt-llm: /usr/lib/libtrtgo_tensorrt.so was built without TensorRT-LLM's headers, so that it builds engines and runs none: build it again (cmake -DTRTLLM_ROOT=DIRECTORY)", true},
+		"TensorRT-LLM of another release": {func(m *machine) {
+			m.library("usr/lib/libtrtgo_tensorrt.so", "", "const int TRTGO_ABI_1 = 1; int "+native.ExecutorSymbols()[0]+"(void); int f(void) { return "+native.ExecutorSymbols()[0]+"(); }", llmLibs+"libtensorrt_llm.so")
+			m.library(llmLibs+"libtensorrt_llm.so", "libtensorrt_llm.so", "int executor(void) { return 0; }"+functions(native.ExecutorSymbols()[4:]))
+		}, "tensorrt-llm: TensorRT-LLM at /" + llmLibs + "libtensorrt_llm.so, which is 1.2.1, lacks 4 of the " + strconv.Itoa(len(native.ExecutorSymbols())) + " functions that run engines, " +
+			strings.Join(native.ExecutorSymbols()[:3], ", ") + " among them: it is not release 1.2.1: use NVIDIA's image", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := healthy(t)
+			c.change(m)
+			m.options.Backend = "tensorrt-llm"
+			r := m.examine()
+			require.Contains(t, problems(r), c.want)
+			require.Len(t, r.Problems, 1)
+			require.Equal(t, c.builds, builds(r)["tensorrt-llm"])
+			require.Equal(t, []string{"cpu"}, runs(r))
+			require.False(t, r.OK)
+		})
+	}
+	m := healthy(t)
+	m.remove(packages + "tensorrt_llm/bin")
+	require.Empty(t, m.examine().ExecutorWorker)
+	m.write("opt/bin/executorWorker", "")
+	m.env["PATH"] = "/usr/bin:/opt/bin"
+	require.Equal(t, "/opt/bin/executorWorker", m.examine().ExecutorWorker)
+}
+
+// What loading shows counts, whatever the files say.
+func TestLoaded(t *testing.T) {
+	well := doctor.Loaded{Library: "/usr/lib/libtrtgo_tensorrt.so", TensorRT: "10.14.1", TensorRTLLM: "1.2.1", TensorRTLLMHeaders: "1.2.1"}
+	for name, c := range map[string]struct {
+		change func(l *doctor.Loaded)
+		want   string
+		builds bool
+		runs   bool
+	}{
+		"well":    {func(*doctor.Loaded) {}, "", true, true},
+		"crash":   {func(l *doctor.Loaded) { l.Crash = "signal: aborted" }, "a process that loads TensorRT-LLM's libraries does not come to an end by itself (signal: aborted): look at", false, false},
+		"refused": {func(l *doctor.Loaded) { l.Error = "libnvinfer.so.10 is version 10.9.0" }, "TensorRT-LLM's libraries cannot be loaded (libnvinfer.so.10 is version 10.9.0): look at", false, false},
+		"plugins": {func(l *doctor.Loaded) { l.PluginDifferences = []string{"a has no b", "c is missing"} }, "2 plugins are not as release 1.2.1 has them: a has no b; c is missing: use NVIDIA's image", false, false},
+		"headers": {func(l *doctor.Loaded) { l.TensorRTLLM = "1.2.0" }, "/usr/lib/libtrtgo_tensorrt.so was built with the headers of TensorRT-LLM 1.2.1, and 1.2.0 is loaded: build it again", true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := healthy(t)
+			l := well
+			c.change(&l)
+			m.options.Load = func(context.Context) doctor.Loaded { return l }
+			r := m.examine()
+			require.Contains(t, problems(r), c.want)
+			require.Equal(t, &l, r.Loaded)
+			require.Equal(t, c.builds, builds(r)["tensorrt-llm"])
+			require.Equal(t, c.runs, slices.Contains(runs(r), "tensorrt-llm"))
+		})
+	}
+}
+
 // Without nvidia-smi the driver's files tell the names; what it does not know is in brackets.
 func TestGPUs(t *testing.T) {
 	m := healthy(t)
@@ -376,7 +465,6 @@ func TestEngines(t *testing.T) {
 		ranks          int
 		backend, want  string
 	}{
-		"of trtllm-build":      {"1.2.1", "", 1, "tensorrt-llm", "tensorrt-llm: the engine is for tensorrt-llm, which cannot run here: build the model again with trtgo build --backend cpu"},
 		"of another release":   {"1.1.0", "", 1, "tensorrt-llm", "the engine was built with TensorRT-LLM 1.1.0, and that at /" + llmLibs + "libtensorrt_llm.so is 1.2.1: build it again here with trtgo build --backend tensorrt-llm"},
 		"of another TensorRT":  {"1.2.1", `{"backend": "tensorrt-llm", "tensorrt": "10.13.3"}`, 1, "tensorrt-llm", "the engine was built with TensorRT 10.13.3, and that at /usr/local/tensorrt/lib/libnvinfer.so.10 is 10.14.1"},
 		"of more GPUs":         {"1.2.1", "", 4, "tensorrt-llm", "the engine has 4 ranks, each of which wants a GPU, and there are 2"},
@@ -393,12 +481,21 @@ func TestEngines(t *testing.T) {
 			require.False(t, r.OK)
 		})
 	}
+	m.options = doctor.Options{EngineDir: m.engine("1.2.1", "", 1)} // of trtllm-build
+	r := m.examine()
+	require.Empty(t, problems(r))
+	require.True(t, r.OK)
+	m.smi = "No devices were found\n"
+	r = m.examine()
+	require.Contains(t, problems(r), "tensorrt-llm: the engine is for tensorrt-llm, which cannot run here: build the model again with trtgo build --backend cpu")
+	require.False(t, r.OK)
+
 	dir := m.engine("1.2.1", "", 2)
 	require.NoError(t, os.Remove(filepath.Join(dir, "rank1.engine")))
 	m.options = doctor.Options{EngineDir: dir}
 	require.Contains(t, problems(m.examine()), "rank1.engine is not there, and config.json has world_size 2: copy the whole directory")
 	m.options.EngineDir = t.TempDir()
-	r := m.examine()
+	r = m.examine()
 	require.Contains(t, problems(r), m.options.EngineDir+" holds no engine that can be read (")
 	require.False(t, r.OK)
 }

@@ -79,10 +79,16 @@ func (e *examination) examineEngine(dir string) {
 	}
 	rebuild := "build it again here with trtgo build --backend " + e.Engine.Backend
 	for rank := range e.Engine.Ranks {
-		file := filepath.Join(dir, engineconfig.EngineName(rank))
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			e.engineProblem(fmt.Sprintf("%s is not there, and config.json has world_size %d", file, e.Engine.Ranks), "copy the whole directory, or "+rebuild)
-			return
+		names := []string{engineconfig.EngineName(rank)}
+		if c.Build.Plugins.ManageWeights {
+			names = append(names, engineconfig.ManagedWeightsName(rank))
+		}
+		for _, name := range names {
+			file := filepath.Join(dir, name)
+			if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+				e.engineProblem(fmt.Sprintf("%s is not there, and config.json has world_size %d", file, e.Engine.Ranks), "copy the whole directory, or "+rebuild)
+				return
+			}
 		}
 	}
 	switch e.Engine.Backend {

@@ -211,11 +211,15 @@ func (e *examination) checkLoad(l *Library, load *elfscan.Load) {
 				"use a newer "+path.Base(v.Path)+", or the system that the library was made for")
 		}
 	}
-	if n := len(load.Undefined); n > 0 {
-		for _, u := range load.Undefined[:min(n, maxListed)] {
+	undefined := slices.DeleteFunc(slices.Clone(load.Undefined), func(u elfscan.Undefined) bool { // those that one problem tells of
+		return slices.Contains(e.missingSymbols, u.Symbol)
+	})
+	l.broken = l.broken || len(undefined) < len(load.Undefined)
+	if n := len(undefined); n > 0 {
+		for _, u := range undefined[:min(n, maxListed)] {
 			l.Symbols = append(l.Symbols, u.Symbol)
 		}
-		u := load.Undefined[0]
+		u := undefined[0]
 		e.problem(l, fmt.Sprintf("%s needs the symbol %s, which nothing that it loads defines (%d such symbols in all)", u.NeededBy, u.Symbol, n),
 			"its libraries are of different releases: install them from one release")
 	}

@@ -1,6 +1,6 @@
 // Package doctor tells what of a machine can build and run engines, what is missing and what to do about it:
 // driver, GPUs, the libraries of TensorRT, TensorRT-LLM and TensorRT-RTX with all that they need, and the CPU backend.
-// Libraries are read (package elfscan), never loaded. It finds something to say on any machine.
+// Libraries are read (package elfscan), and loaded only by another process where that is asked for. It finds something to say on any machine.
 //
 //	report, err := doctor.Examine(ctx, doctor.Options{Root: "/", Getenv: os.Getenv, …})
 //	for _, p := range report.Problems { fmt.Println(p) }
@@ -17,8 +17,12 @@ type Report struct {
 	LoaderPath []string  `json:"loader_path"` // directories that the system's loader searches: LD_LIBRARY_PATH, /etc/ld.so.conf, its own
 	Libraries  []Library `json:"libraries"`
 	Engine     *Engine   `json:"engine,omitempty"`
-	Backends   []Backend `json:"backends"`
-	Problems   []Problem `json:"problems"`
+
+	ExecutorWorker string  `json:"executor_worker,omitempty"` // TensorRT-LLM's program, which an orchestrator starts
+	Loaded         *Loaded `json:"loaded,omitempty"`          // what loading TensorRT-LLM's libraries shows
+
+	Backends []Backend `json:"backends"`
+	Problems []Problem `json:"problems"`
 }
 
 // CPU is the state of the CPU backend, found by running a small engine.
@@ -54,6 +58,18 @@ type Library struct {
 
 	component *component
 	broken    bool // there is a problem with it
+}
+
+// Loaded is what a process found that loaded TensorRT-LLM's libraries, with its plugins.
+type Loaded struct {
+	Library            string   `json:"library,omitempty"`              // libtrtgo_tensorrt.so
+	TensorRT           string   `json:"tensorrt,omitempty"`             // version that is loaded
+	TensorRTLLM        string   `json:"tensorrt_llm,omitempty"`         // release that is loaded; "" where the library runs no engines
+	TensorRTLLMHeaders string   `json:"tensorrt_llm_headers,omitempty"` // release whose headers the library was built with
+	GPUs               []GPU    `json:"gpus,omitempty"`                 // as CUDA shows them
+	PluginDifferences  []string `json:"plugin_differences,omitempty"`   // from the plugins that networks are made of
+	Error              string   `json:"error,omitempty"`                // why they cannot be loaded
+	Crash              string   `json:"crash,omitempty"`                // how the process ended that tried, or that it did not
 }
 
 // Engine is what the config of an engine says it needs.
