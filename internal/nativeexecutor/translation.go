@@ -20,6 +20,14 @@ const (
 // minTopP is the smallest that makes a difference in any vocabulary.
 const minTopP = 1e-6
 
+// neverStopEarly is one of the numbers that mean the same to upstream as negative ones,
+// which its decoder refuses: together with all requests that run.
+const neverStopEarly = 2
+
+// leastPenalty is what upstream's decoder takes, while the least float32 fails all
+// requests that run, too.
+var leastPenalty = math.Nextafter32(-math.MaxFloat32, 0)
+
 // normalized is a valid request with values that upstream's setters take and that mean
 // the same.
 func (e *Executor) normalized(r executor.Request) executor.Request {
@@ -54,6 +62,9 @@ func (e *Executor) normalized(r executor.Request) executor.Request {
 		s.NoRepeatNgramSize = 0
 	}
 	s.PromptIgnoreLength = min(s.PromptIgnoreLength, len(r.InputIDs))
+	for _, v := range []*float32{&s.PresencePenalty, &s.FrequencyPenalty, &s.LengthPenalty} {
+		*v = max(*v, leastPenalty)
+	}
 	return r
 }
 
@@ -141,7 +152,10 @@ func (s *settings) beams(r *executor.Request) {
 	}
 	early := int64(1)
 	if p.EarlyStopping != nil {
-		early = int64(max(math.MinInt32, min(math.MaxInt32, *p.EarlyStopping)))
+		early = int64(min(math.MaxInt32, *p.EarlyStopping))
+	}
+	if early < 0 {
+		early = neverStopEarly
 	}
 	s.ints("earlyStopping", early)
 	s.float("lengthPenalty", p.LengthPenalty)

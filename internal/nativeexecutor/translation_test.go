@@ -44,7 +44,7 @@ func TestTranslatesWhatIsUnset(t *testing.T) {
 }
 
 func TestTranslates(t *testing.T) {
-	early := 7
+	early, never := 7, -1
 	for _, c := range []struct {
 		name    string
 		request executor.Request
@@ -89,6 +89,11 @@ func TestTranslates(t *testing.T) {
 			},
 		},
 		{"all beams", executor.Request{Sampling: executor.Sampling{BeamWidth: 3}}, map[string]any{"numReturnSequences": nil, "earlyStopping": []int64{1}, "lengthPenalty": float32(0)}},
+		{"never early", executor.Request{Sampling: executor.Sampling{BeamWidth: 3, EarlyStopping: &never}}, map[string]any{"earlyStopping": []int64{2}}},
+		{
+			"least penalties", executor.Request{Sampling: executor.Sampling{BeamWidth: 3, PresencePenalty: -math.MaxFloat32, FrequencyPenalty: -math.MaxFloat32, LengthPenalty: -math.MaxFloat32}},
+			map[string]any{"presencePenalty": leastPenalty, "frequencyPenalty": leastPenalty, "lengthPenalty": leastPenalty},
+		},
 		{"log-probs", executor.Request{LogProbs: true}, map[string]any{"returnLogProbs": []int64{1}, "returnGenerationLogits": nil}},
 		{"log-probs after edits", executor.Request{LogProbs: true, BadSequences: [][]int32{{1}}}, map[string]any{"returnLogProbs": nil, "returnGenerationLogits": []int64{1}}},
 		{"log-probs and the best", executor.Request{LogProbs: true, TopLogProbs: 2}, map[string]any{"returnLogProbs": nil, "returnGenerationLogits": []int64{1}}},
