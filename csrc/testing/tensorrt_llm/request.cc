@@ -17,6 +17,12 @@ OutputConfig::OutputConfig(bool returnLogProbs, bool returnContextLogits, bool r
   STANDIN_ENTRY("OutputConfig::OutputConfig");
 }
 
+ContextPhaseParams::ContextPhaseParams(ContextPhaseParams const&) = default;
+ContextPhaseParams::ContextPhaseParams(ContextPhaseParams&&) noexcept = default;
+ContextPhaseParams& ContextPhaseParams::operator=(ContextPhaseParams const&) = default;
+ContextPhaseParams& ContextPhaseParams::operator=(ContextPhaseParams&&) noexcept = default;
+ContextPhaseParams::~ContextPhaseParams() = default;
+
 Request::Request(VecTokens inputTokenIds, SizeType32 maxTokens, bool streaming, SamplingConfig const& samplingConfig,
                  OutputConfig const& outputConfig, std::optional<SizeType32> const& endId,
                  std::optional<SizeType32> const& padId, std::optional<std::vector<SizeType32>>,

@@ -29,11 +29,20 @@ class MropeConfig {};
 class LoraConfig {};
 class LookaheadDecodingConfig {};
 class KvCacheRetentionConfig {};
-class ContextPhaseParams {};
 class EagleConfig {};
 class GuidedDecodingParams {};
 struct SpeculativeDecodingFastLogitsInfo {};
 struct AdditionalOutput {};
+
+// Never given either, but a part of results, whose copies and ends call these.
+class ContextPhaseParams {
+ public:
+  ContextPhaseParams(ContextPhaseParams const& other);
+  ContextPhaseParams(ContextPhaseParams&& other) noexcept;
+  ContextPhaseParams& operator=(ContextPhaseParams const& other);
+  ContextPhaseParams& operator=(ContextPhaseParams&& other) noexcept;
+  ~ContextPhaseParams();
+};
 
 class SamplingConfig {
  public:
