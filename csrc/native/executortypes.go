@@ -35,7 +35,7 @@ type Output struct {
 	LogProbs         []float32
 	CumLogProb       float32
 	ReusedBlocks     int   // of the KV cache, with returnPerfMetrics, as the times
-	Scheduled        int64 // ns since arrival, -1 where it is not known
+	Scheduled        int64 // ns since it was enqueued, -1 where it is not known
 	FirstToken       int64
 	LastToken        int64
 	ContextLogits    Array // [prompt tokens, vocab_size_padded]

@@ -266,7 +266,7 @@ typedef struct trtgo_output {
   const float* log_probs; /* of all tokens so far, those of earlier outputs too */
   int32_t num_tokens, num_log_probs;
   float cum_log_prob;
-  int32_t reused_blocks; /* of the KV cache, with returnPerfMetrics, as the times: ns since arrival, -1 unknown */
+  int32_t reused_blocks; /* of the KV cache, with returnPerfMetrics, as the times: ns since enqueue, -1 unknown */
   int64_t scheduled, first_token, last_token;
   trtgo_array context_logits;    /* [prompt tokens, vocab_size_padded] */
   trtgo_array generation_logits; /* streaming [tokens, beams, vocab_size_padded], else [beams, tokens, same] */

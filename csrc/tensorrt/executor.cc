@@ -49,6 +49,7 @@ class Executor::Entering {
       throw Failure(TRTGO_CLOSED, "trtgo_executor_enqueue", "the executor takes no more requests");
     }
     executor_.entering_ = true;
+    executor_.entered_ = steady_clock::now();
     executor_.early_ = 0;
   }
   ~Entering() {
@@ -63,7 +64,7 @@ class Executor::Entering {
   void entered(uint64_t id) {
     const std::lock_guard<std::mutex> lock(executor_.mutex_);
     if (executor_.early_ == id) return;
-    executor_.live_.insert(id);
+    executor_.live_.emplace(id, executor_.entered_);
     if (executor_.state_ == State::kOpen) return;
     // It was drained meanwhile. The request is queued all the same: without this it ends later, by itself.
     try {
@@ -107,8 +108,12 @@ void Executor::cancel(uint64_t id) {
   if (live_.count(id) != 0) ask_to_cancel(id);
 }
 
-void Executor::forget(const trtgo_outputs& batch) {
+void Executor::settle(trtgo_outputs& batch) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  for (trtgo_output& output : batch.list) {
+    const auto at = live_.find(output.id);
+    count_times_from(at == live_.end() ? entered_ : at->second, &output);  // one that is not there is being enqueued
+  }
   for (const trtgo_output& output : batch.list) {
     if (output.final == 0 || output.beam != 0) continue;
     if (live_.erase(output.id) == 0) early_ = output.id;  // it is still being enqueued
@@ -146,7 +151,7 @@ std::unique_ptr<trtgo_outputs> Executor::await(int32_t timeout_ms) {
     if (pending_ == nullptr && steady_clock::now() >= end) return nullptr;
   }
   pending_->describe();  // what throws here is tried again by the next call
-  forget(*pending_);
+  settle(*pending_);
   return std::move(pending_);
 }
 
@@ -174,7 +179,7 @@ void Executor::drain() {
   if (state_ != State::kOpen) return;
   state_ = State::kDraining;
   std::exception_ptr failed;
-  for (const uint64_t id : live_) {
+  for (const auto& [id, since] : live_) {
     try {
       ask_to_cancel(id);
     } catch (...) {  // the others are cancelled all the same

@@ -9,12 +9,13 @@
 
 #include <tensorrt_llm/executor/executor.h>
 
+#include <chrono>
 #include <condition_variable>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 
 #include "../native/signals.h"
 #include "library.h"
@@ -43,7 +44,8 @@ class Claim {
 //
 // Rules of TensorRT-LLM 1.2.1 that this keeps: ids are given out without a lock, so one thread enqueues at a time;
 // after shutdown() all calls but two throw, so it waits for the others and lets none begin; it remembers a cancelled
-// id that it does not know for ever, so it is told only ids that have not ended.
+// id that it does not know for ever, so it is told only ids that have not ended; what it tells of times begins when it
+// took the request from its queue, so the beginning is noted here.
 class Executor {
  public:
   Executor(const Library& library, const trtgo_executor_options& options);
@@ -62,6 +64,7 @@ class Executor {
   void shutdown();
 
  private:
+  using TimePoint = std::chrono::steady_clock::time_point;
   enum class State { kOpen, kDraining, kDrained, kStopping, kStopped };  // in this order
 
   // A call that is inside of TensorRT-LLM, for as long as it lives: shutdown waits for it. Throws after the last state
@@ -75,8 +78,8 @@ class Executor {
   State state() const;
   // Cancels in TensorRT-LLM. The mutex is held.
   void ask_to_cancel(uint64_t id);
-  // Forgets the requests that ended with this batch.
-  void forget(const trtgo_outputs& batch);
+  // Makes the times of a batch those since the requests were enqueued, and forgets the requests that ended with it.
+  void settle(trtgo_outputs& batch);
   // Waits for outputs, a short time: it returns to look whether there was a shutdown, and after the signals.
   void wait_slice(std::chrono::milliseconds slice);
 
@@ -91,11 +94,12 @@ class Executor {
 
   std::mutex mutex_;  // guards what follows
   std::condition_variable changed_;
-  State state_ = State::kOpen;         // never kDrained
-  int inside_ = 0;                     // calls
-  std::unordered_set<uint64_t> live_;  // requests that have not had their last output
-  bool entering_ = false;              // a request is being enqueued
-  uint64_t early_ = 0;                 // that request, if it has ended already
+  State state_ = State::kOpen;                    // never kDrained
+  int inside_ = 0;                                // calls
+  std::unordered_map<uint64_t, TimePoint> live_;  // requests that have not had their last output, and when they came
+  bool entering_ = false;                         // a request is being enqueued
+  TimePoint entered_;                             // when that one came, or the last
+  uint64_t early_ = 0;                            // that request, if it has ended already
 };
 
 }  // namespace tensorrt

@@ -66,11 +66,10 @@ trtgo_array view(const std::optional<Tensor>& tensor) {
   return array;
 }
 
-// Points of the steady clock mean nothing but by their distance. One that was never set is zero.
-template <class TimePoint>
-int64_t since(TimePoint arrival, TimePoint point) {
-  if (arrival == TimePoint() || point == TimePoint()) return -1;
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(point - arrival).count();
+// A point that was never set is zero.
+int64_t nanoseconds(std::chrono::steady_clock::time_point point) {
+  if (point == std::chrono::steady_clock::time_point()) return -1;
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(point.time_since_epoch()).count();
 }
 
 void describe_times(const Result& result, trtgo_output* output) {
@@ -78,9 +77,9 @@ void describe_times(const Result& result, trtgo_output* output) {
   output->scheduled = output->first_token = output->last_token = -1;
   if (!result.requestPerfMetrics.has_value()) return;
   const auto& times = result.requestPerfMetrics->timingMetrics;
-  output->scheduled = since(times.arrivalTime, times.firstScheduledTime);
-  output->first_token = since(times.arrivalTime, times.firstTokenTime);
-  output->last_token = since(times.arrivalTime, times.lastTokenTime);
+  output->scheduled = nanoseconds(times.firstScheduledTime);
+  output->first_token = nanoseconds(times.firstTokenTime);
+  output->last_token = nanoseconds(times.lastTokenTime);
   output->reused_blocks = result.requestPerfMetrics->kvCacheMetrics.numReusedBlocks;
 }
 
@@ -125,6 +124,14 @@ void describe_response(const Response& response, std::vector<trtgo_output>* list
 }
 
 }  // namespace
+
+void count_times_from(std::chrono::steady_clock::time_point start, trtgo_output* output) {
+  const int64_t begin = nanoseconds(start);
+  for (int64_t* time : {&output->scheduled, &output->first_token, &output->last_token}) {
+    if (*time >= 0) *time = std::max<int64_t>(*time - begin, 0);
+  }
+}
+
 }  // namespace tensorrt
 }  // namespace trtgo
 

@@ -9,6 +9,7 @@
 
 #include <tensorrt_llm/executor/executor.h>
 
+#include <chrono>
 #include <vector>
 
 // A batch. The outputs point into the responses.
@@ -16,9 +17,18 @@ struct trtgo_outputs {
   std::vector<tensorrt_llm::executor::Response> responses;
   std::vector<trtgo_output> list;
 
-  // Makes the list, anew.
+  // Makes the list, anew. Its times are those of the steady clock.
   void describe();
 };
+
+namespace trtgo {
+namespace tensorrt {
+
+// Makes the times those since start.
+void count_times_from(std::chrono::steady_clock::time_point start, trtgo_output* output);
+
+}  // namespace tensorrt
+}  // namespace trtgo
 
 #endif  // TRTGO_HAS_EXECUTOR
 

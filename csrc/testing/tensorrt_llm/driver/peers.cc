@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdio>
 #include <fstream>
 #include <thread>
@@ -166,6 +167,20 @@ void held(const Places& places, Tally& tally) {
   std::remove(hold.c_str());
   results = session.wait({id});
   tally.require(results[id][0].reason == 5 && results[id][0].tokens.empty(), "cancelled in its first step");
+
+  // While a step runs, what is enqueued waits in the queue, of which TensorRT-LLM's times tell nothing.
+  const std::string arrived = hold + ".arrived";
+  std::remove(arrived.c_str());
+  std::ofstream(hold).put('\n');
+  const uint64_t runs = session.enqueue(streaming(5));
+  while (!std::ifstream(arrived)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  Ask ask = streaming(5);
+  ask.settings.number("returnPerfMetrics", 1);
+  const uint64_t waits = session.enqueue(ask);
+  std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  std::remove(hold.c_str());
+  results = session.wait({runs, waits});
+  tally.require(results[waits][0].scheduled >= 20'000'000, "the time in the queue counts");
 }
 
 // A request whose time is over before it ends.
