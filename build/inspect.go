@@ -68,7 +68,7 @@ func builtFor(c *engineconfig.Config) string {
 	case t.Builder != "":
 		with = ", built by " + t.Builder
 	}
-	return fmt.Sprintf("a TensorRT engine for TensorRT-LLM %s%s; the CPU backend cannot run it, TensorRT-LLM's own tools can", c.Version, with)
+	return fmt.Sprintf("a TensorRT engine for TensorRT-LLM %s%s; it runs on a GPU with that release's libraries, which trtgo doctor --engine_dir looks at", c.Version, with)
 }
 
 // rtxMagic is what plans of TensorRT-RTX begin with.

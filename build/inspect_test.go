@@ -178,7 +178,7 @@ func TestInspectPlans(t *testing.T) {
 	d := look()
 	require.Equal(t, "trtllm-engine", d.Format)
 	require.Empty(t, d.Problems)
-	require.Equal(t, []string{"a TensorRT engine for TensorRT-LLM 1.2.1, built with TensorRT 10.14.1; the CPU backend cannot run it, TensorRT-LLM's own tools can"}, d.Notes)
+	require.Equal(t, []string{"a TensorRT engine for TensorRT-LLM 1.2.1, built with TensorRT 10.14.1; it runs on a GPU with that release's libraries, which trtgo doctor --engine_dir looks at"}, d.Notes)
 	require.Equal(t, "rank0/transformer.layers.0.attention.qkv.weight", d.Tensors[0].Name)
 	require.Equal(t, "BF16", d.Tensors[0].Dtype)
 	require.True(t, strings.HasPrefix(d.Tensors[len(d.Tensors)-1].Name, "rank1/"))

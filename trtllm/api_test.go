@@ -52,7 +52,7 @@ func TestTypesAreOwnAndDocumented(t *testing.T) {
 	for _, f := range p.Funcs {
 		require.NotEmpty(t, f.Doc, f.Name)
 	}
-	for _, section := range []string{"Requests", "Sampling", "Streaming", "Errors", "Memory", "Statistics"} {
+	for _, section := range []string{"Requests", "Sampling", "Streaming", "Errors", "Memory", "GPUs", "Statistics"} {
 		require.Contains(t, p.Doc, "\n# "+section+"\n")
 	}
 }

@@ -101,6 +101,48 @@
 // Weights are mapped from the engine's file: a file that is truncated while an
 // engine is open kills the process. WithLoad("copy") reads it instead.
 //
+// Of engines for GPUs TensorRT-LLM plans the memory itself: the KV cache takes 0.9 of what
+// the weights leave, or what the same two options say. Stats.Memory then has the weights'
+// size alone.
+//
+// # GPUs
+//
+// Engines that `trtgo build --backend tensorrt-llm` or trtllm-build wrote run by
+// TensorRT-LLM's own executor, of the release that built them, on a GPU of the kind that
+// built them. Open compares everything that can be compared before it loads anything, and
+// says what to do. It needs libtrtgo_tensorrt.so, which cmake builds with TensorRT-LLM's
+// headers: named in TRTGO_NATIVE_LIB, beside the program, or where the system's loader
+// looks; `trtgo doctor` tells what a machine lacks. The same requests, options and errors
+// serve both backends; what TensorRT-LLM cannot do is refused by name, with
+// ErrUnsupported: logits processors, several top-p reset ids, and, without
+// [WithGatherGenerationLogits] or an engine that was built with gather_context_logits,
+// the logits and log-probs that need these.
+//
+// An engine whose checkpoint was exported with tp_size or pp_size above 1 runs in as many
+// processes. Either mpirun starts the program so often, and all of them open the engine
+// with the same options:
+//
+//	mpirun -n 2 myprogram
+//
+// Then one of them is the leader, see [Engine.Leader]; the others wait for its end:
+//
+//	engine, err := trtllm.Open(ctx, "engine")
+//	if err != nil {
+//		return err
+//	}
+//	if !engine.Leader() {
+//		return errors.Join(engine.Wait(ctx), engine.Close())
+//	}
+//
+// and each calls [Finalize] as the last thing before it exits well. Or [WithOrchestrator]
+// lets one process start the ranks.
+//
+// A process runs one engine for TensorRT-LLM at a time. Its libraries log to the standard
+// output and error, as much as TLLM_LOG_LEVEL says (TRACE to ERROR), which is read when
+// they are loaded. They and MPI install handlers of signals: those that Go had are put
+// back, so that a nil dereference stays a panic that can be recovered. A step cannot be
+// aborted there; a request that is cancelled returns at once all the same.
+//
 // # Statistics
 //
 // [Engine.Stats] is a snapshot for dashboards, [Engine.IterationStats] and
@@ -111,7 +153,8 @@
 //
 // # Life
 //
-// Engines of one process are independent and share the cores. Close ends what runs with
+// Engines of one process are independent and share the cores; of those for TensorRT-LLM
+// there is one at a time. Close ends what runs with
 // ErrClosed, and has ended the engine's goroutines and threads when it returns without
 // an error.
 package trtllm

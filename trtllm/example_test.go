@@ -123,3 +123,32 @@ func ExampleSampling() {
 		fmt.Println(sequence.Text)
 	}
 }
+
+// A program that mpirun starts once for each rank of the engine: the leader serves, the
+// others compute for it until it ends.
+func ExampleFinalize() {
+	run := func(ctx context.Context) error {
+		engine, err := trtllm.Open(ctx, "engine")
+		if err != nil {
+			return err
+		}
+		if !engine.Leader() {
+			return errors.Join(engine.Wait(ctx), engine.Close())
+		}
+		defer engine.Close()
+
+		response, err := engine.Generate(ctx, trtllm.Request{Prompt: "Once upon a time", MaxTokens: 32})
+		if err != nil {
+			return err
+		}
+		fmt.Println(response.Text)
+		return nil
+	}
+	err := run(context.Background())
+	if err == nil {
+		err = trtllm.Finalize()
+	}
+	if err != nil {
+		fmt.Println(err)
+	}
+}

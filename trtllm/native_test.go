@@ -152,7 +152,7 @@ func TestNativeOpenErrors(t *testing.T) {
 		"threads":    {options: []trtllm.Option{trtllm.WithThreads(2)}, is: trtllm.ErrInvalidOption, want: "threads is for engines of the CPU backend"},
 		"processor": {options: []trtllm.Option{trtllm.WithLogitsProcessor(func([]trtllm.ProcessorRow) error { return nil })}, is: trtllm.ErrUnsupported,
 			want: "a logits processor is given"},
-		"other headers": {script: "version=1.3.0", is: trtllm.ErrNoBackend, want: "was built with the headers of TensorRT-LLM 1.2.1, and 1.3.0 is loaded: build it on this machine"},
+		"other headers": {script: "version=1.3.0", is: trtllm.ErrNoBackend, want: "was built with the headers of TensorRT-LLM 1.2.1, and 1.3.0 is loaded: build it again with those of 1.3.0 (cmake"},
 		"worker":        {options: []trtllm.Option{trtllm.WithOrchestrator("/none/executorWorker")}, is: trtllm.ErrInvalidOption, want: "the worker /none/executorWorker of the orchestrator cannot be run ("},
 		"no worker":     {options: []trtllm.Option{trtllm.WithOrchestrator("")}, is: trtllm.ErrNoBackend, want: "an orchestrator starts TensorRT-LLM's program executorWorker, which is not in "},
 		"constructor":   {script: "throw=Executor::Executor#1:runtime", is: trtllm.ErrOutOfMemory, want: "the GPU's memory ran out: end what else uses it"},

@@ -153,6 +153,8 @@ func TestExamplesRun(t *testing.T) {
 	text := generate(trtllm.Request{Prompt: "Born in north-east France, Soyer trained as a", MaxTokens: 64}).Text
 	require.Equal(t, text, printed(t, Example))
 	require.Equal(t, "2048\n", printed(t, ExampleOpen))
+	story := generate(trtllm.Request{Prompt: "Once upon a time", MaxTokens: 32}).Text
+	require.Equal(t, story+"\n", printed(t, ExampleFinalize), "an engine for the CPU is its own leader")
 	text = generate(trtllm.Request{InputIDs: []int32{1, 501}, MaxTokens: 32, StopWords: []string{"\n\n"}}).Text
 	require.Equal(t, text, printed(t, ExampleEngine_Stream))
 	chat := generate(trtllm.Request{Messages: []tokenizer.Message{{Role: "user", Content: "Name three rivers of France."}}, MaxTokens: 48})

@@ -38,14 +38,22 @@ func noBackend(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrNoBackend, fmt.Sprintf(format, args...))
 }
 
+// release is a version without the name of a build of it, such as 1.2.1+cu130.
+func release(version string) string {
+	version, _, _ = strings.Cut(version, "+")
+	return version
+}
+
 // checkLibrary compares trtgo's library with the TensorRT-LLM that it loaded.
 func (p *preflight) checkLibrary() error {
 	const build = "build it on this machine (cmake -DTRTLLM_ROOT=DIRECTORY, with the headers of the TensorRT-LLM that is installed)"
-	switch v := &p.versions; {
+	v := &p.versions
+	switch loaded := release(v.Executor); {
 	case v.ExecutorHeaders == "" || v.Executor == "":
 		return noBackend("%s was built without TensorRT-LLM's headers, so that it builds engines and cannot run them: %s", p.library, build)
-	case v.ExecutorHeaders != v.Executor:
-		return noBackend("%s was built with the headers of TensorRT-LLM %s, and %s is loaded: %s", p.library, v.ExecutorHeaders, v.Executor, build)
+	case release(v.ExecutorHeaders) != loaded:
+		return noBackend("%s was built with the headers of TensorRT-LLM %s, and %s is loaded: build it again with those of %s (cmake -DTRTLLM_ROOT=DIRECTORY -DTRTLLM_VERSION=%s), or use the libraries of %s",
+			p.library, v.ExecutorHeaders, v.Executor, loaded, loaded, v.ExecutorHeaders)
 	}
 	return nil
 }
@@ -54,9 +62,7 @@ func (p *preflight) checkLibrary() error {
 // goes on: TensorRT refuses plans of another TensorRT, but nothing compares what its plugins have written into them,
 // which may be another thing in each release.
 func (p *preflight) checkVersions() error {
-	release, _, _ := strings.Cut(p.config.Version, "+") // what follows names a build of the same release
-	loaded, _, _ := strings.Cut(p.versions.Executor, "+")
-	if release != loaded {
+	if release(p.config.Version) != release(p.versions.Executor) {
 		return noBackend("the engine was built for TensorRT-LLM %s, and %s is loaded: build it again with %s, or use the image of TensorRT-LLM %s",
 			p.config.Version, p.versions.Executor, p.rebuild(), p.config.Version)
 	}

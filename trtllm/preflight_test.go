@@ -47,7 +47,7 @@ func TestPreflight(t *testing.T) {
 		"library without TensorRT-LLM": {func(p *preflight) { p.versions.ExecutorHeaders, p.versions.Executor = "", "" }, ErrNoBackend,
 			"no backend for this engine here: /lib/libtrtgo_tensorrt.so was built without TensorRT-LLM's headers, so that it builds engines and cannot run them: build it on this machine (cmake -DTRTLLM_ROOT=DIRECTORY, with the headers of the TensorRT-LLM that is installed)"},
 		"headers of another release": {func(p *preflight) { p.versions.ExecutorHeaders = "1.2.0" }, ErrNoBackend,
-			"no backend for this engine here: /lib/libtrtgo_tensorrt.so was built with the headers of TensorRT-LLM 1.2.0, and 1.2.1 is loaded: build it on this machine (cmake -DTRTLLM_ROOT=DIRECTORY"},
+			"no backend for this engine here: /lib/libtrtgo_tensorrt.so was built with the headers of TensorRT-LLM 1.2.0, and 1.2.1 is loaded: build it again with those of 1.2.1 (cmake -DTRTLLM_ROOT=DIRECTORY -DTRTLLM_VERSION=1.2.1), or use the libraries of 1.2.0"},
 		"engine of another release": {func(p *preflight) { p.config.Version = "1.2.0" }, ErrNoBackend,
 			"no backend for this engine here: the engine was built for TensorRT-LLM 1.2.0, and 1.2.1 is loaded: build it again with trtgo build --backend tensorrt-llm --checkpoint_dir CHECKPOINT --output_dir @, or use the image of TensorRT-LLM 1.2.0"},
 		"engine of a release candidate": {func(p *preflight) { p.config.Version = "1.2.1rc3" }, ErrNoBackend, "built for TensorRT-LLM 1.2.1rc3, and 1.2.1 is loaded"},

@@ -31,6 +31,8 @@ func (e *examination) judge(asked string) {
 			b.Run = name == engineconfig.BackendTensorRTLLM && b.Build && !e.runBroken
 			if name == engineconfig.BackendTensorRTLLM && !b.Build {
 				b.Note = "without its libraries build --network_only writes the network"
+			} else if b.Run {
+				b.Note = "tested without a GPU only, over a stand-in for TensorRT-LLM; docker/verify.sh tries it here"
 			}
 		}
 		e.Backends = append(e.Backends, b)
