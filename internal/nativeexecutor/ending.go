@@ -13,6 +13,9 @@ func (e *Executor) respond(q *request, r executor.Response) {
 		q.held = append(q.held, r)
 		return
 	}
+	if e.responses == nil {
+		e.responses = make([]executor.Response, 0, e.usual+1)
+	}
 	e.responses = append(e.responses, r)
 	e.publish()
 }

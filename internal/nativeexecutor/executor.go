@@ -39,6 +39,7 @@ type Executor struct {
 	sequences map[uint64]*sequence // by upstream's client id, until upstream's last output
 	lastID    uint64
 	responses []executor.Response
+	usual     int         // how many responses were taken last: there will be room for as many
 	published int         // of responses, that Await may take; the rest is of the running batch
 	batching  bool        // the pump is handing on a batch
 	progress  time.Time   // when something came last, or the first of those that wait was submitted
@@ -353,9 +354,12 @@ func (e *Executor) Await(ctx context.Context) ([]executor.Response, error) {
 
 // takePublished gives away the published responses. The caller holds mu.
 func (e *Executor) takePublished() []executor.Response {
+	if e.published == 0 {
+		return nil
+	}
 	list := e.responses[:e.published:e.published]
 	rest := e.responses[e.published:]
-	e.responses, e.published = nil, 0
+	e.responses, e.published, e.usual = nil, 0, len(list)
 	if len(rest) > 0 {
 		e.responses = append(e.responses, rest...)
 	}

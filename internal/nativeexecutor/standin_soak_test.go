@@ -67,7 +67,7 @@ func TestStandinCrowd(t *testing.T) {
 		require.NoError(t, err)
 		var pump sync.WaitGroup
 		pump.Go(c.pump)
-		for c.cancelled < cancels/rounds {
+		for c.cancels() < cancels/rounds {
 			c.fill(t, crowd)
 			c.cancel(random, 1+random.IntN(200))
 		}
@@ -127,6 +127,13 @@ func (c *crowded) fill(t *testing.T, n int) {
 			return
 		}
 	}
+}
+
+// cancels tells how many have ended cancelled.
+func (c *crowded) cancels() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cancelled
 }
 
 // cancel cancels some that are live, if they still are.

@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -56,12 +58,19 @@ func needStandin(t testing.TB) *standin {
 const standinConfig = `{"vocab_size": 97, "max_seq_len": 192, "max_batch_size": 8, "max_num_tokens": 48, "max_beam_width": 4,
 	"tokens_per_block": 8, "gather_context_logits": true}`
 
-// engine loads the stand-in's engine under a script.
+// engine loads the stand-in's engine under a script. An executor that New gave up may
+// still be ending, and there is one at a time.
 func (s *standin) engine(t testing.TB, config, script string, settings ...native.Field) *native.Executor {
 	t.Helper()
-	x, err := s.tryEngine(t, config, script, settings...)
-	require.NoError(t, err)
-	return x
+	for end := time.Now().Add(waitTime); ; time.Sleep(10 * tick) {
+		x, err := s.tryEngine(t, config, script, settings...)
+		if err == nil {
+			return x
+		}
+		if !strings.Contains(err.Error(), "one at a time") || time.Now().After(end) {
+			require.NoError(t, err)
+		}
+	}
 }
 
 func (s *standin) tryEngine(t testing.TB, config, script string, settings ...native.Field) (*native.Executor, error) {
@@ -70,10 +79,14 @@ func (s *standin) tryEngine(t testing.TB, config, script string, settings ...nat
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rank0.engine"), nil, 0o600))
 	t.Setenv("TRTGO_STANDIN_SCRIPT", script)
-	return s.library.NewExecutor(native.ExecutorOptions{EngineDir: dir, Plugins: s.plugins, Settings: append([]native.Field{
+	all := []native.Field{
 		native.Ints("iterStatsMaxIterations", 1000), native.Ints("requestStatsMaxIterations", 1000), native.Ints("gatherGenerationLogits", 1),
 		native.Ints("maxBeamWidth", 4),
-	}, settings...)})
+	}
+	all = slices.DeleteFunc(all, func(f native.Field) bool {
+		return slices.ContainsFunc(settings, func(other native.Field) bool { return other.Name == f.Name })
+	})
+	return s.library.NewExecutor(native.ExecutorOptions{EngineDir: dir, Plugins: s.plugins, Settings: append(all, settings...)})
 }
 
 // holder holds the stand-in's steps by a file.
