@@ -30,7 +30,8 @@
 //
 //   - logits processors, and more than one top-p reset id
 //   - top_k above 1024 but below the vocabulary, which upstream would cut
-//   - min tokens with several end ids: upstream holds back one
+//   - min tokens with several end ids: upstream holds back one; and min tokens of 1, its
+//     default, which it takes for none as long as all that run have it
 //   - more beams than max_beam_width; min tokens with stop sequences for beams; logits and
 //     the best tokens of beams, whose rows cannot be told apart; log-probs of beams with
 //     temperature, penalties, bias or bans
@@ -39,9 +40,9 @@
 //   - prompt logits and log-probs, unless the engine was built with gather_context_logits
 //   - everything in a process of mpirun that is not the leader
 //
-// What upstream clamps without effect is clamped here: min tokens, n-gram sizes and
-// prompt ignore lengths beyond max_seq_len, and temperatures so small that they are
-// greedy.
+// What upstream's setters or decoder do not take, and what means the same as something
+// else, is told as that: min tokens, n-gram sizes and prompt ignore lengths beyond what
+// there can be, temperatures so small that they are greedy, penalties without end.
 //
 // # When it is dead
 //

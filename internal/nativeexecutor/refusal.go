@@ -55,6 +55,8 @@ func (e *Executor) refuseSampling(r *executor.Request) error {
 		return unsupported("top_k is %d, TensorRT-LLM takes up to %d, or 0 for all", s.TopK, maxTopK)
 	case s.MinTokens > 0 && len(distinct(r.EndIDs)) > 1:
 		return unsupported("min tokens is %d and there are %d end ids, TensorRT-LLM holds back one only: name one end id", s.MinTokens, len(distinct(r.EndIDs)))
+	case s.MinTokens == 1 && r.MaxTokens > 1 && len(r.EndIDs) > 0:
+		return unsupported("min tokens is 1, which TensorRT-LLM takes for none where all requests that run have it: ask for 2, or 0")
 	case s.MinTokens > 0 && len(r.StopSequences) > 0 && beams:
 		return unsupported("min tokens is %d and there are stop sequences, which TensorRT-LLM does not hold back for beams", s.MinTokens)
 	}

@@ -57,7 +57,6 @@ func (e *Executor) normalized(r executor.Request) executor.Request {
 		s.TopPDecay, s.TopPMin, s.TopPResetIDs = 0, 0, nil
 	}
 	r.EndIDs = distinct(r.EndIDs)
-	s.MinTokens = min(s.MinTokens, r.MaxTokens)
 	if s.NoRepeatNgramSize > e.options.MaxSeqLen {
 		s.NoRepeatNgramSize = 0
 	}
@@ -162,13 +161,15 @@ func (s *settings) beams(r *executor.Request) {
 	s.optional("beamSearchDiversityRate", p.BeamSearchDiversityRate, 0)
 }
 
-// ends are what ends a sequence. Without an end id upstream runs to the last token.
+// ends are what ends a sequence. Without an end id upstream runs to the last token. With
+// one it is told of no min tokens too: its default is 1, which holds for requests that
+// happen to run beside others with more.
 func (s *settings) ends(q *sequence) {
 	r := &q.Request
 	endID := int64(-1)
 	if len(r.EndIDs) > 0 {
 		endID = int64(r.EndIDs[0])
-		s.optionalInt("minTokens", r.Sampling.MinTokens)
+		s.ints("minTokens", int64(min(r.Sampling.MinTokens, r.MaxTokens+1)))
 	}
 	s.ints("endId", endID)
 	if r.Sampling.MinTokens > 0 {

@@ -78,7 +78,7 @@ func TestTranslates(t *testing.T) {
 		{"least top_p", executor.Request{Sampling: executor.Sampling{TopP: math.SmallestNonzeroFloat32}}, map[string]any{"topP": float32(minTopP)}},
 		{
 			"too large", executor.Request{EndIDs: []int32{1}, Sampling: executor.Sampling{MinTokens: math.MaxInt, NoRepeatNgramSize: math.MaxInt, PromptIgnoreLength: math.MaxInt}, AllottedTime: math.MaxInt64},
-			map[string]any{"minTokens": []int64{5}, "noRepeatNgramSize": nil, "promptIgnoreLength": []int64{2}, "allottedTimeMs": []int64{math.MaxInt32}},
+			map[string]any{"minTokens": []int64{6}, "noRepeatNgramSize": nil, "promptIgnoreLength": []int64{2}, "allottedTimeMs": []int64{math.MaxInt32}},
 		},
 		{"ones are off", executor.Request{Sampling: executor.Sampling{RepetitionPenalty: 1, Temperature: 1, TopPDecay: 1}}, map[string]any{"repetitionPenalty": nil, "temperature": nil, "topPDecay": nil}},
 		{
@@ -115,7 +115,7 @@ func TestTranslatesEnds(t *testing.T) {
 	require.Equal(t, []int64{3}, setting(got, "endId"))
 	require.Equal(t, [][]int64{{4}, {5}, {8}}, words(setting(got, "stopWords")), "longer ones are looked for here")
 	require.Equal(t, [][]int64{{9}, {10, 11}}, words(setting(got, "badWords")))
-	require.Nil(t, setting(got, "minTokens"))
+	require.Equal(t, []int64{0}, setting(got, "minTokens"), "its default is 1, beside others with more")
 
 	r.EndIDs, r.Sampling.MinTokens = []int32{3}, 2
 	got = submitted(t, options(), r)[0]
