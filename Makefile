@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all format model bench bench-export bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-export bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -32,7 +32,7 @@ model: $(MODEL_GGUF) ## fetch the model of the demo and the tests
 $(MODEL_GGUF):
 	@scripts/fetch_model.sh $(MODEL_GGUF)
 
-test: setup lint unit race asan tsan native verify-tensorrt fuzz module ## everything that CI runs
+test: setup lint unit race asan tsan native verify-tensorrt verify-executor verify-docker fuzz module ## everything that CI runs
 
 unit: $(MODEL_GGUF)
 	TRTGO_REQUIRE_MODELS=1 go test ./...
@@ -60,6 +60,7 @@ native: ## C++ with all warnings as errors, drivers under UBSan
 lint: out/tools/bin/golangci-lint
 	test -z "$$(gofmt -l . | tee /dev/stderr)"
 	golangci-lint run
+	@scripts/lint_docker.sh
 	@scripts/vet_platforms.sh
 
 out/tools/bin/golangci-lint:
@@ -76,6 +77,12 @@ verify-tensorrt: ## the TensorRT network by TensorRT-RTX's compiler and the shim
 
 verify-tensorrt-all: ## the same with every combination of form, family, dtype, quantisation and rank
 	@scripts/verify_tensorrt.sh all
+
+verify-executor: ## the executor half of the shim over a stand-in for TensorRT-LLM, under sanitizers too
+	@scripts/verify_executor.sh
+
+verify-docker: ## what docker/ runs, against scratch directories
+	@scripts/verify_docker.sh
 
 format:
 	gofmt -w $$(git ls-files '*.go')
