@@ -132,6 +132,35 @@ func TestCancelAndStop(t *testing.T) {
 	require.Len(t, collect(t, e, 1), 2)
 }
 
+// Upstream ends beams that nobody waits for any more with all of them, and then it has
+// nothing of theirs that could hang.
+func TestEndedBeams(t *testing.T) {
+	f := newFake()
+	e := open(t, f, options())
+	beam := func(i, token int) native.Output {
+		o := last(f.requests[len(f.requests)-1], f.lastID, executor.FinishCancelled)
+		o.Beam, o.NumBeams = i, 3
+		if token > 0 {
+			o.Tokens = []int32{int32(token)}
+		}
+		return o
+	}
+	r := brief(1)
+	r.Sampling.BeamWidth = 3
+	require.NoError(t, e.Submit(r))
+	e.Cancel(1)
+	require.Len(t, collect(t, e, 1), 3)
+	f.push(beam(0, 0), beam(1, 0))
+	require.Never(t, func() bool { return !e.busy() }, 10*tick, tick)
+	f.push(beam(2, 0))
+	require.Eventually(t, func() bool { return !e.busy() }, waitTime, tick)
+
+	require.NoError(t, e.Submit(r))
+	f.push(beam(0, 1), beam(1, 99), beam(2, 1)) // 99 is no token
+	require.ErrorIs(t, collect(t, e, 1)[0].Err, executor.ErrFailed)
+	require.Eventually(t, func() bool { return !e.busy() }, waitTime, tick)
+}
+
 // first takes one response, without its timing.
 func first(t *testing.T, e *Executor) executor.Response {
 	t.Helper()

@@ -24,7 +24,7 @@ func (e *Executor) take(o *native.Output) {
 	e.failures.see(o.Error)
 	e.records.know(o.ID, s) // Enqueue may not have returned yet
 	e.count(s, o)
-	if o.Final && (o.Error != "" || !s.beams() || len(s.taken)+1 >= o.NumBeams) {
+	if o.Final && (o.Error != "" || o.Beam+1 >= o.NumBeams) { // beams come one after the other
 		delete(e.sequences, s.id)
 		e.running = max(0, e.running-1)
 		e.records.outlived(o.ID)
