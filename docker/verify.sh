@@ -11,7 +11,7 @@
 #     --reference FILE      what reference.py wrote elsewhere, instead of running transformers here
 #     --keep                keep checkpoints and engines in DIR
 #
-# Exit status: 0 all that ran went well, 1 something failed, 2 wrong usage.
+# Exit status: 0 all that ran went well, 1 something failed, 2 wrong usage, 130 interrupted.
 set -uo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 tools=$here/verify
@@ -80,7 +80,7 @@ step() {
 	shift
 	number=$((number + 1))
 	began=$(date +%s.%N)
-	timeout --kill-after=30 3600 "$@" >"$out/logs/$number.txt" 2>&1 </dev/null
+	timeout --foreground --kill-after=30 3600 "$@" >"$out/logs/$number.txt" 2>&1 </dev/null
 	status=$?
 	record "$name" "$([ "$status" = 0 ] && echo ok || echo failed)" "$status" "$(elapsed "$began")" "$*"
 	return "$status"
@@ -108,6 +108,19 @@ step_after() {
 	step "$name" "$@"
 }
 
+# finish [STATUS]: the report, and the end.
+finish() {
+	trap '' INT
+	python3 "$tools/write_report.py" "$out"
+	local status=${1:-$?}
+	if [ -z "$keep" ]; then rm -rf "$out"/checkpoint* "$out"/engine*; fi
+	tar -czf "$out.tar.gz" -C "$(dirname "$out")" "$(basename "$out")"
+	echo "report to attach: $out.tar.gz"
+	exit "$status"
+}
+# An interrupt ends the step that runs, and what was found until then is told.
+trap 'finish 130' INT
+
 has_module() { python3 -c "import importlib.util, sys; sys.exit(importlib.util.find_spec('$1') is None)" 2>/dev/null; }
 gpus() { nvidia-smi -L 2>/dev/null | grep -c '^GPU ' || true; }
 
@@ -126,7 +139,8 @@ fi
 
 checkpoint=$out/checkpoint
 step "export" "$trtgo" export "$model" --dtype "$dtype" --output_dir "$checkpoint"
-limits=(--max_batch_size 8 --max_input_len 512 --max_seq_len $((512 + length)) --max_num_tokens 2048)
+batch=$(grep -c . "$prompts") # run.py sends all of them at once
+limits=(--max_batch_size $((batch > 8 ? batch : 8)) --max_input_len 512 --max_seq_len $((512 + length)) --max_num_tokens 2048)
 plugins=(--gpt_attention_plugin "$dtype" --gemm_plugin "$dtype")
 step_after "export" "network of trtgo" "$trtgo" build --backend tensorrt-llm --checkpoint_dir "$checkpoint" --network_only "$out/network-trtgo.json" "${limits[@]}" "${plugins[@]}"
 step_after "export" "engine of trtgo" "$trtgo" build --backend "$backend" --checkpoint_dir "$checkpoint" --output_dir "$out/engine-trtgo" "${limits[@]}" "${plugins[@]}"
@@ -156,7 +170,7 @@ if [ "$backend" = tensorrt-llm ] && [ -r "$run_py" ]; then
 	for engine in upstream trtgo; do
 		name="run.py on $engine's engine" maker=trtllm-build
 		[ "$engine" = upstream ] || maker=trtgo
-		step_after "engine of $maker,run trtgo's engine" "$name" python3 "$run_py" --engine_dir "$out/engine-$engine" --tokenizer_dir "$checkpoint" \
+		step_after "engine of $maker,run trtgo's engine" "$name" python3 "$run_py" --engine_dir "$out/engine-$engine" --tokenizer_dir "$model" \
 			--input_file "$ids" --max_output_len "$length" --output_csv "$out/runpy-on-$engine.csv"
 	done
 else
@@ -202,9 +216,4 @@ else
 	compare "two processes" "$out/trtgo-2.jsonl" "two processes against transformers"
 fi
 
-python3 "$tools/write_report.py" "$out"
-status=$?
-if [ -z "$keep" ]; then rm -rf "$out"/checkpoint* "$out"/engine*; fi
-tar -czf "$out.tar.gz" -C "$(dirname "$out")" "$(basename "$out")"
-echo "report to attach: $out.tar.gz"
-exit "$status"
+finish

@@ -82,7 +82,7 @@ func (c *collection) entry(e entry) error {
 		if len(found) == 0 && e.kind == kindNeed {
 			return fmt.Errorf("nothing matches %s, which is needed: %s", e.pattern, e.reason)
 		}
-		take := func(name string) error { return c.take(name, true) }
+		take := func(name string) error { return c.take(name, e.kind == kindNeed) }
 		if e.kind == kindFile {
 			take = c.copy
 		}

@@ -52,6 +52,12 @@ def forced(torch, model, ids, tokens):
     return [float(v) for v in picked[:, 0]]
 
 
+def cast(model, dtype):
+    """Changes the type of the weights. The buffers, such as the frequencies of the rotary embedding, are float32 in every type."""
+    for parameter in model.parameters():
+        parameter.data = parameter.data.to(dtype)
+
+
 def end_ids(model):
     ends = model.generation_config.eos_token_id if model.generation_config is not None else None
     if ends is None:
@@ -75,16 +81,23 @@ def main(arguments):
     dtype = getattr(torch, o.dtype)
     transformers.utils.logging.disable_progress_bar()
     # The argument for the type has another name in each release of transformers.
-    model = transformers.AutoModelForCausalLM.from_pretrained(o.model_dir).to(dtype).to(device).eval()
+    model = transformers.AutoModelForCausalLM.from_pretrained(o.model_dir).eval()
+    cast(model, dtype)  # rounds the weights
+    cast(model, torch.float32)
+    try:
+        model.to(device)
+    except torch.cuda.OutOfMemoryError:
+        print("the GPU's memory is too small for the weights in float32: transformers runs on the CPU")
+        device = "cpu"
+        model.to(device)
     rounded = []
     with torch.inference_mode():
         ends = end_ids(model)
-        model.float()  # of the rounded weights
         for ids in prompts(o.prompts):
             tokens, log_probs, margins = greedy(torch, model, ids, o.max_output_len, ends)
             rounded.append({"input_ids": ids, "output_ids": tokens, "log_probs": log_probs, "margins": margins})
         if o.dtype != "float32":
-            model.to(dtype)
+            cast(model, dtype)
             for sequence in rounded:
                 sequence["own_log_probs"] = forced(torch, model, sequence["input_ids"], sequence["output_ids"])
     made_with = {"torch": torch.__version__, "transformers": transformers.__version__, "device": device, "dtype": o.dtype}

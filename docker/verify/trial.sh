@@ -5,7 +5,7 @@
 set -uo pipefail
 
 machine() {
-	uname -a
+	uname -srvm
 	cat /etc/os-release
 	nproc
 	free -g

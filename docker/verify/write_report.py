@@ -13,7 +13,7 @@ import re
 import sys
 
 TAIL = 60  # lines of output of a step in the report; all of it is in logs
-NAMES = re.compile(r"^(PATH|HOSTNAME|ENV|OPAL_PREFIX|LD_[A-Z_]+|(CUDA|NVIDIA|TRTGO|TRT_LLM|TRT|TLLM|OMPI|PMIX|UCX|NCCL|GLIBC)_[A-Z0-9_a-z]+)$")
+NAMES = re.compile(r"^(PATH|ENV|OPAL_PREFIX|LD_[A-Z_]+|(CUDA|NVIDIA|TRTGO|TRT_LLM|TRT|TLLM|OMPI|PMIX|UCX|NCCL|GLIBC)_[A-Z0-9_a-z]+)$")
 SECRET = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL|AUTH", re.I)
 
 
