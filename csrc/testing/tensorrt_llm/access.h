@@ -24,7 +24,9 @@ class ITensor {
   ITensor& operator=(const ITensor&) = delete;
 
   std::byte* data() const { return data_; }
-  float* floats() const { return reinterpret_cast<float*>(data_); }
+  std::vector<float> values() const;
+  // Writes a row of logits in the tensor's type, and to columns that are for no token what must never be chosen.
+  void setRow(std::int64_t row, const std::vector<float>& logits);
   std::size_t size() const;  // as upstream's, a shape with a negative dimension has a size without sense
 
   const executor::DataType type;
@@ -42,10 +44,10 @@ namespace tensorrt_llm::executor {
 
 // Counts a live object; see trtllm_standin_alive.
 struct Counted {
-  Counted() { standin::alive(1); }
-  Counted(const Counted&) { standin::alive(1); }
+  Counted() { trtllm_standin::alive(1); }
+  Counted(const Counted&) { trtllm_standin::alive(1); }
   Counted& operator=(const Counted&) = default;
-  ~Counted() { standin::alive(-1); }
+  ~Counted() { trtllm_standin::alive(-1); }
 };
 
 class Request::Impl : Counted {

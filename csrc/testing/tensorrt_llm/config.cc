@@ -32,6 +32,7 @@ SchedulerConfig::SchedulerConfig(CapacitySchedulerPolicy capacitySchedulerPolicy
 
 CapacitySchedulerPolicy SchedulerConfig::getCapacitySchedulerPolicy() const {
   STANDIN_ENTRY("SchedulerConfig::getCapacitySchedulerPolicy");
+  if (trtllm_standin::forgets("SchedulerConfig")) return CapacitySchedulerPolicy::kSTATIC_BATCH;
   return mCapacitySchedulerPolicy;
 }
 
@@ -244,6 +245,7 @@ SchedulerConfig ExecutorConfig::getSchedulerConfig() const {
 
 KvCacheConfig ExecutorConfig::getKvCacheConfig() const {
   STANDIN_ENTRY("ExecutorConfig::getKvCacheConfig");
+  if (trtllm_standin::forgets("KvCacheConfig")) return KvCacheConfig(/*enableBlockReuse=*/false);
   return mKvCacheConfig;
 }
 
@@ -254,6 +256,7 @@ bool ExecutorConfig::getEnableChunkedContext() const {
 
 bool ExecutorConfig::getNormalizeLogProbs() const {
   STANDIN_ENTRY("ExecutorConfig::getNormalizeLogProbs");
+  if (trtllm_standin::forgets("ExecutorConfig")) return true;
   return mNormalizeLogProbs;
 }
 

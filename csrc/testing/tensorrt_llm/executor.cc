@@ -5,6 +5,8 @@
 #include "exception.h"
 #include "executorimpl.h"
 
+extern "C" int cuCtxSetCurrent(void* context);
+
 namespace {
 
 std::atomic<bool> pluginsRegistered{false};
@@ -13,16 +15,19 @@ std::atomic<bool> pluginsRegistered{false};
 
 void trtllm_standin_register_plugins(void) { pluginsRegistered = true; }
 int32_t trtllm_standin_plugins_registered(void) { return pluginsRegistered ? 1 : 0; }
-void trtllm_standin_entry_of_plugins(void) { STANDIN_ENTRY("initTrtLlmPlugins"); }
+int32_t trtllm_standin_entry_of_plugins(void) {
+  STANDIN_ENTRY("initTrtLlmPlugins");
+  return trtllm_standin::Script::load()->has("no_plugins") ? 0 : 1;
+}
 
 namespace tensorrt_llm::executor {
 
 char const* version() noexcept {
-  const standin::Inside inside;
+  const trtllm_standin::Inside inside;
   static std::string text;
   try {
-    standin::reread();
-    text = standin::Script::load()->text("version").value_or("1.2.1");
+    trtllm_standin::reread();
+    text = trtllm_standin::Script::load()->text("version").value_or("1.2.1");
     return text.c_str();
   } catch (...) {
     return "";
@@ -30,14 +35,14 @@ char const* version() noexcept {
 }
 
 Executor::Executor(std::filesystem::path const& modelPath, ModelType modelType, ExecutorConfig const& executorConfig) {
-  standin::reread();
+  trtllm_standin::reread();
   STANDIN_ENTRY("Executor::Executor");
   STANDIN_CHECK(modelType == ModelType::kDECODER_ONLY, "the stand-in has decoders only");
   mImpl = std::make_unique<Impl>(modelPath, executorConfig);
 }
 
 Executor::~Executor() {
-  const standin::Inside inside;
+  const trtllm_standin::Inside inside;
   mImpl.reset();
 }
 
@@ -106,23 +111,24 @@ bool Executor::isParticipant() const {
 }
 
 Executor::Impl::Impl(std::filesystem::path const& modelPath, ExecutorConfig const& config)
-    : script_(standin::Script::load()),
+    : script_(trtllm_standin::Script::load()),
       iterStatsMax_(config.getIterStatsMaxIterations()),
       requestStatsMax_(config.getRequestStatsMaxIterations()),
       maxQueueSize_(config.getMaxQueueSize()) {
   const char* building = std::getenv("IS_BUILDING");
   STANDIN_CHECK(building == nullptr || std::strcmp(building, "1") != 0, "IS_BUILDING is set: plugins do not start");
-  world_ = standin::World::join(*script_);
+  world_ = trtllm_standin::World::join(*script_);
   script_->hang("constructor");
   const auto parallel = config.getParallelConfig().value_or(ParallelConfig());
   orchestrates_ = parallel.getCommunicationMode() == CommunicationMode::kORCHESTRATOR;
-  const auto engine = standin::EngineConfig::read(modelPath, world_.rank());
-  standin::checkParallel(parallel, world_, engine.worldSize);
+  const auto engine = trtllm_standin::EngineConfig::read(modelPath, world_.rank());
+  trtllm_standin::checkParallel(parallel, world_, engine.worldSize);
   // What TensorRT says where the plugins of a plan are not registered; a worker registers its own.
   if (!orchestrates_) STANDIN_CHECK(pluginsRegistered, "Failed to deserialize cuda engine.");
   const auto participants = parallel.getParticipantIds();
   leads_ = world_.rank() == (participants ? participants->front() : 0);
-  engine_ = std::make_unique<standin::Engine>(engine, config, script_);
+  engine_ = std::make_unique<trtllm_standin::Engine>(engine, config, script_);
+  cuCtxSetCurrent(engine_.get());  // the calling thread's device is then the engine's, as after cudaSetDevice
   if (leads_) thread_ = std::thread(&Impl::loop, this);
 }
 

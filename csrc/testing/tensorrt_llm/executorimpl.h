@@ -19,7 +19,7 @@
 
 namespace tensorrt_llm::executor {
 
-class __attribute__((visibility("hidden"))) Executor::Impl {
+class Executor::Impl {
  public:
   Impl(std::filesystem::path const& modelPath, ExecutorConfig const& config);
   ~Impl();
@@ -51,7 +51,7 @@ class __attribute__((visibility("hidden"))) Executor::Impl {
   void forwardSync();
   void finishTimedOut();
   void terminateCancelled();
-  std::vector<std::shared_ptr<standin::ActiveRequest>> respond(std::vector<Response>& responses);
+  std::vector<std::shared_ptr<trtllm_standin::ActiveRequest>> respond(std::vector<Response>& responses);
   std::vector<Queued> dequeue();
   int32_t fetch(double& latencyMS);
   void activate(Queued const& queued);
@@ -59,12 +59,12 @@ class __attribute__((visibility("hidden"))) Executor::Impl {
   void terminateAll(std::string const& error);
   void append(std::vector<Response> responses);
   void record(double iterLatencyMS, double queueLatencyMS, int32_t fresh,
-              std::vector<std::shared_ptr<standin::ActiveRequest>> const& finished, bool reported);
+              std::vector<std::shared_ptr<trtllm_standin::ActiveRequest>> const& finished, bool reported);
   void forget(std::vector<Response> const& responses, IdType id);
 
-  std::shared_ptr<const standin::Script> script_;
-  standin::World world_;
-  std::unique_ptr<standin::Engine> engine_;
+  std::shared_ptr<const trtllm_standin::Script> script_;
+  trtllm_standin::World world_;
+  std::unique_ptr<trtllm_standin::Engine> engine_;
   bool leads_ = true, orchestrates_ = false;
   SizeType32 iterStatsMax_, requestStatsMax_;
   std::optional<SizeType32> maxQueueSize_;
@@ -87,7 +87,7 @@ class __attribute__((visibility("hidden"))) Executor::Impl {
   std::deque<IterationStats> iterationStats_;
   std::deque<RequestStatsPerIteration> requestStats_;
 
-  standin::ActiveRequests active_;  // the loop's alone, as are the children below
+  trtllm_standin::ActiveRequests active_;  // the loop's alone, as are the children below
   std::map<IdType, std::vector<IdType>> children_;
   std::thread thread_;
 };

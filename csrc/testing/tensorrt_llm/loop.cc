@@ -1,5 +1,7 @@
 // The loop of an Executor, which runs on its thread, in the order of upstream's executionLoop: the end of the step
 // before, who is late, who is cancelled, what there is to tell, who comes, the next step.
+#include <pthread.h>
+
 #include <ctime>
 
 #include "exception.h"
@@ -8,7 +10,7 @@
 namespace tensorrt_llm::executor {
 namespace {
 
-using Finished = std::vector<std::shared_ptr<standin::ActiveRequest>>;
+using Finished = std::vector<std::shared_ptr<trtllm_standin::ActiveRequest>>;
 
 double millisecondsSince(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
@@ -26,7 +28,7 @@ std::string timestamp() {
   return text;
 }
 
-RequestStats statsOf(const standin::ActiveRequest& r, RequestStage stage) {
+RequestStats statsOf(const trtllm_standin::ActiveRequest& r, RequestStage stage) {
   RequestStats stats{};
   stats.id = r.id;
   stats.stage = stage;
@@ -47,7 +49,8 @@ RequestStats statsOf(const standin::ActiveRequest& r, RequestStage stage) {
 }  // namespace
 
 void Executor::Impl::loop() {
-  const standin::Inside inside;
+  pthread_setname_np(pthread_self(), "executionLoop");
+  const trtllm_standin::Inside inside;
   std::chrono::steady_clock::time_point start;
   int32_t fresh = 0;
   while (!shutdown_ || !active_.empty()) {
@@ -200,7 +203,7 @@ int32_t Executor::Impl::fetch(double& latencyMS) {
 void Executor::Impl::activate(Queued const& queued) {
   const auto first = engine_->admit(queued.id, queued.request, queued.arrival);
   if (!queued.children.empty()) children_[queued.id] = queued.children;  // without a lock, as upstream does
-  const auto add = [&](std::shared_ptr<standin::ActiveRequest> r) {
+  const auto add = [&](std::shared_ptr<trtllm_standin::ActiveRequest> r) {
     auto at = active_.begin();
     while (at != active_.end() && (*at)->request().priority >= r->request().priority) ++at;
     active_.insert(at, std::move(r));
@@ -258,7 +261,7 @@ void Executor::Impl::record(double iterLatencyMS, double queueLatencyMS, int32_t
   if (requestStatsMax_ == 0) return;
   RequestStatsPerIteration stats{engine_->iteration(), {}};
   for (const auto& r : active_) {
-    const bool context = r->state == standin::State::CONTEXT;
+    const bool context = r->state == trtllm_standin::State::CONTEXT;
     stats.requestStats.push_back(
         statsOf(*r, context ? RequestStage::kCONTEXT_IN_PROGRESS : RequestStage::kGENERATION_IN_PROGRESS));
   }

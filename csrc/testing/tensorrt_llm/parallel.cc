@@ -23,6 +23,7 @@ bool OrchestratorConfig::getIsOrchestrator() const {
 
 std::string OrchestratorConfig::getWorkerExecutablePath() const {
   STANDIN_ENTRY("OrchestratorConfig::getWorkerExecutablePath");
+  if (trtllm_standin::forgets("OrchestratorConfig")) return "";
   return mWorkerExecutablePath;
 }
 

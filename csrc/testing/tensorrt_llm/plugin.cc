@@ -1,5 +1,4 @@
 // libnvinfer_plugin_tensorrt_llm.so: registers its plugins, so to speak.
-#include <cstdlib>
 #include <string>
 
 #include "script.h"
@@ -16,9 +15,7 @@ nvinfer1::ILogger* LoggerManager::defaultLogger() noexcept {
 }  // namespace tensorrt_llm::plugins::api
 
 extern "C" bool initTrtLlmPlugins(void* logger, char const* libNamespace) {
-  trtllm_standin_entry_of_plugins();
-  const char* script = std::getenv("TRTGO_STANDIN_SCRIPT");
-  if (script != nullptr && std::string(script).find("no_plugins=1") != std::string::npos) return false;
+  if (trtllm_standin_entry_of_plugins() == 0) return false;
   // Without a logger it keeps its own. The namespace is that of the plans' plugins.
   static_cast<void>(logger);
   if (libNamespace == nullptr || std::string(libNamespace) != "tensorrt_llm") return false;

@@ -21,6 +21,8 @@
  *   empty_final=1         the last streaming response comes alone, without tokens
  *   finish_reason=N       instead of the true one, in final responses
  *   kv_blocks=N           size of the KV cache
+ *   forget=CLASS          SchedulerConfig, KvCacheConfig, OrchestratorConfig or ExecutorConfig: a getter gives what was
+ *                         not set, as where headers and library are of two releases
  *   no_plugins=1          initTrtLlmPlugins gives false
  *
  * OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE say which process of how many this is; these meet in the directory
@@ -52,8 +54,8 @@ STANDIN_API int32_t trtllm_standin_inside(void);
 /* Told by the plugin library that its plugins are registered, and asked by the engine. */
 STANDIN_API void trtllm_standin_register_plugins(void);
 STANDIN_API int32_t trtllm_standin_plugins_registered(void);
-/* Counts a call of initTrtLlmPlugins, which throws if the script says so. */
-STANDIN_API void trtllm_standin_entry_of_plugins(void);
+/* Counts a call of initTrtLlmPlugins, which throws if the script says so; gives 0 if it should give false. */
+STANDIN_API int32_t trtllm_standin_entry_of_plugins(void);
 
 #ifdef __cplusplus
 }

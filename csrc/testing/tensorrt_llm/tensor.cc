@@ -27,6 +27,41 @@ std::size_t volume(const std::vector<std::int64_t>& dims, std::size_t first = 0)
   return size;
 }
 
+std::uint32_t bitsOf(float value) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+float ofBits(std::uint32_t bits) {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// The nearest of 16 bits; ties go to the even one.
+std::uint16_t toBfloat16(float value) {
+  const std::uint32_t bits = bitsOf(value);
+  return static_cast<std::uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+float fromBfloat16(std::uint16_t half) { return ofBits(static_cast<std::uint32_t>(half) << 16); }
+
+// For numbers that are normal in binary16, or too small: those become 0.
+std::uint16_t toBinary16(float value) {
+  const std::uint32_t bits = bitsOf(value), sign = (bits >> 16) & 0x8000, magnitude = bits & 0x7FFFFFFF;
+  if (magnitude < 0x38800000) return static_cast<std::uint16_t>(sign);
+  const std::uint32_t rounded = magnitude + 0xFFF + ((magnitude >> 13) & 1);
+  return static_cast<std::uint16_t>(sign | ((rounded - 0x38000000) >> 13));
+}
+
+float fromBinary16(std::uint16_t half) {
+  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16, magnitude = half & 0x7FFF;
+  if (magnitude >= 0x7C00) return ofBits(sign | 0x7F800000);  // infinity: that is how tokens are banned
+  if (magnitude < 0x400) return ofBits(sign);
+  return ofBits(sign | ((magnitude << 13) + 0x38000000));
+}
+
 }  // namespace
 
 ITensor::ITensor(executor::DataType type, executor::MemoryType memory, std::vector<std::int64_t> dims)
@@ -35,7 +70,7 @@ ITensor::ITensor(executor::DataType type, executor::MemoryType memory, std::vect
       dims(std::move(dims)),
       owner_(std::make_shared<std::vector<std::byte>>(volume(this->dims) * bytesOf(type))),
       data_(owner_->data()) {
-  standin::alive(1);
+  trtllm_standin::alive(1);
 }
 
 // Upstream checks the end alone, and that in unsigned numbers: a negative number of rows is taken.
@@ -47,15 +82,44 @@ ITensor::ITensor(const ITensor& whole, std::int64_t first, std::int64_t number)
   }
   dims[0] = number;
   data_ = whole.data_ + static_cast<std::size_t>(first) * volume(whole.dims, 1) * bytesOf(type);
-  standin::alive(1);
+  trtllm_standin::alive(1);
 }
 
 ITensor::ITensor(executor::DataType type, void* data, std::vector<std::int64_t> dims)
     : type(type), memory(executor::MemoryType::kCPU), dims(std::move(dims)), data_(static_cast<std::byte*>(data)) {
-  standin::alive(1);
+  trtllm_standin::alive(1);
 }
 
-ITensor::~ITensor() { standin::alive(-1); }
+ITensor::~ITensor() { trtllm_standin::alive(-1); }
+
+void ITensor::setRow(std::int64_t row, const std::vector<float>& logits) {
+  const auto width = static_cast<std::size_t>(dims.back());
+  for (std::size_t i = 0; i < width; i++) {
+    const float value = i < logits.size() ? logits[i] : 1e4f;
+    std::byte* to = data_ + (static_cast<std::size_t>(row) * width + i) * bytesOf(type);
+    if (type == executor::DataType::kFP32) {
+      std::memcpy(to, &value, sizeof value);
+    } else {
+      const std::uint16_t half = type == executor::DataType::kBF16 ? toBfloat16(value) : toBinary16(value);
+      std::memcpy(to, &half, sizeof half);
+    }
+  }
+}
+
+std::vector<float> ITensor::values() const {
+  std::vector<float> list(size());
+  for (std::size_t i = 0; i < list.size(); i++) {
+    const std::byte* from = data_ + i * bytesOf(type);
+    if (type == executor::DataType::kFP32) {
+      std::memcpy(&list[i], from, sizeof list[i]);
+      continue;
+    }
+    std::uint16_t half;
+    std::memcpy(&half, from, sizeof half);
+    list[i] = type == executor::DataType::kBF16 ? fromBfloat16(half) : fromBinary16(half);
+  }
+  return list;
+}
 
 std::size_t ITensor::size() const { return volume(dims); }
 

@@ -16,6 +16,7 @@ struct Device {
 };
 
 bool initialized = false;
+thread_local void* current = nullptr;
 
 std::vector<Device> devices() {
   std::vector<Device> list;
@@ -100,6 +101,17 @@ int cuDeviceTotalMem_v2(size_t* bytes, int device) {
   const int status = find(device, &found);
   if (status == SUCCESS) *bytes = found.bytes;
   return status;
+}
+
+// The context of a thread, which is any address here.
+int cuCtxGetCurrent(void** context) {
+  *context = current;
+  return SUCCESS;
+}
+
+int cuCtxSetCurrent(void* context) {
+  current = context;
+  return SUCCESS;
 }
 
 int cuGetErrorString(int status, const char** text) {

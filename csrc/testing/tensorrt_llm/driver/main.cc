@@ -20,17 +20,18 @@ namespace testing {
 namespace {
 
 const std::pair<const char*, Test> kTests[] = {
-    {"behaviour", test_behaviour}, {"outputs", test_outputs}, {"life", test_life},
-    {"throws", test_throws},       {"memory", test_memory},   {"peers", test_peers},
-    {"soak", test_soak},           {"signals", test_signals}, {"processes", test_processes},
+    {"behaviour", test_behaviour}, {"outputs", test_outputs},   {"life", test_life}, {"throws", test_throws},
+    {"memory", test_memory},       {"peers", test_peers},       {"soak", test_soak}, {"signals", test_signals},
+    {"processes", test_processes}, {"refusals", test_refusals},
 };
 
 }  // namespace
 
-void make_engine(const std::string& directory, int world_size) {
+void make_engine(const std::string& directory, int world_size, const char* logits_type) {
   mkdir(directory.c_str(), 0777);
   std::ofstream(directory + "/config.json")
-      << R"({"pretrained_config": {"vocab_size": 97, "mapping": {"world_size": )" << world_size
+      << R"({"pretrained_config": {"vocab_size": 97, "logits_dtype": ")" << logits_type
+      << R"(", "mapping": {"world_size": )" << world_size
       << R"(}}, "build_config": {"max_seq_len": 192, "max_batch_size": 8, "max_num_tokens": 48,
           "gather_context_logits": true}})";
   for (int rank = 0; rank < world_size; rank++) {

@@ -80,6 +80,12 @@ trtgo_error** Error::out() {
   return &error_;
 }
 
+trtgo_error* Error::release() {
+  trtgo_error* error = error_;
+  error_ = nullptr;
+  return error;
+}
+
 bool Error::fits(int32_t status) const {
   if (status == TRTGO_OK) return error_ == nullptr;
   return error_ != nullptr && trtgo_error_status(error_) == status && !text().empty() && !operation().empty();

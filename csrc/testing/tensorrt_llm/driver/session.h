@@ -50,6 +50,8 @@ class Error {
 
   // For the last argument of a call. The error of the call before is freed.
   trtgo_error** out();
+  // Gives the error away.
+  trtgo_error* release();
   std::string text() const { return error_ == nullptr ? "" : trtgo_error_text(error_); }
   std::string operation() const { return error_ == nullptr ? "" : trtgo_error_operation(error_); }
   // Whether it is there exactly when status is not TRTGO_OK, and is of that status.
@@ -116,7 +118,7 @@ class Session {
 };
 
 // Makes an engine directory of the toy model, for so many processes.
-void make_engine(const std::string& directory, int world_size);
+void make_engine(const std::string& directory, int world_size, const char* logits_type = "float32");
 // Ends the program with a message unless ok.
 void must(bool ok, const std::string& what);
 // Greedy's settings, in addition to others.
@@ -141,6 +143,7 @@ void test_peers(const Places& places, Tally& tally);
 void test_soak(const Places& places, Tally& tally);
 void test_signals(const Places& places, Tally& tally);
 void test_processes(const Places& places, Tally& tally);
+void test_refusals(const Places& places, Tally& tally);
 
 }  // namespace testing
 }  // namespace trtgo

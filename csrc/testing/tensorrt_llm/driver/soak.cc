@@ -1,5 +1,7 @@
 // Many requests from many threads, cancelled and closed at random.
 #include <atomic>
+#include <cstdio>
+#include <fstream>
 #include <mutex>
 #include <random>
 #include <thread>
@@ -16,8 +18,9 @@ class Traffic {
   Traffic(const Places& places, unsigned seed)
       : session_(places, Settings().number("requestStatsMaxIterations", 3)), seed_(seed) {}
 
-  // Enqueues number requests and cancels at random until all have ended, or until close_after have.
-  void run(int number, int cancels, int close_after) {
+  // Enqueues number requests and cancels at random until all have ended, or until close_after have. hold is a file that
+  // keeps all from ending until they are there.
+  void run(int number, int cancels, int close_after, const std::string& hold = "") {
     std::vector<std::thread> threads;
     std::atomic<int> left{number}, left_cancels{cancels};
     for (unsigned i = 0; i < 3; i++) threads.emplace_back([&, i] { enqueue(left, i); });
@@ -30,6 +33,7 @@ class Traffic {
       status = session_.await(20, results_, error);
       ended_ = 0;
       for (const auto& [id, beams] : results_) ended_ += beams.at(0).final ? 1 : 0;
+      if (!hold.empty() && enqueued_ >= number) std::remove(hold.c_str());
       const bool all = left <= 0 && left_cancels <= 0 && ended_ >= enqueued_;
       if (!drained && (all || ended_ >= close_after)) {
         drained = true;
@@ -129,10 +133,12 @@ class Traffic {
 
 void test_soak(const Places& places, Tally& tally) {
   // 1,000 in flight before the first may end, and 10,000 cancels.
-  trtllm_standin_script("step_us=200;kv_blocks=512");
+  const std::string hold = places.scratch + "/hold";
+  std::ofstream(hold).put('\n');
+  trtllm_standin_script(("hold=" + hold).c_str());
   {
     Traffic traffic(places, 1);
-    traffic.run(1000, 10000, 1 << 30);
+    traffic.run(1000, 10000, 1 << 30, hold);
     traffic.check(tally);
     tally.require(traffic.enqueued() == 1000, "all were taken");
     tally.require(traffic.cancelled() > 100, std::to_string(traffic.cancelled()) + " were cancelled");
