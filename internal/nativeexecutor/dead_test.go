@@ -141,6 +141,11 @@ func TestHangs(t *testing.T) {
 	f.mu.Lock()
 	f.hang = hang
 	f.mu.Unlock()
+	require.Eventually(t, func() bool { // the call before has ended
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return f.hangs
+	}, waitTime, tick)
 	require.NoError(t, e.Submit(brief(1)))
 	dies(t, e, "nothing for its 1 requests")
 	require.ErrorIs(t, e.Close(), executor.ErrDead)

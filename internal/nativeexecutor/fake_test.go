@@ -32,6 +32,7 @@ type fake struct {
 
 	wake     chan struct{}
 	hang     chan struct{} // while not nil and open, Await does not return
+	hangs    bool          // it does so
 	shutdown chan struct{} // Shutdown waits for it, if not nil
 }
 
@@ -108,6 +109,7 @@ func (f *fake) Cancel(id uint64) error {
 func (f *fake) Await(timeout time.Duration, each func(*native.Output)) error {
 	f.mu.Lock()
 	hang := f.hang
+	f.hangs = hang != nil
 	f.mu.Unlock()
 	if hang != nil {
 		<-hang
