@@ -231,9 +231,7 @@ func (x *Executor) Await(timeout time.Duration, each func(*Output)) error {
 	}()
 	list := unsafe.Slice(awaited.list, int(awaited.num))
 	for i := range list {
-		if err := x.output.view(&list[i]); err != nil {
-			return err
-		}
+		x.output.view(&list[i])
 		each(&x.output)
 	}
 	return nil

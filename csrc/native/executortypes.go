@@ -9,7 +9,7 @@ type ExecutorOptions struct {
 
 // Array is numbers in row-major order. Type is TensorRT's name: FLOAT, HALF or BF16.
 type Array struct {
-	Data []byte // little-endian; nil where there is none
+	Data []byte // little-endian; nil where there is none, or what came is of another type
 	Type string
 	Dims []int64
 }

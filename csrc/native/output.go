@@ -2,10 +2,7 @@
 
 package native
 
-import (
-	"fmt"
-	"unsafe"
-)
+import "unsafe"
 
 // #include "loader.h"
 import "C"
@@ -14,7 +11,7 @@ import "C"
 var sizes = map[string]int{"FLOAT": 4, "HALF": 2, "BF16": 2}
 
 // view makes o show an output. What it points to stays native memory.
-func (o *Output) view(c *C.trtgo_output) error {
+func (o *Output) view(c *C.trtgo_output) {
 	*o = Output{
 		ID: uint64(c.id), ClientID: uint64(c.client_id), Final: c.final != 0, Beam: int(c.beam), NumBeams: int(c.num_beams),
 		FinishReason: int(c.finish_reason), CumLogProb: float32(c.cum_log_prob), ReusedBlocks: int(c.reused_blocks),
@@ -32,33 +29,29 @@ func (o *Output) view(c *C.trtgo_output) error {
 		c  *C.trtgo_array
 		to *Array
 	}{{&c.context_logits, &o.ContextLogits}, {&c.generation_logits, &o.GenerationLogits}} {
-		if a.c.data == nil {
-			continue
-		}
-		if err := a.to.view(a.c); err != nil {
-			return err
+		if a.c.data != nil {
+			a.to.view(a.c)
 		}
 	}
-	return nil
 }
 
-// view makes a show numbers.
-func (a *Array) view(c *C.trtgo_array) error {
+// view makes a show numbers. Those of a type that is not in sizes have no data: they are the concern of the one request
+// whose they are.
+func (a *Array) view(c *C.trtgo_array) {
 	a.Type = typeName(c._type)
 	a.Dims = unsafe.Slice((*int64)(&c.dims[0]), int(c.rank))
 	size := int64(sizes[a.Type])
 	if size == 0 {
-		return &Error{StatusInternal, "awaitResponses", fmt.Sprintf("there are logits of type %q, want FLOAT, HALF or BF16", a.Type)}
+		return
 	}
 	for _, d := range a.Dims {
 		if d < 0 { // the last output of one that was cancelled: TensorRT-LLM slices what its tokens take back
 			*a = Array{}
-			return nil
+			return
 		}
 		size *= d
 	}
 	a.Data = unsafe.Slice((*byte)(c.data), int(size))
-	return nil
 }
 
 // typeName returns a name of sizes, for which nothing is allocated, or a copy of another.
