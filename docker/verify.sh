@@ -65,6 +65,7 @@ steps=$out/steps.tsv
 : >"$steps"
 number=0
 declare -A state # of each step: ok, failed or skipped
+running=()       # name and command of the step that runs
 
 # record NAME STATUS EXIT SECONDS TEXT
 record() {
@@ -76,13 +77,15 @@ record() {
 
 # step NAME COMMAND...: runs a command, with its output in a file of its own. It has an hour.
 step() {
-	local name=$1 status began
+	local name=$1 status
 	shift
 	number=$((number + 1))
+	running=("$name" "$@")
 	began=$(date +%s.%N)
 	timeout --foreground --kill-after=30 3600 "$@" >"$out/logs/$number.txt" 2>&1 </dev/null
 	status=$?
 	record "$name" "$([ "$status" = 0 ] && echo ok || echo failed)" "$status" "$(elapsed "$began")" "$*"
+	running=()
 	return "$status"
 }
 
@@ -108,9 +111,10 @@ step_after() {
 	step "$name" "$@"
 }
 
-# finish [STATUS]: the report, and the end.
+# finish [STATUS]: the report, and the end. A step that runs has been interrupted.
 finish() {
 	trap '' INT
+	if [ ${#running[@]} -gt 0 ]; then record "${running[0]}" failed "${1:-1}" "$(elapsed "$began")" "${running[*]:1}"; fi
 	python3 "$tools/write_report.py" "$out"
 	local status=${1:-$?}
 	if [ -z "$keep" ]; then rm -rf "$out"/checkpoint* "$out"/engine*; fi

@@ -141,6 +141,14 @@ small_scripts() {
 	TRTGO=$image/usr/local/bin/trtgo docker/report_doctor.sh >/dev/null 2>"$dir/doctor" || fail "report_doctor.sh fails where there is no GPU"
 	TRTGO=$dir/no-such-trtgo refused "No such file" docker/report_doctor.sh
 	refused "is not there" docker/check_libraries.sh "$dir/no-such-library"
+	if [ "$(id -u)" = 0 ] && command -v useradd >/dev/null; then
+		mkdir -p "$dir/users/etc" "$dir/users/home"
+		cp /etc/login.defs "$dir/users/etc/"
+		touch "$dir/users/etc/"{passwd,group,shadow,gshadow}
+		ROOT=$dir/users docker/add_user.sh
+		grep -q '^trtgo:x:10001:10001:' "$dir/users/etc/passwd" || fail "add_user.sh did not add the user"
+		[ "$(stat -c %u "$dir/users/work")" = 10001 ] || fail "add_user.sh did not give /work to the user"
+	fi
 }
 
 # table PATTERN...: what verify.sh printed must have lines like these.
@@ -193,6 +201,10 @@ verify_script() {
 			echo "a planted failure"
 			exit 7
 		fi
+		if [ "$1" = "${SLOW:-}" ]; then
+			touch "$SLOW_MARK"
+			exec sleep 600
+		fi
 		arguments=() last=
 		for a in "$@"; do
 			case "$last $a" in
@@ -218,7 +230,7 @@ verify_script() {
 	"$bin/real-trtgo" build --backend tensorrt-llm --checkpoint_dir "$dir/checkpoint" --network_only "$dir/network.json" --max_batch_size 8 --max_input_len 512 \
 		--max_seq_len 544 --max_num_tokens 2048 --gpt_attention_plugin float32 --gemm_plugin float32 --quiet
 	as_if() {
-		PATH=$bin:$PATH PYTHONPATH=$PWD/docker/verify/fakes FAKE_NETWORK=$dir/network.json REFERENCE=$dir/reference.json RUN_PY=$bin/run.py ROOT=$dir/tree \
+		PATH=$bin:$PATH PYTHONPATH=$PWD/docker/verify/fakes FAKE_NETWORK=$dir/network.json REFERENCE=$dir/reference.json RUN_PY=$bin/run.py ROOT=$dir/tree SLOW_MARK=$dir/slow \
 			docker/verify.sh "$model" "${options[@]}" "$@" 2>&1
 	}
 	as_if --out "$dir/report-gpu" >"$dir/table" || fail "verify.sh fails with stand-ins: $(cat "$dir/table" "$dir/report-gpu/report.md")"
@@ -232,6 +244,17 @@ verify_script() {
 	FAILING=build as_if --out "$dir/report-fails" >"$dir/table" && fail "verify.sh takes a failing build for success"
 	table 'engine of trtgo  *failed .*exit status 7' "run trtgo's engine  *skipped" 'engine of trtllm-build  *ok'
 	[ -s "$dir/report-fails.tar.gz" ] || fail "verify.sh leaves no archive after a failure"
+
+	# An interrupt ends the step that runs, and all that was found until then is in the report.
+	set -m
+	SLOW=build as_if --out "$dir/report-interrupted" >"$dir/table" &
+	local pid=$!
+	set +m
+	while kill -0 "$pid" 2>/dev/null && [ ! -e "$dir/slow" ]; do sleep 0.1; done
+	kill -INT -- "-$pid"
+	wait "$pid" && fail "verify.sh ends well though it was interrupted"
+	table 'export  *ok' 'network of trtgo  *failed' 'report to attach'
+	[ -s "$dir/report-interrupted.tar.gz" ] || fail "verify.sh leaves no archive after an interrupt: $(cat "$dir/table")"
 
 	refused "is not empty" docker/verify.sh "$model" --out "$dir/report-fails"
 	refused "is not there" docker/verify.sh "$dir/no-such-model" --out "$dir/none"

@@ -138,7 +138,7 @@ def reachable(network, layers):
 
 def recorded_field(name, kind, data):
     """A field as JSON has it: a number where there is one."""
-    values = data.tolist() if hasattr(data, "tolist") else data
+    values = [] if data is None else data.tolist() if hasattr(data, "tolist") else data
     if kind.name == "CHAR":
         text = bytes(v & 0xFF for v in values) if isinstance(values, list) else values
         return {"name": name, "type": "CHAR", "value": text.decode() if isinstance(text, bytes) else text}
