@@ -32,6 +32,9 @@ func (e *Engine) Wait(ctx context.Context) error {
 // and stops the others. It returns when all processes have called it. No engine for TensorRT-LLM can be opened
 // afterwards. It does nothing where none ever was, and fails while one is open, or half open after [Open] was given up.
 func Finalize() error {
+	if exitEndsMPI {
+		return nil
+	}
 	if err := native.Finalize(); err != nil {
 		return newError("finalize", &textError{nativeText(err), err}, CodeOther)
 	}

@@ -108,7 +108,9 @@ func TestNative(t *testing.T) {
 	require.Len(t, beams.Sequences, 3)
 	require.NotEmpty(t, e.IterationStats())
 	require.NotEmpty(t, e.RequestStats())
-	require.ErrorContains(t, trtllm.Finalize(), "an executor is open")
+	if err := trtllm.Finalize(); !trtllm.ExitEndsMPI {
+		require.ErrorContains(t, err, "an executor is open")
+	}
 
 	require.NoError(t, e.Close())
 	require.NoError(t, e.Wait(t.Context()))
@@ -194,7 +196,9 @@ func TestNativeOpenGivenUp(t *testing.T) {
 	require.ErrorContains(t, err, "MPI may be waiting for processes that were not started (the environment has SLURM_JOB_ID=7), and trtgo doctor")
 	_, err = trtllm.Open(t.Context(), dir)
 	require.ErrorIs(t, err, trtllm.ErrUnsupported)
-	require.Error(t, trtllm.Finalize(), "one is half open")
+	if err := trtllm.Finalize(); !trtllm.ExitEndsMPI {
+		require.Error(t, err, "one is half open")
+	}
 	require.NoError(t, os.WriteFile(release, nil, 0o600))
 	require.Eventually(t, func() bool {
 		e, err := trtllm.Open(t.Context(), dir)

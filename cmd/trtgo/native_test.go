@@ -1,8 +1,9 @@
-//go:build unix
+//go:build cgo && linux
 
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/doctor"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/nativetest"
 	"github.com/trtgo/trtgo/internal/testmodel"
@@ -263,11 +265,63 @@ func TestNativeInterruptedOpening(t *testing.T) {
 	engine := nativeEngine(t, 1, nil)
 	c, stdout, stderr := nativeProcess(t, env, "run", "--engine_dir", engine, "--max_output_len", "4", "--input_text", "a", "--log_level", "debug")
 	require.NoError(t, c.Start())
-	time.Sleep(300 * time.Millisecond) // nothing tells that it hangs
+	require.Eventually(t, func() bool { // from then on it is being opened
+		maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", c.Process.Pid))
+		return err == nil && strings.Contains(string(maps), "libtensorrt_llm.so")
+	}, 20*time.Second, 5*time.Millisecond)
 	require.NoError(t, c.Process.Signal(os.Interrupt))
 	require.Error(t, c.Wait())
 	require.Equal(t, 130, c.ProcessState.ExitCode(), stderr)
 	require.Empty(t, stdout.String())
 	require.Contains(t, stderr.String(), "MPI may be waiting for processes that were not started (the environment has SLURM_JOB_ID=12)")
 	require.True(t, strings.HasSuffix(stderr.String(), "trtgo: interrupted\n"), stderr)
+}
+
+// A step that never ends: the engine does not close after Ctrl-C, and a second one ends the process.
+func TestNativeInterruptedTwice(t *testing.T) {
+	env := append(nativetest.StandIn(t, "L4"), "TRTGO_STANDIN_SCRIPT=hang=step#5")
+	engine := nativeEngine(t, 1, nil)
+	process, _, stderr := nativeProcess(t, env, "run", "--engine_dir", engine, "--max_output_len", "40", "--input_text", "a", "--end_id", "-1", "--streaming")
+	process.Stdout = nil
+	stdout, err := process.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, process.Start())
+	_, err = bufio.NewReader(stdout).ReadString('\n') // the prompt: the engine is open, and soon hangs
+	require.NoError(t, err)
+	require.NoError(t, process.Process.Signal(os.Interrupt))
+	ended := make(chan error, 1)
+	go func() { ended <- process.Wait() }()
+	for {
+		select {
+		case err := <-ended:
+			require.Error(t, err)
+			require.Equal(t, 130, process.ProcessState.ExitCode(), stderr)
+			return
+		case <-time.After(200 * time.Millisecond): // the first one may not have been noticed
+			_ = process.Process.Signal(os.Interrupt)
+		}
+	}
+}
+
+// doctor recognises the executor's libraries, and what loading them shows.
+func TestNativeDoctor(t *testing.T) {
+	env := nativetest.StandIn(t, "L4")
+	program := loader(t)[0]
+	var out, stderr bytes.Buffer
+	c := exec.Command(program, "doctor", "--load", "--json", "--engine_dir", nativeEngine(t, 2, nil))
+	c.Env, c.Stdout, c.Stderr = env, &out, &stderr
+	require.Error(t, c.Run(), "there is no driver")
+	require.Equal(t, exitFailed, c.ProcessState.ExitCode(), &stderr)
+	var report doctor.Report
+	require.NoError(t, json.Unmarshal(out.Bytes(), &report), &stderr)
+	require.Equal(t, "tensorrt-llm", report.Backend)
+	require.NotNil(t, report.Loaded)
+	require.Empty(t, report.Loaded.Error+report.Loaded.Crash)
+	require.Equal(t, "1.2.1", report.Loaded.TensorRTLLM)
+	require.Equal(t, "1.2.1", report.Loaded.TensorRTLLMHeaders)
+	require.Equal(t, []doctor.GPU{{Name: "L4", ComputeCapability: "8.9", Memory: 1000000000}}, report.Loaded.GPUs)
+	for _, p := range report.Problems {
+		require.NotContains(t, p.Text, "functions that run engines", "the stand-in has them all")
+		require.NotContains(t, p.Text, "runs none", "the library can run engines")
+	}
 }
