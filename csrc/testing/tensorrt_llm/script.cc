@@ -38,6 +38,11 @@ std::vector<Throw>& throws() {
   static std::vector<Throw> list;
   return list;
 }
+// The entries of the script that stand still, likewise.
+std::vector<std::string>& hangs() {
+  static std::vector<std::string> list;
+  return list;
+}
 std::atomic<bool> read{false};
 
 std::string scriptText() {
@@ -63,8 +68,10 @@ std::string current;  // what readThrows() read
 
 void readThrows() {
   throws().clear();
+  hangs().clear();
   current = scriptText();
   for (const auto& [name, value] : parse(current)) {
+    if (name == "hang") hangs().push_back(value);
     if (name != "throw") continue;
     const size_t hash = value.find('#'), colon = value.rfind(':');
     if (hash == std::string::npos || colon == std::string::npos || colon < hash) continue;
@@ -110,6 +117,9 @@ void Entry::call() {
   if (!read.load(std::memory_order_acquire)) {
     const std::lock_guard<std::mutex> lock(mutex);
     if (!read.load(std::memory_order_relaxed)) readThrows();
+  }
+  for (const std::string& name : hangs()) {
+    if (name == name_) Script::load()->hang(name);
   }
   for (const Throw& fault : throws()) {
     if (fault.entry == name_ && (fault.number == n || fault.number == 0)) raise(fault.kind);

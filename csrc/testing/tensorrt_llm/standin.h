@@ -9,15 +9,19 @@
  *   version=TEXT          what version() gives
  *   throw=ENTRY#N:KIND    call N (from 1; 0: every one) of ENTRY, e.g. Executor::enqueueRequest, throws. KIND is int,
  *                         bad_alloc, runtime (a TllmException with a stack trace), range (std::out_of_range), or class
- *                         (one that is no std::exception). May stand more than once, as may others with N.
+ *                         (one that is no std::exception). May stand more than once, as may others with N
  *   handlers=WHEN         handlers of SIGSEGV, SIGABRT, SIGBUS and SIGFPE without SA_ONSTACK, which end the process
- * with status 86, are installed at `constructor`, `loop` (by its thread, in its third step), or `shutdown`; and when
- * the library is loaded with `load` hang=WHERE            `constructor`, `shutdown`, `await`, or `step#N`: stands
- * still; RELEASE ends it release=PATH          a hang ends when this file exists hold=PATH             no step is done
- * while this file exists; PATH.arrived is made when one waits step_us=N             how long a step takes fail_step=N
- * step N fails, and with it all active requests; with N+ all later ones too die=N                 the loop's thread
- * ends in step N, and nothing is told error_request=N       request N gets an error response error_token=T         and
- * so does each with this token in its prompt merge=N               streaming responses come for N tokens at a time
+ *                         with status 86, are installed at `constructor`, `loop` (by its thread, in its third step),
+ *                         `shutdown`, or `load`, when the library is loaded
+ *   hang=WHERE            `constructor`, `shutdown`, `await`, `step#N`, or an ENTRY: stands still
+ *   release=PATH          a hang ends when this file exists
+ *   hold=PATH             no step is done while this file exists; PATH.arrived is made when one waits
+ *   step_us=N             how long a step takes
+ *   fail_step=N           step N fails, and with it all active requests; with N+ all later ones too
+ *   die=N                 the loop's thread ends in step N, and nothing is told
+ *   error_request=N       request N gets an error response
+ *   error_token=T         and so does each with this token in its prompt
+ *   merge=N               streaming responses come for N tokens at a time
  *   empty_final=1         the last streaming response comes alone, without tokens
  *   finish_reason=N       instead of the true one, in final responses
  *   kv_blocks=N           size of the KV cache
@@ -26,7 +30,8 @@
  *   no_plugins=1          initTrtLlmPlugins gives false
  *
  * OMPI_COMM_WORLD_RANK and OMPI_COMM_WORLD_SIZE say which process of how many this is; these meet in the directory
- * TRTGO_STANDIN_WORLD. TRTGO_STANDIN_GPUS are libcuda's devices: NAME,MAJOR,MINOR,BYTES separated by semicolons.
+ * TRTGO_STANDIN_WORLD. MPI_Finalize makes the file TRTGO_STANDIN_FINALIZED. TRTGO_STANDIN_GPUS are libcuda's devices:
+ * NAME,MAJOR,MINOR,BYTES separated by semicolons.
  */
 #ifndef STANDIN_H
 #define STANDIN_H

@@ -29,6 +29,16 @@ class Script {
   Script& operator=(const Script&) = delete;
 };
 
+// How often an entry of the stand-in was called.
+int64_t calls_of(const std::string& entry) {
+  const char* name = nullptr;
+  int64_t calls = 0;
+  for (int32_t i = 0; trtllm_standin_entry(i, &name, &calls) != 0; i++) {
+    if (entry == name) return calls;
+  }
+  return 0;
+}
+
 void empty_final(const Places& places, Tally& tally) {
   const Script script("empty_final=1");
   Session session(places);
@@ -135,6 +145,34 @@ void output_before_id(const Places& places, Tally& tally) {
   tally.require(trtgo_executor_drain(session.executor(), error.out()) == TRTGO_OK, "drain");
   Results results;
   tally.require(session.await(1000, results, error) == TRTGO_CLOSED, "nothing is left of them");
+}
+
+// A blocked enqueue blocks nobody else: not who awaits, cancels, asks, or ends all. What it queues then is ended too.
+void blocked_enqueue(const Places& places, Tally& tally) {
+  const std::string release = places.scratch + "/release";
+  std::remove(release.c_str());
+  const Script script("hang=Executor::enqueueRequest;release=" + release);
+  Session session(places);
+  std::atomic<bool> returned{false};
+  std::thread blocked([&] {
+    session.enqueue(streaming(150));
+    returned = true;
+  });
+  Results results;
+  Error error;
+  for (int i = 0; i < 3; i++) {
+    tally.require(session.await(10, results, error) == TRTGO_OK && results.empty(), "await returns");
+    tally.require(trtgo_executor_cancel(session.executor(), 1, error.out()) == TRTGO_OK, "cancel returns");
+    tally.require(session.stats(false) == "[]", "stats return");
+  }
+  while (calls_of("Executor::enqueueRequest") == 0) std::this_thread::yield();
+  tally.require(trtgo_executor_drain(session.executor(), error.out()) == TRTGO_OK, "drain returns");
+  tally.require(session.await(10, results, error) == TRTGO_OK, "it is not closed while a request is coming");
+  tally.require(!returned, "enqueue is blocked");
+  std::ofstream(release).put('\n');
+  blocked.join();
+  const Results last = session.close();
+  tally.require(last.size() == 1 && last.begin()->second.at(0).final, "the request has its end");
 }
 
 // The loop's thread is gone, or stands still: await and stats return all the same.
@@ -244,6 +282,7 @@ void test_peers(const Places& places, Tally& tally) {
   two_errors(places, tally);
   cancel_finished(places, tally);
   output_before_id(places, tally);
+  blocked_enqueue(places, tally);
   dead_loop(places, tally);
   held(places, tally);
   timed_out(places, tally);
