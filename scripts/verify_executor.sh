@@ -48,7 +48,7 @@ scripts/executor_symbols.sh "$work/release/libtrtgo_tensorrt.so" --check
 
 eval "$(variables plain)"
 go test -count=1 -timeout 10m ./csrc/native ./internal/nativeexecutor
-go test -count=1 -timeout 10m -run Native ./trtllm
+go test -count=1 -timeout 10m -run Native ./trtllm ./cmd/trtgo
 
 # C++ alone, and from Go, whose race detector does not see C++.
 for kind in address thread; do

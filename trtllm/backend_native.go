@@ -185,7 +185,9 @@ func openError(err error) error {
 		return fmt.Errorf("%w: %w", ErrOutOfMemory, refused)
 	case errors.Is(err, native.ErrUnsupported):
 		return fmt.Errorf("%w: %w", ErrUnsupported, refused)
-	case errors.Is(err, native.ErrNotFound), errors.Is(err, native.ErrVersion), errors.Is(err, native.ErrUnavailable):
+	case errors.Is(err, native.ErrVersion): // it says what to do
+		return fmt.Errorf("%w: %w", ErrNoBackend, refused)
+	case errors.Is(err, native.ErrNotFound), errors.Is(err, native.ErrUnavailable):
 		return noLibrary(err)
 	}
 	return fmt.Errorf("opening it failed: %w", refused)

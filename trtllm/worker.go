@@ -29,14 +29,13 @@ func findWorker(named string, getenv func(string) string, library string) (strin
 		places = append(places, filepath.Join(filepath.Dir(libs), "bin"), libs)
 	}
 	places = append(places, filepath.Dir(imageWorker))
-	places = append(places, filepath.SplitList(getenv("PATH"))...)
-	for _, dir := range places {
+	for _, dir := range append(places[:len(places):len(places)], filepath.SplitList(getenv("PATH"))...) {
 		path := filepath.Join(dir, workerName)
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0 {
 			return filepath.Abs(path)
 		}
 	}
-	return "", noBackend("an orchestrator starts TensorRT-LLM's program %s, which is not in %s: name it as the orchestrator's worker, or start this by mpirun instead",
+	return "", noBackend("an orchestrator starts TensorRT-LLM's program %s, which is not in %s, nor in PATH: name it as the orchestrator's worker, or start this by mpirun instead",
 		workerName, strings.Join(places, ", "))
 }
 
