@@ -205,6 +205,7 @@ void Executor::shutdown() {
   std::exception_ptr failed;
   try {
     const Surroundings surroundings;
+    put_cuda_context(context_);
     attempt(TRTGO_INTERNAL, "shutdown", "TensorRT-LLM cannot shut down", [&] { upstream_->shutdown(); });
   } catch (...) {
     failed = std::current_exception();
@@ -224,6 +225,7 @@ Executor::~Executor() {
   }
   {
     const Surroundings surroundings;
+    put_cuda_context(context_);  // what is on a GPU is freed there
     pending_.reset();
     if (state_ != State::kStopped) {
       // Its destructor does the same, but would end the process with what is thrown.

@@ -87,6 +87,7 @@ class Executor {
   trtgo_signals signals_{};  // as they were before
   std::unique_ptr<tensorrt_llm::executor::Executor> upstream_;
   bool leader_ = false;
+  void* context_ = nullptr;  // CUDA's, in which TensorRT-LLM opened the engine
 
   std::mutex enqueue_mutex_;                // held before the other one
   std::unique_ptr<trtgo_outputs> pending_;  // of the thread that awaits: taken but not yet given

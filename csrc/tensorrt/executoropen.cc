@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "executorconfig.h"
 #include "guard.h"
@@ -106,11 +107,14 @@ Executor::Executor(const Library& library, const trtgo_executor_options& options
   load_plugins(options.plugins);
   make_mpi_global();
   const std::string text = std::string("TensorRT-LLM cannot open the engine ") + options.engine_dir;
-  upstream_ = attempt(TRTGO_INVALID, "Executor", text.c_str(), [&] {
+  // What throws from here on ends it before the surroundings are put back.
+  auto upstream = attempt(TRTGO_INVALID, "Executor", text.c_str(), [&] {
     return std::make_unique<tensorrt_llm::executor::Executor>(std::filesystem::path(options.engine_dir),
                                                               tensorrt_llm::executor::ModelType::kDECODER_ONLY, config);
   });
-  leader_ = upstream_->canEnqueueRequests();
+  context_ = cuda_context();
+  leader_ = upstream->canEnqueueRequests();
+  upstream_ = std::move(upstream);
 }
 
 }  // namespace tensorrt

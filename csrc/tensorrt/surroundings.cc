@@ -19,26 +19,29 @@ Function find(const char* name) {
   return function;
 }
 
-// The context that is current in this thread: cudaSetDevice makes that of the device current. Null for none, which is
-// also the answer before CUDA has started.
-void* current_context() {
+}  // namespace
+
+// cudaSetDevice makes the context of the device current. There is none before CUDA has started.
+void* cuda_context() {
   void* context = nullptr;
   auto* const get = find<int (*)(void**)>("cuCtxGetCurrent");
   return get != nullptr && get(&context) == 0 ? context : nullptr;
 }
 
-}  // namespace
+void put_cuda_context(void* context) {
+  if (cuda_context() == context) return;
+  auto* const put = find<int (*)(void*)>("cuCtxSetCurrent");
+  if (put != nullptr) put(context);
+}
 
 Surroundings::Surroundings() {
   trtgo_signals_save(&signals_);
-  context_ = current_context();
+  context_ = cuda_context();
 }
 
 Surroundings::~Surroundings() {
   trtgo_signals_restore(&signals_);
-  if (current_context() == context_) return;
-  auto* const put = find<int (*)(void*)>("cuCtxSetCurrent");
-  if (put != nullptr) put(context_);
+  put_cuda_context(context_);
 }
 
 }  // namespace tensorrt

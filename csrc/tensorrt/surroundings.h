@@ -11,6 +11,10 @@
 namespace trtgo {
 namespace tensorrt {
 
+// CUDA's context of this thread, which is also its device; null for none. It is put where it is another.
+void* cuda_context();
+void put_cuda_context(void* context);
+
 // Saves the handlers of signals and this thread's CUDA context, and puts them back when it goes, in the same thread.
 class Surroundings {
  public:

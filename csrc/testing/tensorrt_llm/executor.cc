@@ -1,10 +1,12 @@
 // The Executor's calls, of any thread.
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 
 #include "exception.h"
 #include "executorimpl.h"
 
+extern "C" int cuCtxGetCurrent(void** context);
 extern "C" int cuCtxSetCurrent(void* context);
 
 namespace {
@@ -132,7 +134,14 @@ Executor::Impl::Impl(std::filesystem::path const& modelPath, ExecutorConfig cons
   if (leads_) thread_ = std::thread(&Impl::loop, this);
 }
 
-Executor::Impl::~Impl() { shutdown(); }
+Executor::Impl::~Impl() {
+  shutdown();
+  void* context = nullptr;
+  cuCtxGetCurrent(&context);
+  if (context == engine_.get()) return;
+  std::fprintf(stderr, "an engine is freed in a thread whose CUDA device is not the engine's\n");
+  std::abort();
+}
 
 void Executor::Impl::check(const char* function) const {
   STANDIN_CHECK(!shutdownCalled_, "Shutdown called");
