@@ -87,7 +87,7 @@ func TestDocumentedFlags(t *testing.T) {
 	}
 	pages, err := filepath.Glob("../../docs/*.md")
 	require.NoError(t, err)
-	others := regexp.MustCompile("(?m)`(cp|go|make|pip) [^`]*`|^cmake .*$") // commands of other programs
+	others := regexp.MustCompile("(?m)`(cp|go|make|pip|cmake) [^`]*`|^(cmake|docker) .*$") // commands of other programs
 	flag := regexp.MustCompile("(?:^|[\\s`(])--([A-Za-z][A-Za-z0-9_-]*)")
 	for _, path := range append(pages, "../../README.md") {
 		text, err := os.ReadFile(path)
