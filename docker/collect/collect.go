@@ -129,7 +129,9 @@ func (c *collection) tree(e entry) error {
 	})
 }
 
-// take copies an ELF file and all that it needs. A file that is none is copied alone, unless it was to be one.
+// take copies an ELF file and all that it needs. One that must be usable fails where it is no ELF file, or where something that it needs
+// is missing. Of the others, such as MPI's components for hardware that few have, it is told: what opens them passes over those
+// that cannot be loaded, in the tree as well.
 func (c *collection) take(name string, must bool) error {
 	resolved, err := c.search.Resolve(name)
 	if err != nil {
@@ -163,8 +165,12 @@ func (c *collection) take(name string, must bool) error {
 		if m.Err != nil {
 			text = fmt.Sprintf("%s, needed by %s: %v", m.Name, m.NeededBy, m.Err)
 		}
-		if !slices.Contains(c.missing, text) {
-			c.missing = append(c.missing, text)
+		list := &c.missing
+		if !must {
+			list = &c.unusable
+		}
+		if !slices.Contains(*list, text) {
+			*list = append(*list, text)
 		}
 	}
 	return nil
@@ -188,11 +194,19 @@ func (c *collection) load(name string) (*elfscan.Load, error) {
 	if program.Type != elf.ET_EXEC {
 		return c.search.Load(name)
 	}
-	// A program at a fixed address: the loader treats what it needs as it treats a library's.
+	return c.loadFixed(name, program)
+}
+
+// loadFixed follows what a program at a fixed address needs, which elfscan does not take. Directories that the program names are
+// searched for all that it loads, which is more than the loader does when they are in DT_RUNPATH.
+func (c *collection) loadFixed(name string, program *elf.File) (*elfscan.Load, error) {
 	needed, err := program.ImportedLibraries()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", name, elfscan.ErrInvalid, err)
 	}
+	before := c.search.LibraryPath
+	defer func() { c.search.LibraryPath = before }()
+	c.search.LibraryPath = slices.Concat(named(name, program), before)
 	all := &elfscan.Load{}
 	for _, n := range needed {
 		found, ok := c.search.Find(n)
@@ -207,6 +221,23 @@ func (c *collection) load(name string) (*elfscan.Load, error) {
 		all.Libraries, all.Missing = append(all.Libraries, load.Libraries...), append(all.Missing, load.Missing...)
 	}
 	return all, nil
+}
+
+// named lists the directories that a program names for its libraries.
+func named(name string, program *elf.File) []string {
+	paths, err := program.DynString(elf.DT_RUNPATH)
+	if err != nil || len(paths) == 0 {
+		paths, _ = program.DynString(elf.DT_RPATH)
+	}
+	var list []string
+	for _, p := range paths {
+		for d := range strings.SplitSeq(p, ":") {
+			if d != "" {
+				list = append(list, path.Clean(strings.NewReplacer("$ORIGIN", path.Dir(name), "${ORIGIN}", path.Dir(name)).Replace(d)))
+			}
+		}
+	}
+	return list
 }
 
 // loader copies the dynamic loader that a program names.

@@ -201,13 +201,22 @@ func TestRuntimeList(t *testing.T) {
 // All that is missing is told at once, with who needs it; nothing of the sort is told of the driver.
 func TestMissing(t *testing.T) {
 	i := newImage(t)
-	require.NoError(t, os.Remove(filepath.Join(i.root, packages, "torch/lib/libc10.so")))
 	require.NoError(t, os.Remove(filepath.Join(i.root, "opt/hpcx/hcoll/lib/libhcoll.so.1")))
-	_, _, err := i.collect("../libraries.list")
+	target, s, err := i.collect("../libraries.list")
+	require.NoError(t, err, "MPI passes over a component that cannot be loaded")
+	require.FileExists(t, filepath.Join(target, "opt/hpcx/ompi/lib/openmpi/mca_coll_hcoll.so"))
+	var text strings.Builder
+	s.print(&text)
+	require.Contains(t, text.String(), "missing, and passed over: libhcoll.so.1, needed by /opt/hpcx/ompi/lib/openmpi/mca_coll_hcoll.so; looked in ")
+
+	require.NoError(t, os.Remove(filepath.Join(i.root, packages, "torch/lib/libc10.so")))
+	require.NoError(t, os.Remove(filepath.Join(i.root, "usr/lib/x86_64-linux-gnu/libnuma.so.1")))
+	_, _, err = i.collect("../libraries.list")
 	require.ErrorContains(t, err, "2 libraries are missing in "+i.root)
 	require.ErrorContains(t, err, "libc10.so, needed by /app/tensorrt_llm/lib/libpg_utils.so; looked in ")
-	require.ErrorContains(t, err, "libhcoll.so.1, needed by /opt/hpcx/ompi/lib/openmpi/mca_coll_hcoll.so; looked in ")
+	require.ErrorContains(t, err, "libnuma.so.1, needed by /opt/hpcx/ompi/lib/libopen-pal.so.40; looked in ")
 	require.NotContains(t, err.Error(), "libcuda")
+	require.NotContains(t, err.Error(), "libhcoll")
 
 	require.NoError(t, os.Remove(filepath.Join(i.root, "usr/local/lib/libtrtgo_tensorrt.so")))
 	_, _, err = i.collect("../libraries.list")
@@ -228,6 +237,17 @@ func TestMissingOfProgram(t *testing.T) {
 	i.library("/usr/local/bin/trtgo", "-no-pie", "libgone.so.3")
 	_, _, err := i.collect("../libraries.list")
 	require.ErrorContains(t, err, "libgone.so.3, needed by /usr/local/bin/trtgo; looked in ")
+}
+
+// A program at a fixed address names the directories of its libraries.
+func TestDirectoriesOfProgram(t *testing.T) {
+	i := newImage(t)
+	i.library("/opt/apart/lib/libapart.so.1", "/usr/lib/x86_64-linux-gnu/libc.so.6")
+	i.library("/opt/apart/bin/program", "-no-pie", "-Wl,-rpath,$ORIGIN/../lib", "/opt/apart/lib/libapart.so.1")
+	target := t.TempDir()
+	_, err := collect(options{root: i.root, target: target, files: []string{"/opt/apart/bin/program"}})
+	require.NoError(t, err)
+	require.ElementsMatch(t, []string{"/opt/apart/bin/program", "/opt/apart/lib/libapart.so.1", "/usr/lib/x86_64-linux-gnu/libc.so.6"}, names(t, target))
 }
 
 func TestListMistakes(t *testing.T) {

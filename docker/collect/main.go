@@ -13,7 +13,8 @@
 //	driver NAME     is never copied: the driver of the machine that runs the image has it
 //	base NAME       is never copied: the image that the files are put on has it
 //
-// NAME may be a pattern. Links are copied as links, with what they lead to. A library that is missing is an error that names who needs it.
+// NAME may be a pattern. Links are copied as links, with what they lead to. A library that is missing is an error that names who needs it;
+// where only files of open and tree entries need it, it is told and no error.
 package main
 
 import (

@@ -15,6 +15,8 @@ type summary struct {
 	bytes   int64
 	absent  []entry         // open and tree entries that match nothing
 	leftOut map[string]bool // libraries that the driver or the base has
+
+	unusable []string // what libraries that are not necessary lack
 }
 
 type sizedFile struct {
@@ -39,6 +41,9 @@ func (s *summary) print(w io.Writer) {
 	fmt.Fprintf(w, "%14d  bytes in %d files\n", s.bytes, len(s.largest))
 	for _, e := range s.absent {
 		fmt.Fprintf(w, "not there: %s (%s)\n", e.pattern, e.reason)
+	}
+	for _, text := range s.unusable {
+		fmt.Fprintf(w, "missing, and passed over: %s\n", text)
 	}
 	if len(s.leftOut) > 0 {
 		fmt.Fprintf(w, "left to the driver and the base: %s\n", strings.Join(slices.Sorted(maps.Keys(s.leftOut)), ", "))
