@@ -128,7 +128,7 @@ func (e *Engine) Config() Config { return e.config }
 // logOpened logs what was opened and its memory plan.
 func (e *Engine) logOpened(dir string) {
 	s, c := e.Stats(), e.config
-	e.log.Debug("engine opened", "dir", dir, "architecture", c.Architecture, "backend", c.Backend, "precision", c.Precision,
+	e.log.Debug("engine opened", "dir", dir, "architecture", c.Architecture, "backend", c.Backend, "precision", c.Precision, "ranks", c.Ranks, "leader", e.leader,
 		"max_batch_size", c.MaxBatchSize, "max_num_tokens", c.MaxNumTokens, "max_seq_len", c.MaxSeqLen, "max_input_len", c.MaxInputLen,
 		"weights_bytes", s.Memory.Weights, "kv_cache_tokens", c.KVCacheTokens, "kv_cache_blocks", s.KVBlocksTotal, "tokens_per_block", s.TokensPerBlock,
 		"kv_cache_bytes", s.Memory.KVCache, "activations_bytes", s.Memory.Activations, "available_bytes", s.Memory.Available)

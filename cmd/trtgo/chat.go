@@ -35,7 +35,8 @@ func chatCommand() *cli.Command {
 			"On a terminal Ctrl-C stops an answer, which stays in the conversation as far as it came; twice at the prompt, it leaves\n" +
 			"with status 130. When stdin is no terminal, a message that fails does not stop the others, and the exit status is 1.\n\n" +
 			"Answers are greedy unless --top_k is given, as in run. The model needs a chat template; with --chat_template off a\n" +
-			"model without one continues the text of all messages and answers, one below the other.",
+			"model without one continues the text of all messages and answers, one below the other.\n\n" +
+			nativeDescription,
 		Flags:  append(flags, cliFlags(sharedUpstreamFlags)...),
 		Action: func(c *cli.Context) error { return talk(c, terminalOf(c)) },
 	}

@@ -14,6 +14,11 @@ import (
 	"github.com/trtgo/trtgo/trtllm"
 )
 
+// nativeDescription is what the help of commands that run engines says of those for TensorRT-LLM.
+const nativeDescription = "An engine for TensorRT-LLM with several ranks runs in as many processes, each the same command: mpirun -n 2 trtgo …,\n" +
+	"where all but one print nothing; or --orchestrator starts them. What TensorRT-LLM logs goes to stderr: errors only, unless\n" +
+	"--log_level or the variable TLLM_LOG_LEVEL (TRACE, DEBUG, INFO, WARNING, ERROR) is set."
+
 // nativeFlags are those of engines for TensorRT-LLM. Upstream's are taken without effect for other engines, ours refused.
 func nativeFlags() []cli.Flag {
 	const others = "; other engines: without effect"

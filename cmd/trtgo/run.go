@@ -56,7 +56,8 @@ func runCommand() *cli.Command {
 		Name:  "run",
 		Usage: "generate text with an engine",
 		Description: "Prints prompt and output of each text. With --json one object for each sequence; a request that failed has\n" +
-			"\"error\", the others are printed all the same, and the exit status is 1.",
+			"\"error\", the others are printed all the same, and the exit status is 1.\n\n" +
+			nativeDescription,
 		Flags:  append(flags, cliFlags(runUpstreamFlags)...),
 		Action: generate,
 	}

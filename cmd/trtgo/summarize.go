@@ -51,7 +51,8 @@ func summarizeCommand() *cli.Command {
 		Name:  "summarize",
 		Usage: "summarise articles and score them with ROUGE",
 		Description: "Articles are taken in upstream's order: numpy's default_rng(random_seed).permutation. The scores are upstream's\n" +
-			"bootstrap median, without stemmer, and the mean beside it.",
+			"bootstrap median, without stemmer, and the mean beside it.\n\n" +
+			nativeDescription,
 		Flags:  append(flags, cliFlags(summarizeUpstreamFlags)...),
 		Action: summarize,
 	}
