@@ -29,7 +29,8 @@
 // Submit refuses with executor.ErrUnsupported, by name, what upstream cannot do:
 //
 //   - logits processors, and more than one top-p reset id
-//   - top_k above 1024 but below the vocabulary, which upstream would cut
+//   - top_k above 1024 but below the vocabulary, which upstream would cut, and n-gram sizes
+//     above 32, which its kernel has no room for
 //   - min tokens with several end ids: upstream holds back one; and min tokens of 1, its
 //     default, which it takes for none as long as all that run have it
 //   - more beams than max_beam_width; min tokens with stop sequences for beams; logits and

@@ -10,6 +10,10 @@ import (
 // maxTopK is upstream's TOP_K_MAX: above it cuts silently.
 const maxTopK = 1024
 
+// maxNgramSize is what upstream's kernel has shared memory for: a larger one writes beyond
+// it, after which nothing runs on the GPU in this process any more.
+const maxNgramSize = 32
+
 func unsupported(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", executor.ErrUnsupported, fmt.Sprintf(format, args...))
 }
@@ -53,6 +57,8 @@ func (e *Executor) refuseSampling(r *executor.Request) error {
 		return unsupported("%d top_p reset ids are given, TensorRT-LLM takes one", len(s.TopPResetIDs))
 	case s.TopK > maxTopK && s.TopK < e.options.VocabSize && !beams:
 		return unsupported("top_k is %d, TensorRT-LLM takes up to %d, or 0 for all", s.TopK, maxTopK)
+	case s.NoRepeatNgramSize > maxNgramSize:
+		return unsupported("no repeat n-gram size is %d, TensorRT-LLM takes up to %d", s.NoRepeatNgramSize, maxNgramSize)
 	case s.MinTokens > 0 && len(distinct(r.EndIDs)) > 1:
 		return unsupported("min tokens is %d and there are %d end ids, TensorRT-LLM holds back one only: name one end id", s.MinTokens, len(distinct(r.EndIDs)))
 	case s.MinTokens == 1 && r.MaxTokens > 1 && len(r.EndIDs) > 0:

@@ -1,6 +1,7 @@
 package nativeexecutor
 
 import (
+	"math"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -56,6 +57,27 @@ func TestRefusals(t *testing.T) {
 		require.ErrorContains(t, err, c.want)
 		require.Zero(t, e.Stats().QueuedRequests)
 	}
+}
+
+// Upstream's kernel has room for n-grams of 32 tokens. Longer ones than there are tokens
+// forbid nothing.
+func TestNgramSizes(t *testing.T) {
+	o := options()
+	o.MaxInputLen, o.MaxSeqLen = 39, 64
+	f := newFake()
+	e := open(t, f, o)
+	r := executor.Request{InputIDs: make([]int32, 30), MaxTokens: 4}
+	for size, want := range map[int]any{32: []int64{32}, 34: nil, math.MaxInt: nil} {
+		r.ClientID++
+		r.Sampling.NoRepeatNgramSize = size
+		require.NoError(t, e.Submit(r))
+		require.Equal(t, want, setting(f.requests[len(f.requests)-1], "noRepeatNgramSize"))
+	}
+	r.ClientID++
+	r.Sampling.NoRepeatNgramSize = 33
+	err := e.Submit(r)
+	require.ErrorIs(t, err, executor.ErrUnsupported)
+	require.ErrorContains(t, err, "no repeat n-gram size is 33, TensorRT-LLM takes up to 32")
 }
 
 // What does nothing to a greedy request is no reason to refuse it.

@@ -57,7 +57,7 @@ func (e *Executor) normalized(r executor.Request) executor.Request {
 		s.TopPDecay, s.TopPMin, s.TopPResetIDs = 0, 0, nil
 	}
 	r.EndIDs = distinct(r.EndIDs)
-	if s.NoRepeatNgramSize > e.options.MaxSeqLen {
+	if s.NoRepeatNgramSize >= len(r.InputIDs)+r.MaxTokens { // too few tokens for two
 		s.NoRepeatNgramSize = 0
 	}
 	s.PromptIgnoreLength = min(s.PromptIgnoreLength, len(r.InputIDs))
