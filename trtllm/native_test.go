@@ -120,6 +120,23 @@ func TestNative(t *testing.T) {
 	require.NoError(t, trtllm.Finalize(), "again it does nothing")
 }
 
+// An orchestrator starts the ranks itself; the stand-in computes in its place.
+func TestNativeOrchestrator(t *testing.T) {
+	if !overStandIn(t) {
+		return
+	}
+	worker, err := os.Executable()
+	require.NoError(t, err)
+	e := openNative(t, nativeEngine(t, 2, nil), trtllm.WithOrchestrator(worker))
+	require.True(t, e.Leader())
+	require.Equal(t, 2, e.Config().Ranks)
+	require.Equal(t, int64(8), e.Stats().Memory.Weights, "of both ranks")
+	_, err = e.Generate(t.Context(), trtllm.Request{InputIDs: []int32{3}, MaxTokens: 4})
+	require.NoError(t, err)
+	require.NoError(t, e.Close())
+	require.NoError(t, trtllm.Finalize())
+}
+
 // One engine at a time; one that is closed makes room for another.
 func TestNativeOneAtATime(t *testing.T) {
 	if !overStandIn(t) {

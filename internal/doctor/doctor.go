@@ -86,6 +86,7 @@ func Examine(ctx context.Context, o Options) (*Report, error) {
 	e.examineExecutor()
 	e.checkVersions()
 	e.examineLoaded(o)
+	e.checkGPUs()
 	if o.EngineDir != "" {
 		e.examineEngine(o.EngineDir)
 	}
@@ -119,6 +120,10 @@ func (e *examination) examineDevices(o Options) {
 		}
 	}
 	e.GPUs = gpus(e.search, answer)
+}
+
+// checkGPUs reports that there is none.
+func (e *examination) checkGPUs() {
 	if len(e.GPUs) == 0 {
 		e.Problems = append(e.Problems, Problem{llm, "there is no NVIDIA GPU that the driver shows, and TensorRT-LLM's engines are built and run on one",
 			"use a machine with a GPU, and in a container start it with --gpus all"})

@@ -373,6 +373,19 @@ func TestLoaded(t *testing.T) {
 	}
 }
 
+// Where nvidia-smi is not there, and the driver's files neither, CUDA knows the GPUs.
+func TestGPUsOfCUDA(t *testing.T) {
+	m := healthy(t)
+	m.smi = ""
+	require.Contains(t, problems(m.examine()), "there is no NVIDIA GPU that the driver shows")
+	gpus := []doctor.GPU{{Name: "L4", ComputeCapability: "8.9", Memory: 1 << 34}}
+	m.options.Load = func(context.Context) doctor.Loaded { return doctor.Loaded{GPUs: gpus} }
+	r := m.examine()
+	require.Empty(t, problems(r))
+	require.Equal(t, gpus, r.GPUs)
+	require.Contains(t, runs(r), "tensorrt-llm")
+}
+
 // Without nvidia-smi the driver's files tell the names; what it does not know is in brackets.
 func TestGPUs(t *testing.T) {
 	m := healthy(t)

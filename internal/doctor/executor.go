@@ -104,9 +104,12 @@ func (e *examination) examineLoaded(o Options) {
 		e.problem(l, "TensorRT-LLM's libraries cannot be loaded ("+loaded.Error+")", again)
 		return
 	}
+	if len(e.GPUs) == 0 && len(loaded.GPUs) > 0 { // nvidia-smi is not everywhere
+		e.GPUs = loaded.GPUs
+	}
 	if n := len(loaded.PluginDifferences); n > 0 {
-		e.problem(e.library("TensorRT-LLM plugins"), fmt.Sprintf("%d plugins are not as release %s has them: %s", n, engineconfig.RuntimeVersion, strings.Join(loaded.PluginDifferences, "; ")),
-			useImage)
+		e.problem(e.library("TensorRT-LLM plugins"), fmt.Sprintf("%d plugins are not as release %s has them: %s", n, engineconfig.RuntimeVersion,
+			strings.Join(loaded.PluginDifferences[:min(n, 3)], "; ")), useImage)
 	}
 	if loaded.TensorRTLLM != loaded.TensorRTLLMHeaders {
 		e.runProblem(l, fmt.Sprintf("%s was built with the headers of TensorRT-LLM %s, and %s is loaded", loaded.Library, loaded.TensorRTLLMHeaders, loaded.TensorRTLLM),
