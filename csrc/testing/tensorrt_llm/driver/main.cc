@@ -20,9 +20,9 @@ namespace testing {
 namespace {
 
 const std::pair<const char*, Test> kTests[] = {
-    {"behaviour", test_behaviour}, {"outputs", test_outputs},   {"life", test_life}, {"throws", test_throws},
-    {"memory", test_memory},       {"peers", test_peers},       {"soak", test_soak}, {"signals", test_signals},
-    {"processes", test_processes}, {"refusals", test_refusals},
+    {"behaviour", test_behaviour}, {"outputs", test_outputs},   {"life", test_life},         {"throws", test_throws},
+    {"memory", test_memory},       {"peers", test_peers},       {"soak", test_soak},         {"signals", test_signals},
+    {"processes", test_processes}, {"refusals", test_refusals}, {"upstream", test_upstream},
 };
 
 }  // namespace

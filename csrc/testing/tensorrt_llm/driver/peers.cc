@@ -29,16 +29,6 @@ class Script {
   Script& operator=(const Script&) = delete;
 };
 
-// How often an entry of the stand-in was called.
-int64_t calls_of(const std::string& entry) {
-  const char* name = nullptr;
-  int64_t calls = 0;
-  for (int32_t i = 0; trtllm_standin_entry(i, &name, &calls) != 0; i++) {
-    if (entry == name) return calls;
-  }
-  return 0;
-}
-
 void empty_final(const Places& places, Tally& tally) {
   const Script script("empty_final=1");
   Session session(places);

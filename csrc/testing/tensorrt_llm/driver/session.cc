@@ -208,6 +208,15 @@ trtgo_executor* Session::release() {
   return executor;
 }
 
+int64_t calls_of(const std::string& entry) {
+  const char* name = nullptr;
+  int64_t calls = 0;
+  for (int32_t i = 0; trtllm_standin_entry(i, &name, &calls) != 0; i++) {
+    if (entry == name) return calls;
+  }
+  return 0;
+}
+
 Settings greedy(bool streaming) {
   Settings settings;
   settings.number("topK", 1).number("streaming", streaming ? 1 : 0);

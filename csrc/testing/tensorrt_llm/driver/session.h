@@ -124,6 +124,9 @@ void must(bool ok, const std::string& what);
 // Greedy's settings, in addition to others.
 Settings greedy(bool streaming = true);
 
+// How often an entry of the stand-in was called since its script was set.
+int64_t calls_of(const std::string& entry);
+
 // The tests, by name.
 using Test = void (*)(const Places&, Tally&);
 Test find_test(const std::string& name);
@@ -144,6 +147,7 @@ void test_soak(const Places& places, Tally& tally);
 void test_signals(const Places& places, Tally& tally);
 void test_processes(const Places& places, Tally& tally);
 void test_refusals(const Places& places, Tally& tally);
+void test_upstream(const Places& places, Tally& tally);
 
 }  // namespace testing
 }  // namespace trtgo
