@@ -18,13 +18,18 @@ func enqueueError(err error) error {
 }
 
 // outputError is the error of a request from upstream's text. An invalid value in a step
-// is not the request's fault.
-func outputError(text string) error {
+// is not the request's fault. A step fails all its requests with one text, which takes a
+// while to explain.
+func (f *failures) outputError(text string) error {
+	if f.explained != nil && f.text == text {
+		return f.explained
+	}
 	cause := executor.ErrFailed
 	if ofRequest(text) {
 		cause = sentinel(native.Class(text))
 	}
-	return fmt.Errorf("%w: %s", cause, native.Explain(text))
+	f.text, f.explained = text, fmt.Errorf("%w: %s", cause, native.Explain(text))
+	return f.explained
 }
 
 // sentinel is the executor's error for a native one, or its class.
@@ -55,6 +60,9 @@ type failures struct {
 
 	failed, succeeded bool // in this batch
 	last              string
+
+	text      string // the last error that was explained
+	explained error
 }
 
 func (f *failures) begin() { f.failed, f.succeeded = false, false }

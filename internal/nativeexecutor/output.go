@@ -16,7 +16,7 @@ var errNaN = errors.New("the model's logits are not numbers")
 func (e *Executor) take(o *native.Output) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	s := e.sequences[o.ClientID]
+	s := e.find(o)
 	if s == nil {
 		e.log.Warn("an output came of a request that has ended or never was", "id", o.ID, "client_id", o.ClientID)
 		return
@@ -32,12 +32,26 @@ func (e *Executor) take(o *native.Output) {
 	switch {
 	case s.ended:
 	case o.Error != "":
-		e.fail(s.request, outputError(o.Error))
+		e.fail(s.request, e.failures.outputError(o.Error))
 	case s.beams():
 		e.takeBeam(s, o)
 	default:
 		e.takeTokens(s, o)
 	}
+}
+
+// find is the sequence that an output is of. Some of the orchestrator's errors come without
+// a client id, which is never 0. The caller holds mu.
+func (e *Executor) find(o *native.Output) *sequence {
+	if o.ClientID != 0 {
+		return e.sequences[o.ClientID]
+	}
+	for _, s := range e.sequences {
+		if s.native == o.ID {
+			return s
+		}
+	}
+	return nil
 }
 
 // count counts what is known of a sequence from its first output, whether or not anybody

@@ -227,6 +227,30 @@ func TestUnknownOutputs(t *testing.T) {
 	require.Contains(t, log.String(), "client_id=77777")
 }
 
+// Where upstream forgets the client id, its own tells whose an error is.
+func TestErrorWithoutClientID(t *testing.T) {
+	f := newFake()
+	e := open(t, f, options())
+	for id := range uint64(3) {
+		require.NoError(t, e.Submit(brief(id)))
+	}
+	f.push(native.Output{ID: 77, Final: true, Error: "no"}, native.Output{ID: 3, Final: true, Error: "no"})
+	list := collect(t, e, 1)
+	require.Equal(t, uint64(1), list[0].ClientID)
+	require.ErrorIs(t, list[0].Err, executor.ErrFailed)
+}
+
+// One text of many requests is explained once.
+func TestExplainsOnce(t *testing.T) {
+	var f failures
+	first := f.outputError(stepFailed)
+	require.ErrorIs(t, first, executor.ErrFailed)
+	require.Same(t, first, f.outputError(stepFailed))
+	other := f.outputError("Encountered an error when fetching new request: Prompt length (9) exceeds maximum input length (8)")
+	require.ErrorIs(t, other, executor.ErrTooLong)
+	require.Equal(t, first, f.outputError(stepFailed))
+}
+
 func TestTiming(t *testing.T) {
 	f := newFake()
 	f.enqueued = func(r native.Request, id uint64) error {
