@@ -2,6 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <set>
 
 #include "exception.h"
 #include "executorimpl.h"
@@ -26,11 +27,13 @@ namespace tensorrt_llm::executor {
 
 char const* version() noexcept {
   const trtllm_standin::Inside inside;
-  static std::string text;
+  static std::mutex mutex;
+  static std::set<std::string> texts;  // all that were ever given: they are constants to the caller
   try {
     trtllm_standin::reread();
-    text = trtllm_standin::Script::load()->text("version").value_or("1.2.1");
-    return text.c_str();
+    const std::string text = trtllm_standin::Script::load()->text("version").value_or("1.2.1");
+    const std::lock_guard<std::mutex> lock(mutex);
+    return texts.insert(text).first->c_str();
   } catch (...) {
     return "";
   }
