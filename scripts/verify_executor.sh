@@ -53,7 +53,7 @@ go test -count=1 -timeout 10m -run Native ./trtllm ./cmd/trtgo
 # C++ alone, and from Go, whose race detector does not see C++.
 for kind in address thread; do
 	build "$kind" "$kind"
-	ctest --test-dir "$work/$kind" -j "$jobs" --output-on-failure
+	ctest --test-dir "$work/$kind" -j "$jobs" --timeout 300 --output-on-failure
 	eval "$(variables "$kind")"
 	scripts/sanitize.sh "$kind" -run Standin ./csrc/native ./internal/nativeexecutor
 done
