@@ -138,6 +138,22 @@ func TestNativeLogLevel(t *testing.T) {
 	}
 }
 
+// What a native library prints to stdout, from the moment that it is loaded, does not stand among results.
+func TestNativeStdout(t *testing.T) {
+	engine := filepath.Join(t.TempDir(), "engine")
+	nativetest.Engine(t, engine, 1, 97, nil)
+	env := append(os.Environ(), "TRTGO_NATIVE_LIB="+constructor(t, `puts("[TensorRT-LLM][INFO] noise"); fflush(stdout);`))
+	for _, command := range [][]string{{"run", "--max_output_len", "1", "--input_ids", "1", "--json"}, {"chat"}, {"summarize", "--dataset", os.DevNull}} {
+		r := runNative(t, env, append(command, "--engine_dir", engine)...)
+		require.Equal(t, exitFailed, r.status)
+		require.Empty(t, r.stdout)
+		if command[0] != "summarize" { // which reads articles first
+			require.Contains(t, r.stderr, "[TensorRT-LLM][INFO] noise\n")
+			require.Contains(t, r.stderr, "it is of another version of trtgo than this program")
+		}
+	}
+}
+
 // Mismatches are one sentence and a status; nothing is printed.
 func TestNativeRefusals(t *testing.T) {
 	env := nativetest.StandIn(t, "L4")
