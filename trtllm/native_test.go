@@ -73,8 +73,7 @@ func TestNative(t *testing.T) {
 	dir := nativeEngine(t, 1, nil)
 	e := openNative(t, dir, trtllm.WithGatherGenerationLogits(true), trtllm.WithKVCacheTokens(512), trtllm.WithKVCacheFraction(0.5),
 		trtllm.WithMaxBatchSize(4), trtllm.WithDeviceIDs(1), trtllm.WithMultiBlockMode(false), trtllm.WithCUDAGraphMode(true),
-		trtllm.WithContextFMHAFP32Acc(true), trtllm.WithHostCacheBytes(1<<20), trtllm.WithGPUWeightsPercent(1), trtllm.WithRequestStats(10),
-		trtllm.WithCapacityPolicy(trtllm.MaxUtilization))
+		trtllm.WithContextFMHAFP32Acc(true), trtllm.WithHostCacheBytes(1<<20), trtllm.WithGPUWeightsPercent(1), trtllm.WithRequestStats(10))
 	require.True(t, e.Leader())
 	require.Equal(t, trtllm.Config{
 		Architecture: "LlamaForCausalLM", Dtype: "bfloat16", Backend: "tensorrt-llm", VocabSize: 97, MaxBatchSize: 4, MaxInputLen: 256,
@@ -127,7 +126,7 @@ func TestNativeOrchestrator(t *testing.T) {
 	}
 	worker, err := os.Executable()
 	require.NoError(t, err)
-	e := openNative(t, nativeEngine(t, 2, nil), trtllm.WithOrchestrator(worker))
+	e := openNative(t, nativeEngine(t, 2, nil), trtllm.WithOrchestrator(worker), trtllm.WithCapacityPolicy(trtllm.MaxUtilization))
 	require.True(t, e.Leader())
 	require.Equal(t, 2, e.Config().Ranks)
 	require.Equal(t, int64(8), e.Stats().Memory.Weights, "of both ranks")

@@ -48,7 +48,8 @@ func WithHostCacheBytes(n int64) Option { return func(o *options) { o.hostCacheB
 
 // WithGatherGenerationLogits keeps the logits of generated tokens, of which TensorRT-LLM copies a row of the vocabulary
 // for each token then. It is needed for Request.GenerationLogits and TopLogProbs, and for LogProbs with temperature,
-// penalties, bias, bans or min_p. Off is the default. Engines of the CPU backend can always do these.
+// penalties, bias, bans or min_p. Off is the default, and it goes neither with [WithOrchestrator] nor with
+// [MaxUtilization]. Engines of the CPU backend can always do these.
 func WithGatherGenerationLogits(gather bool) Option {
 	return func(o *options) { o.generationLogits = gather }
 }

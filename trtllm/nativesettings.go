@@ -95,7 +95,7 @@ func (o *options) nativePolicy(c *engineconfig.Config, weights int64) nativeexec
 	n := nativeexecutor.Options{
 		VocabSize: c.Pretrained.VocabSize, MaxInputLen: o.maxInputLen(c), MaxSeqLen: c.Build.MaxSeqLen, MaxBeamWidth: c.Build.MaxBeamWidth,
 		LogitsType:    map[string]string{"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}[c.Pretrained.LogitsDtype],
-		ContextLogits: c.Build.GatherContextLogits, GenerationLogits: o.generationLogits,
+		ContextLogits: c.Build.GatherContextLogits, GenerationLogits: o.generationLogits, Orchestrator: o.orchestrator,
 		MaxQueueSize: o.maxQueueSize, MaxSeqIdle: o.idle(), RequestStats: o.requestStats,
 		Memory: executor.Memory{Weights: weights}, Logger: o.log(),
 	}

@@ -52,6 +52,7 @@ func TestNativePolicy(t *testing.T) {
 		[]any{p.VocabSize, p.MaxInputLen, p.MaxSeqLen, p.MaxBeamWidth, p.LogitsType, p.ContextLogits, p.GenerationLogits, p.MaxQueueSize, p.IterationStats,
 			p.RequestStats, p.Memory.Weights, p.MaxSeqIdle})
 	require.Zero(t, optionsOf().nativePolicy(nativeConfigOf(), 0).IterationStats, "its default")
+	require.True(t, optionsOf(WithOrchestrator("")).nativePolicy(nativeConfigOf(), 0).Orchestrator)
 	require.Equal(t, 64, optionsOf(WithChunkedContext(false)).nativePolicy(nativeConfigOf(), 0).MaxInputLen)
 	require.Equal(t, 16, optionsOf(WithChunkedContext(false), WithMaxNumTokens(16)).nativePolicy(nativeConfigOf(), 0).MaxInputLen)
 	c := nativeConfigOf()

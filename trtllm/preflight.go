@@ -243,5 +243,11 @@ func (o *options) checkNative() error {
 	if o.processor != nil {
 		return fmt.Errorf("%w: a logits processor is given, and TensorRT-LLM's executor calls none of a Go program: leave it out, or build the model for the CPU backend", ErrUnsupported)
 	}
+	switch {
+	case o.generationLogits && o.orchestrator: // the last output of a cancelled request has a tensor that ends the process
+		return invalidOption("generation logits are gathered, and an orchestrator's processes cannot carry them: leave that out, or start the engine by mpirun instead")
+	case o.generationLogits && o.policy == MaxUtilization:
+		return invalidOption("generation logits are gathered, and TensorRT-LLM mixes up those of a request that it has paused, as max utilization does: leave that out, or use guaranteed no evict")
+	}
 	return nil
 }

@@ -192,6 +192,15 @@ func TestOptionsOfOtherBackends(t *testing.T) {
 	err := optionsOf(WithLogitsProcessor(func([]ProcessorRow) error { return errors.New("never") })).checkNative()
 	require.ErrorIs(t, err, ErrUnsupported)
 	require.ErrorContains(t, err, "a logits processor is given")
+	for want, option := range map[string]Option{
+		"an orchestrator's processes cannot carry them":               WithOrchestrator(""),
+		"TensorRT-LLM mixes up those of a request that it has paused": WithCapacityPolicy(MaxUtilization),
+	} {
+		err := optionsOf(option, WithGatherGenerationLogits(true)).checkNative()
+		require.ErrorIs(t, err, ErrInvalidOption)
+		require.ErrorContains(t, err, want)
+		require.NoError(t, optionsOf(option).checkNative())
+	}
 
 	for want, option := range map[string]Option{
 		"device ids":                          WithDeviceIDs(0),

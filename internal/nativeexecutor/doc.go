@@ -39,6 +39,7 @@
 //   - logits of generated tokens, the best tokens, and log-probs with temperature,
 //     penalties, bias, bans or min_p, unless gatherGenerationLogits was set
 //   - prompt logits and log-probs, unless the engine was built with gather_context_logits
+//     and runs without an orchestrator, whose processes cannot carry logits
 //   - everything in a process of mpirun that is not the leader
 //
 // What upstream's setters or decoder do not take, and what means the same as something

@@ -50,6 +50,10 @@ type Options struct {
 	ContextLogits    bool
 	GenerationLogits bool
 
+	// Orchestrator says that other processes run the engine for this one, which cannot
+	// carry logits to it.
+	Orchestrator bool
+
 	// MaxQueueSize is how many requests may wait. 0: no limit. A request counts as
 	// waiting until its first token has come, one for beams until its end.
 	MaxQueueSize int

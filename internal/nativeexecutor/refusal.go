@@ -76,8 +76,11 @@ func (e *Executor) refuseOutputs(r *executor.Request) error {
 		context    = "build the engine with gather_context_logits"
 	)
 	beams := r.Sampling.BeamWidth > 1
+	prompt := r.ContextLogits || r.PromptLogProbs || r.PromptTopLogProbs > 0
 	var what, remedy string
 	switch {
+	case e.options.Orchestrator && prompt:
+		return unsupported("context logits or prompt log-probs are asked for, TensorRT-LLM's orchestrator carries no logits: start the engine by mpirun instead")
 	case beams && r.GenerationLogits:
 		return unsupported("generation logits are asked for with beams, TensorRT-LLM does not tell which rows belong to which beam")
 	case beams && r.TopLogProbs > 0:

@@ -15,6 +15,8 @@ func TestRefusals(t *testing.T) {
 	all.VocabSize = 2000
 	none := all
 	none.ContextLogits, none.GenerationLogits, none.MaxBeamWidth = false, false, 0
+	orchestrated := all
+	orchestrated.Orchestrator = true
 	beams := func(r executor.Request) executor.Request {
 		r.Sampling.BeamWidth = 2
 		return r
@@ -49,6 +51,8 @@ func TestRefusals(t *testing.T) {
 		{none, executor.Request{ContextLogits: true}, "context logits are asked for, which this engine does not give: build the engine with gather_context_logits"},
 		{none, executor.Request{PromptLogProbs: true}, "prompt log-probs are asked for"},
 		{none, executor.Request{PromptTopLogProbs: 1}, "prompt log-probs are asked for"},
+		{orchestrated, executor.Request{ContextLogits: true}, "context logits or prompt log-probs are asked for, TensorRT-LLM's orchestrator carries no logits"},
+		{orchestrated, executor.Request{PromptTopLogProbs: 1}, "context logits or prompt log-probs are asked for, TensorRT-LLM's orchestrator carries no logits"},
 	} {
 		e := open(t, newFake(), c.options)
 		c.request.InputIDs, c.request.MaxTokens = []int32{1, 2}, 2
