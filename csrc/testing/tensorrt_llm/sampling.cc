@@ -1,4 +1,6 @@
 // Sampling settings, with the limits that upstream checks.
+#include <algorithm>
+
 #include "access.h"
 #include "exception.h"
 
@@ -85,7 +87,7 @@ SizeType32 SamplingConfig::getBeamWidth() const {
 
 SizeType32 SamplingConfig::getNumReturnBeams() const {
   STANDIN_ENTRY("SamplingConfig::getNumReturnBeams");
-  return mBeamWidth > 1 ? mNumReturnSequences.value_or(mBeamWidth) : 1;
+  return mBeamWidth > 1 ? std::min(mNumReturnSequences.value_or(mBeamWidth), mBeamWidth) : 1;
 }
 
 std::optional<SizeType32> SamplingConfig::getTopK() const {
@@ -181,7 +183,6 @@ std::optional<FloatType> SamplingConfig::getMinP() const {
 void SamplingConfig::setBeamWidth(SizeType32 beamWidth) {
   STANDIN_ENTRY("SamplingConfig::setBeamWidth");
   STANDIN_CHECK(beamWidth > 0, "beamWidth is out of range");
-  checkReturned(mNumReturnSequences, beamWidth);
   mBeamWidth = beamWidth;
 }
 
