@@ -11,6 +11,7 @@ if [ -n "$root" ]; then
 	[ -d "$tensorrt" ] || tensorrt=$root/usr
 	options=("-DTRTLLM_ROOT=$root/app/tensorrt_llm" "-DTENSORRT_ROOT=$tensorrt")
 fi
+export PATH=$PATH:/usr/local/cmake/bin # where the image keeps it, and names it to its own shells alone
 build=$(mktemp -d)
 trap 'rm -rf "$build"' EXIT
 cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release "${options[@]}"

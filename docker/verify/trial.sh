@@ -18,7 +18,7 @@ machine() {
 		echo "no nvidia-smi"
 	fi
 	local command
-	for command in mpirun trtllm-build nvcc; do command -v "$command" || echo "no $command"; done
+	for command in mpirun trtllm-build nvcc; do readlink -f "$(command -v "$command")" || echo "no $command"; done
 	mpirun --version 2>/dev/null | head -n 1
 	cat /etc/ld.so.conf.d/*.conf 2>/dev/null
 	python3 -m pip list 2>/dev/null | grep -iE '^(tensorrt|torch|transformers|mpi4py|numpy|nvidia|cuda|polygraphy|onnx)'
@@ -56,6 +56,7 @@ streaming() {
 # cancel ENGINE IDS TOKENS: Ctrl-C as soon as there is text ends the command within ten seconds, with the exit status of interrupts.
 cancel() {
 	local pid status waited=0 text=$OUT/cancelled.txt
+	: >"$text"
 	set -m # otherwise the command would ignore interrupts, as those in the background do
 	"$TRTGO" run --engine_dir "$1" --input_ids "$2" --max_output_len "$3" --end_id -1 --streaming >"$text" &
 	pid=$!
