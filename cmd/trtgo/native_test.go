@@ -195,7 +195,7 @@ n=$2; shift 2
 export OMPI_COMM_WORLD_SIZE=$n OMPI_COMM_WORLD_LOCAL_SIZE=$n
 rank=0; pids=
 while [ $rank -lt $n ]; do
-  OMPI_COMM_WORLD_RANK=$rank "$@" </dev/null >"$OUT/stdout$rank" 2>"$OUT/stderr$rank" &
+  OMPI_COMM_WORLD_RANK=$rank TRTGO_STANDIN_FINALIZED=$OUT/finalized$rank "$@" </dev/null >"$OUT/stdout$rank" 2>"$OUT/stderr$rank" &
   pids="$pids $!"; rank=$((rank + 1))
 done
 trap 'kill -TERM $pids' TERM
@@ -228,6 +228,15 @@ func printedBy(t *testing.T, dir, name string) string {
 	return string(text)
 }
 
+// requireFinalized tells that both ranks ended MPI though they failed.
+func requireFinalized(t *testing.T, dir string) {
+	t.Helper()
+	if !raceDetector {
+		require.FileExists(t, filepath.Join(dir, "finalized0"))
+		require.FileExists(t, filepath.Join(dir, "finalized1"))
+	}
+}
+
 // Every rank is `trtgo run`: the leader prints, the others wait for it, and all end well.
 func TestNativeRanks(t *testing.T) {
 	env := nativetest.StandIn(t, "L4", "L4")
@@ -238,9 +247,17 @@ func TestNativeRanks(t *testing.T) {
 	require.Equal(t, 1, strings.Count(printedBy(t, dir, "stdout0"), "\n"))
 	require.Contains(t, printedBy(t, dir, "stdout0"), `"finish_reason":"length"`)
 	require.Empty(t, printedBy(t, dir, "stdout1"))
-	for _, name := range []string{"stderr0", "stderr1"} {
-		require.Empty(t, printedBy(t, dir, name))
+	for _, rank := range []string{"0", "1"} {
+		require.Empty(t, printedBy(t, dir, "stderr"+rank))
+		require.FileExists(t, filepath.Join(dir, "finalized"+rank))
 	}
+
+	// So it is where one rank's engine cannot be opened: the job fails, and nobody waits for ever.
+	c, dir = underMpirun(t, append(nativetest.StandIn(t, "L4", "L4"), "TRTGO_STANDIN_SCRIPT=throw=Executor::Executor#1:range"), 2,
+		"run", "--engine_dir", engine, "--max_output_len", "4", "--input_text", "a")
+	require.Error(t, c.Run())
+	require.Equal(t, 1, c.ProcessState.ExitCode())
+	require.Contains(t, printedBy(t, dir, "stderr0")+printedBy(t, dir, "stderr1"), "opening it failed: TensorRT-LLM cannot open the engine")
 
 	// A leader whose command fails after the engine was opened ends the others too.
 	c, dir = underMpirun(t, nativetest.StandIn(t, "L4", "L4"), 2, "run", "--engine_dir", engine, "--max_output_len", "4", "--input_file", "none.txt")
@@ -248,6 +265,7 @@ func TestNativeRanks(t *testing.T) {
 	require.Equal(t, 1, c.ProcessState.ExitCode())
 	require.Contains(t, printedBy(t, dir, "stderr0"), "none.txt")
 	require.Empty(t, printedBy(t, dir, "stdout1"))
+	requireFinalized(t, dir)
 
 	// Three processes for two ranks: each says so.
 	c, dir = underMpirun(t, nativetest.StandIn(t, "L4", "L4", "L4"), 3, "run", "--engine_dir", engine, "--max_output_len", "4", "--input_text", "a")
@@ -270,9 +288,10 @@ func TestNativeInterrupted(t *testing.T) {
 	require.Error(t, c.Wait())
 	require.Equal(t, 130, c.ProcessState.ExitCode(), "%s%s", printedBy(t, dir, "stderr0"), printedBy(t, dir, "stderr1"))
 	require.Empty(t, printedBy(t, dir, "stdout1"))
-	for _, name := range []string{"stderr0", "stderr1"} {
-		require.Equal(t, "trtgo: interrupted\n", printedBy(t, dir, name))
+	for _, rank := range []string{"0", "1"} {
+		require.Equal(t, "trtgo: interrupted\n", printedBy(t, dir, "stderr"+rank))
 	}
+	requireFinalized(t, dir)
 }
 
 // A constructor that never returns: the first Ctrl-C ends the command and tells what was waited for.
