@@ -281,6 +281,8 @@ void Engine::forwardAsync(const ActiveRequests& active) {
     flight_.numGenRequests++;
     decode(*r);
   }
+  // What has begun goes on first, as upstream's capacity scheduler has it: others may wait for its blocks.
+  std::stable_partition(contexts.begin(), contexts.end(), [](const ActiveRequest* r) { return r->started; });
   for (ActiveRequest* r : contexts) {
     if (budget <= 0 || sequences + r->decoding.beamWidth > maxBatchSize_ * maxBeamWidth_) break;
     if (!r->started && !begin(*r)) break;
