@@ -81,9 +81,10 @@ func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtll
 	options = append(options, ownNativeOptions(c)...)
 	if native {
 		options = append(options, upstreamNativeOptions(c)...)
-		if err := prepareNative(c, log); err != nil {
+		if err := prepareNative(c); err != nil {
 			return nil, err
 		}
+		defer tellOfLoading(log)()
 	}
 	if c.IsSet("load") {
 		options = append(options, trtllm.WithLoad(c.String("load")))

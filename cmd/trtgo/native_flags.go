@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -135,9 +136,19 @@ var tensorrtLevels = map[string]string{
 	"trace": "TRACE", "debug": "DEBUG", "verbose": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR", "internal_error": "ERROR",
 }
 
+// loadingPatience is how long loading an engine takes before something is said.
+const loadingPatience = 10 * time.Second
+
+// tellOfLoading says what is going on when it takes long. The result ends that.
+func tellOfLoading(log *slog.Logger) (stop func() bool) {
+	return time.AfterFunc(loadingPatience, func() {
+		log.Info("TensorRT-LLM is loading the engine, which may take minutes; Ctrl-C ends that and tells what it may be waiting for")
+	}).Stop
+}
+
 // prepareNative makes the process ready for TensorRT-LLM: what it prints goes to stderr, as much as --log_level or
 // TLLM_LOG_LEVEL say, and errors only without either. It reads the variable when it is loaded.
-func prepareNative(c *cli.Context, log *slog.Logger) error {
+func prepareNative(c *cli.Context) error {
 	if err := ownStdout(c); err != nil {
 		return err
 	}
@@ -150,6 +161,5 @@ func prepareNative(c *cli.Context, log *slog.Logger) error {
 			return fmt.Errorf("TLLM_LOG_LEVEL: %w", err)
 		}
 	}
-	log.Debug("TensorRT-LLM loads the engine, which may take minutes")
 	return nil
 }
