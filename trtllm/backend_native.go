@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -74,7 +75,11 @@ func openNative(ctx context.Context, dir string, c *engineconfig.Config, o *opti
 
 // noLibrary says that something is missing that runs engines for TensorRT-LLM.
 func noLibrary(err error) error {
-	return &missingError{fmt.Sprintf("%v: %s; trtgo doctor --backend tensorrt-llm tells what is missing here, and trtgo build --backend cpu builds the model for this machine", ErrNoBackend, nativeText(err)), err}
+	text := nativeText(err)
+	if !strings.Contains(text, "trtgo doctor") {
+		text += "; trtgo doctor --backend tensorrt-llm tells what is missing here"
+	}
+	return &missingError{fmt.Sprintf("%v: %s; trtgo build --backend cpu builds the model for this machine", ErrNoBackend, text), err}
 }
 
 // nativeText is an error's text without the native function that failed.

@@ -55,7 +55,7 @@ func TestOpenErrors(t *testing.T) {
 		"for TensorRT-LLM": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { delete(c, "trtgo") })
 			return dir
-		}, trtllm.ErrNoBackend, "built for tensorrt-llm: no backend for this engine here: TRTGO_NATIVE_LIB names a library that is not there: stat /none: no such file or directory; trtgo doctor --backend tensorrt-llm tells what is missing here, and trtgo build --backend cpu builds the model for this machine"},
+		}, trtllm.ErrNoBackend, "built for tensorrt-llm: no backend for this engine here: TRTGO_NATIVE_LIB names a library that is not there: stat /none: no such file or directory; trtgo doctor --backend tensorrt-llm tells what is missing here; trtgo build --backend cpu builds the model for this machine"},
 		"for TensorRT-RTX": {func(t *testing.T, dir string) string {
 			editConfig(t, dir, func(c map[string]any) { c["trtgo"].(map[string]any)["backend"] = "tensorrt-rtx" })
 			return dir

@@ -17,6 +17,7 @@ type component struct {
 	flavour  native.Flavour
 	places   []string // where else it lies: directories as patterns, {python} is each directory of Python packages
 	first    bool     // those are asked before the loader
+	beside   string   // or beside this library, where trtgo's own finds that
 	byName   bool     // the loader is asked for it by its name, unless the variable is set
 	packages []string // the Python packages that have it, as patterns, whose version is its own
 	symbols  []string // that it must define
@@ -65,11 +66,11 @@ var components = []*component{
 	},
 	{
 		name: "TensorRT-LLM", backends: llm, needed: true, files: []string{"libtensorrt_llm.so"},
-		places: []string{"{python}/tensorrt_llm/libs", "/app/tensorrt_llm/lib"}, packages: []string{"tensorrt_llm"}, remedy: useImage,
+		places: []string{"{python}/tensorrt_llm/libs", "/app/tensorrt_llm/lib"}, beside: executorLibrary, packages: []string{"tensorrt_llm"}, remedy: useImage,
 	},
 	{
 		name: "TensorRT-LLM plugins", backends: llm, needed: true, files: []string{"libnvinfer_plugin_tensorrt_llm.so"}, variable: "TRTGO_TENSORRT_LLM_PLUGINS",
-		places: []string{"{python}/tensorrt_llm/libs"}, first: true, packages: []string{"tensorrt_llm"}, symbols: []string{"initTrtLlmPlugins"},
+		places: []string{"{python}/tensorrt_llm/libs"}, first: true, beside: executorLibrary, packages: []string{"tensorrt_llm"}, symbols: []string{"initTrtLlmPlugins"},
 		remedy: useImage + ", or name the library in TRTGO_TENSORRT_LLM_PLUGINS",
 	},
 	{

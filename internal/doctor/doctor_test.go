@@ -309,6 +309,27 @@ func TestProblems(t *testing.T) {
 	}
 }
 
+// TensorRT-LLM may lie where only trtgo's own library looks, as cmake was told.
+func TestTensorRTLLMElsewhere(t *testing.T) {
+	m := healthy(t)
+	m.rename(llmLibs, "opt/llm/lib")
+	m.library("usr/lib/libtrtgo_tensorrt.so", "", "const int TRTGO_ABI_1 = 1; int executor(void); int trtgo_executor_open(void) { return executor(); }",
+		"opt/llm/lib/libtensorrt_llm.so", "-Wl,-rpath,$ORIGIN/../../opt/llm/lib", "-Wl,--no-as-needed")
+	m.write("etc/ld.so.conf", "/usr/local/tensorrt/lib\n/opt/hpcx/ompi/lib\n/"+packages+"torch/lib\n")
+	r := m.examine()
+	require.Equal(t, []string{"cpu"}, runs(r), "the plugins need it too, and do not find it")
+	require.Contains(t, problems(r), "/opt/llm/lib/libnvinfer_plugin_tensorrt_llm.so needs libtensorrt_llm.so, which is not where the system looks for it")
+	for _, l := range r.Libraries {
+		if strings.HasPrefix(l.Name, "TensorRT-LLM") {
+			require.Equal(t, "/opt/llm/lib", filepath.Dir(l.Path), l.Name)
+		}
+	}
+	m.env["LD_LIBRARY_PATH"] = "/opt/llm/lib"
+	r = m.examine()
+	require.Empty(t, problems(r))
+	require.Contains(t, runs(r), "tensorrt-llm")
+}
+
 // What runs engines may be missing where what builds them is there.
 func TestRunProblems(t *testing.T) {
 	for name, c := range map[string]struct {

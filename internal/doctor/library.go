@@ -64,7 +64,31 @@ func (e *examination) find(l *Library) error {
 	if !c.first {
 		places()
 	}
+	if l.Path == "" && c.beside != "" {
+		if d := e.directoryOf(c.beside); d != "" {
+			e.findIn(l, []string{d}, true)
+		}
+	}
 	return nil
+}
+
+// directoryOf is where a library is that trtgo's own for TensorRT finds by itself, as cmake built it.
+func (e *examination) directoryOf(file string) string {
+	i := slices.IndexFunc(components, func(c *component) bool { return c.flavour == native.TensorRT })
+	own := &Library{component: components[i], Searched: []string{}}
+	if e.find(own) != nil || own.Path == "" {
+		return ""
+	}
+	load, err := e.search.Load(own.Path)
+	if err != nil {
+		return ""
+	}
+	for _, l := range load.Libraries {
+		if path.Base(l.Path) == file {
+			return path.Dir(l.Path)
+		}
+	}
+	return ""
 }
 
 // findOwn asks the loader of trtgo's own libraries, which looks beside the program too and knows their variables.
