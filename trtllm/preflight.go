@@ -243,11 +243,12 @@ func (o *options) checkNative() error {
 	if o.processor != nil {
 		return fmt.Errorf("%w: a logits processor is given, and TensorRT-LLM's executor calls none of a Go program: leave it out, or build the model for the CPU backend", ErrUnsupported)
 	}
+	const gathered = "generation logits are gathered, which top log-probs, and log-probs with temperature, penalties, bias, bans or min_p, need too"
 	switch {
 	case o.generationLogits && o.orchestrator: // the last output of a cancelled request has a tensor that ends the process
-		return invalidOption("generation logits are gathered, and an orchestrator's processes cannot carry them: leave that out, or start the engine by mpirun instead")
+		return invalidOption("%s, and an orchestrator's processes cannot carry them: leave these out, or start the engine by mpirun instead", gathered)
 	case o.generationLogits && o.policy == MaxUtilization:
-		return invalidOption("generation logits are gathered, and TensorRT-LLM mixes up those of a request that it has paused, as max utilization does: leave that out, or use guaranteed no evict")
+		return invalidOption("%s, and TensorRT-LLM mixes up those of a request that it has paused, as max utilization does: leave these out, or use guaranteed no evict", gathered)
 	}
 	return nil
 }
