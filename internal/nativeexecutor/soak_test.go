@@ -15,8 +15,20 @@ import (
 // TestSoak puts random load on executors over upstream in plain Go, for as long as
 // TRTGO_SOAK_TIME says.
 func TestSoak(t *testing.T) {
-	totals := executortest.Soak{Duration: executortest.SoakTime(t), Seed: executortest.SoakSeed(t), Open: openSoaked}.Run(t)
+	var opened []*Executor
+	open := func(t *testing.T, random *rand.Rand) (executor.Executor, executortest.Model, *executortest.Faulty) {
+		e, model, faulty := openSoaked(t, random)
+		opened = append(opened, e.(*Executor))
+		return e, model, faulty
+	}
+	totals := executortest.Soak{Duration: executortest.SoakTime(t), Seed: executortest.SoakSeed(t), Open: open}.Run(t)
 	t.Logf("%+v", totals)
+	for _, e := range opened {
+		if e.dead == nil {
+			require.Empty(t, e.live)
+			require.Empty(t, e.sequences, "what upstream has ended is let go")
+		}
+	}
 	require.Positive(t, totals.Accepted)
 }
 
