@@ -1,0 +1,4 @@
+// No Go is here: a module of its own is left out of the zip by which trtgo is installed, which has a limit.
+module github.com/trtgo/trtgo/csrc/testing/nvinfer
+
+go 1.26
