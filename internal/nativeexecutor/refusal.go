@@ -35,7 +35,26 @@ func (e *Executor) validate(r *executor.Request) error {
 	if err := r.CheckTokens(e.options.VocabSize); err != nil {
 		return err
 	}
-	return r.CheckLength(e.lengths)
+	if err := r.CheckLength(e.lengths); err != nil {
+		return err
+	}
+	return e.checkBlocks(r)
+}
+
+// checkBlocks refuses beams for which upstream would never have enough KV blocks: it wants
+// a place for the last token too, and nothing behind a request that waits gets a turn.
+func (e *Executor) checkBlocks(r *executor.Request) error {
+	n, width, size := len(r.InputIDs), r.Sampling.BeamWidth, e.lengths.BlockSize
+	if width <= 1 || e.lengths.NumBlocks == 0 {
+		return nil
+	}
+	shared := n / size
+	need := shared + width*((n+r.MaxTokens+size-1)/size-shared)
+	if need <= e.lengths.NumBlocks {
+		return nil
+	}
+	return fmt.Errorf("%w: a prompt of %d tokens and %d to generate by each of %d beams need %d KV blocks of %d tokens in TensorRT-LLM, the KV cache has %d: open the engine with a larger KV cache",
+		executor.ErrTooLong, n, r.MaxTokens, width, need, size, e.lengths.NumBlocks)
 }
 
 // refuse refuses what upstream cannot do of a request that is normalized.

@@ -63,6 +63,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Beams of which the last token begins a block fit but for that one, which upstream wants
+// for each: 1 + 4·3 blocks, not 1 + 4·2.
+func TestRefusesBeamsThatWaitForEver(t *testing.T) {
+	e := open(t, newFake(), options())
+	r := executor.Request{InputIDs: make([]int32, 5), MaxTokens: 8, Sampling: executor.Sampling{BeamWidth: 4}}
+	err := e.Submit(r)
+	require.ErrorIs(t, err, executor.ErrTooLong)
+	require.ErrorContains(t, err, "a prompt of 5 tokens and 8 to generate by each of 4 beams need 13 KV blocks of 4 tokens in TensorRT-LLM, the KV cache has 10")
+	r.MaxTokens = 7
+	require.NoError(t, e.Submit(r), "1 + 4·2 blocks")
+}
+
 // Upstream's kernel has room for n-grams of 32 tokens. Longer ones than there are tokens
 // forbid nothing.
 func TestNgramSizes(t *testing.T) {
