@@ -83,7 +83,7 @@ Engine::Engine(const EngineConfig& engine, const tle::ExecutorConfig& config, st
   maxInputLen_ = chunked_ ? maxSeqLen_ - 1 : std::min(maxSeqLen_ - 1, maxNumTokens_);
 }
 
-std::shared_ptr<ActiveRequest> Engine::admit(tle::IdType id, const tle::Request& request, Clock::time_point arrival) {
+std::shared_ptr<ActiveRequest> Engine::admit(tle::IdType id, const tle::Request& request) {
   auto r = std::make_shared<ActiveRequest>(id, request, engine_.vocabSize, engine_.logitsType);
   const auto& impl = r->request();
   requests_++;
@@ -107,7 +107,7 @@ std::shared_ptr<ActiveRequest> Engine::admit(tle::IdType id, const tle::Request&
   const auto sequences =
       r->decoding.beamWidth > 1 ? 1 : static_cast<size_t>(impl.sampling.getNumReturnSequences().value_or(1));
   r->sequencesFinal = std::make_shared<std::vector<bool>>(sequences, false);
-  r->perf.timingMetrics.arrivalTime = arrival;
+  r->perf.timingMetrics.arrivalTime = Clock::now();  // the time in the queue is not a part of it
   admitLogits(*r);
   return r;
 }
@@ -137,6 +137,9 @@ void Engine::terminate(ActiveRequest& r) { cache_.release(r.share); }
 
 // Takes the blocks that a request needs to its end.
 bool Engine::begin(ActiveRequest& r) {
+  // Upstream's decoder looks at this one only now, when all that run fail with it.
+  STANDIN_CHECK(r.decoding.earlyStopping >= 0, "early stopping param (" + std::to_string(r.decoding.earlyStopping) +
+                                                   ") is out of limits (-0.000000, 2147483648.000000]");
   const int32_t all = cache_.blocksFor(r.promptLen + r.maxNewTokens) * r.decoding.beamWidth;
   if (!cache_.fits(all)) return false;
   r.reusedTokens = cache_.start(r.share, r.request().inputTokenIds, r.salt(), all);

@@ -37,8 +37,7 @@ class Engine {
   Engine(const EngineConfig& engine, const tle::ExecutorConfig& config, std::shared_ptr<const Script> script);
 
   // Makes a request ready to run, or throws what is wrong with it.
-  std::shared_ptr<ActiveRequest> admit(tle::IdType id, const tle::Request& request,
-                                       std::chrono::steady_clock::time_point arrival);
+  std::shared_ptr<ActiveRequest> admit(tle::IdType id, const tle::Request& request);
   // Starts a step of what can run, and waits for its end. Requests are then as after it.
   void forwardAsync(const ActiveRequests& active);
   void forwardSync();

@@ -201,7 +201,7 @@ int32_t Executor::Impl::fetch(double& latencyMS) {
 
 // Adds a request, and the other sequences of it, by priority to those that run.
 void Executor::Impl::activate(Queued const& queued) {
-  const auto first = engine_->admit(queued.id, queued.request, queued.arrival);
+  const auto first = engine_->admit(queued.id, queued.request);
   if (!queued.children.empty()) children_[queued.id] = queued.children;  // without a lock, as upstream does
   const auto add = [&](std::shared_ptr<trtllm_standin::ActiveRequest> r) {
     auto at = active_.begin();
