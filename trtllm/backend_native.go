@@ -63,9 +63,10 @@ func openNative(ctx context.Context, dir string, c *engineconfig.Config, o *opti
 			l.giveUp()
 			return nil, Config{}, fmt.Errorf("%s: %w", dir, err)
 		}
-		l.options.Settings = append(l.options.Settings, native.Text("workerExecutablePath", worker))
+		l.options.Settings = append(l.options.Settings, native.Text("workerExecutablePath", worker),
+			native.Ints("recvPollPeriodMs", 1)) // 0 keeps a core busy
 	}
-	l.policy = o.nativePolicy(c, p.weights())
+	l.policy = o.nativePolicy(c, p.worldSize(), p.weights())
 	x, err := l.open(ctx, p.launch)
 	if err != nil {
 		return nil, Config{}, fmt.Errorf("%s: %w", dir, err)

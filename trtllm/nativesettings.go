@@ -91,9 +91,9 @@ func (o *options) idle() time.Duration {
 }
 
 // nativePolicy are the options of the executor over TensorRT-LLM's.
-func (o *options) nativePolicy(c *engineconfig.Config, weights int64) nativeexecutor.Options {
+func (o *options) nativePolicy(c *engineconfig.Config, worldSize int, weights int64) nativeexecutor.Options {
 	n := nativeexecutor.Options{
-		VocabSize: c.Pretrained.VocabSize, MaxInputLen: o.maxInputLen(c), MaxSeqLen: c.Build.MaxSeqLen, MaxBeamWidth: c.Build.MaxBeamWidth,
+		VocabSize: c.Pretrained.VocabSize, MaxInputLen: o.maxInputLen(c), MaxSeqLen: c.Build.MaxSeqLen, MaxBeamWidth: c.Build.MaxBeamWidth, Ranks: worldSize,
 		LogitsType:    map[string]string{"float32": "FLOAT", "float16": "HALF", "bfloat16": "BF16"}[c.Pretrained.LogitsDtype],
 		ContextLogits: c.Build.GatherContextLogits, GenerationLogits: o.generationLogits, Orchestrator: o.orchestrator,
 		MaxQueueSize: o.maxQueueSize, MaxSeqIdle: o.idle(), RequestStats: o.requestStats,

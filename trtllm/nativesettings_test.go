@@ -47,17 +47,17 @@ func TestNativeSettings(t *testing.T) {
 
 // The limits of requests are the engine's; a prompt that is not computed in chunks must fit into a step.
 func TestNativePolicy(t *testing.T) {
-	p := optionsOf(WithMaxQueueSize(7), WithIterationStats(0), WithRequestStats(3), WithGatherGenerationLogits(true)).nativePolicy(nativeConfigOf(), 12)
+	p := optionsOf(WithMaxQueueSize(7), WithIterationStats(0), WithRequestStats(3), WithGatherGenerationLogits(true)).nativePolicy(nativeConfigOf(), 1, 12)
 	require.Equal(t, []any{97, 256, 400, 4, "HALF", true, true, 7, -1, 3, int64(12), 3 * time.Minute},
 		[]any{p.VocabSize, p.MaxInputLen, p.MaxSeqLen, p.MaxBeamWidth, p.LogitsType, p.ContextLogits, p.GenerationLogits, p.MaxQueueSize, p.IterationStats,
 			p.RequestStats, p.Memory.Weights, p.MaxSeqIdle})
-	require.Zero(t, optionsOf().nativePolicy(nativeConfigOf(), 0).IterationStats, "its default")
-	require.True(t, optionsOf(WithOrchestrator("")).nativePolicy(nativeConfigOf(), 0).Orchestrator)
-	require.Equal(t, 64, optionsOf(WithChunkedContext(false)).nativePolicy(nativeConfigOf(), 0).MaxInputLen)
-	require.Equal(t, 16, optionsOf(WithChunkedContext(false), WithMaxNumTokens(16)).nativePolicy(nativeConfigOf(), 0).MaxInputLen)
+	require.Zero(t, optionsOf().nativePolicy(nativeConfigOf(), 1, 0).IterationStats, "its default")
+	require.True(t, optionsOf(WithOrchestrator("")).nativePolicy(nativeConfigOf(), 1, 0).Orchestrator)
+	require.Equal(t, 64, optionsOf(WithChunkedContext(false)).nativePolicy(nativeConfigOf(), 1, 0).MaxInputLen)
+	require.Equal(t, 16, optionsOf(WithChunkedContext(false), WithMaxNumTokens(16)).nativePolicy(nativeConfigOf(), 1, 0).MaxInputLen)
 	c := nativeConfigOf()
 	c.Build.MaxSeqLen = 100
-	require.Equal(t, 99, optionsOf().nativePolicy(c, 0).MaxInputLen)
+	require.Equal(t, 99, optionsOf().nativePolicy(c, 1, 0).MaxInputLen)
 
 	algo := "FP8"
 	c.Pretrained.Dtype, c.Pretrained.Quantization.QuantAlgo = "bfloat16", &algo

@@ -29,6 +29,8 @@
 // Submit refuses with executor.ErrUnsupported, by name, what upstream cannot do:
 //
 //   - logits processors, and more than one top-p reset id
+//   - a bias, where the vocabulary is no multiple of the ranks: upstream copies it as it is
+//     into a padded one
 //   - top_k above 1024 but below the vocabulary, which upstream would cut, and n-gram sizes
 //     above 32, which its kernel has no room for
 //   - min tokens with several end ids: upstream holds back one; and min tokens of 1, its

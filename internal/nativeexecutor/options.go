@@ -45,6 +45,10 @@ type Options struct {
 	MaxBeamWidth int
 	LogitsType   string
 
+	// Ranks are the processes that compute, 0 is 1: upstream pads the vocabulary to a
+	// multiple of them.
+	Ranks int
+
 	// ContextLogits says that the engine was built with gather_context_logits,
 	// GenerationLogits that the native executor was opened with gatherGenerationLogits.
 	ContextLogits    bool
@@ -83,6 +87,7 @@ type Options struct {
 // withDefaults gives the zero values their meaning.
 func (o Options) withDefaults() Options {
 	setDefault(&o.MaxBeamWidth, 1)
+	setDefault(&o.Ranks, 1)
 	setDefault(&o.LogitsType, logitsFloat)
 	setDefault(&o.MaxSeqIdle, 3*time.Minute)
 	setDefault(&o.IterationStats, 1000)

@@ -78,6 +78,8 @@ func (e *Executor) refuseSampling(r *executor.Request) error {
 		return unsupported("top_k is %d, TensorRT-LLM takes up to %d, or 0 for all", s.TopK, maxTopK)
 	case s.NoRepeatNgramSize > maxNgramSize:
 		return unsupported("no repeat n-gram size is %d, TensorRT-LLM takes up to %d", s.NoRepeatNgramSize, maxNgramSize)
+	case len(s.Bias) > 0 && e.options.VocabSize%e.options.Ranks != 0:
+		return unsupported("a logit bias is given, TensorRT-LLM takes none where the vocabulary (%d) is no multiple of the ranks (%d)", e.options.VocabSize, e.options.Ranks)
 	case s.MinTokens > 0 && len(distinct(r.EndIDs)) > 1:
 		return unsupported("min tokens is %d and there are %d end ids, TensorRT-LLM holds back one only: name one end id", s.MinTokens, len(distinct(r.EndIDs)))
 	case s.MinTokens == 1 && r.MaxTokens > 1 && len(r.EndIDs) > 0:

@@ -17,6 +17,8 @@ func TestRefusals(t *testing.T) {
 	none.ContextLogits, none.GenerationLogits, none.MaxBeamWidth = false, false, 0
 	orchestrated := all
 	orchestrated.Orchestrator = true
+	padded := all
+	padded.Ranks = 3
 	beams := func(r executor.Request) executor.Request {
 		r.Sampling.BeamWidth = 2
 		return r
@@ -51,6 +53,7 @@ func TestRefusals(t *testing.T) {
 		{none, executor.Request{ContextLogits: true}, "context logits are asked for, which this engine does not give: build the engine with gather_context_logits"},
 		{none, executor.Request{PromptLogProbs: true}, "prompt log-probs are asked for"},
 		{none, executor.Request{PromptTopLogProbs: 1}, "prompt log-probs are asked for"},
+		{padded, executor.Request{Sampling: executor.Sampling{Bias: map[int32]float32{1: 1}}}, "TensorRT-LLM takes none where the vocabulary (2000) is no multiple of the ranks (3)"},
 		{orchestrated, executor.Request{ContextLogits: true}, "context logits or prompt log-probs are asked for, TensorRT-LLM's orchestrator carries no logits"},
 		{orchestrated, executor.Request{PromptTopLogProbs: 1}, "context logits or prompt log-probs are asked for, TensorRT-LLM's orchestrator carries no logits"},
 	} {
