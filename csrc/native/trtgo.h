@@ -290,7 +290,8 @@ TRTGO_API int32_t trtgo_executor_drain(trtgo_executor* executor, trtgo_error** e
 TRTGO_API int32_t trtgo_executor_shutdown(trtgo_executor* executor, trtgo_error** error);
 /* Frees it, which shuts it down where that was not done: that waits for all requests. NULL is allowed. */
 TRTGO_API void trtgo_executor_free(trtgo_executor* executor);
-/* Ends MPI where TensorRT-LLM started it; no executor can be opened afterwards. The last call of a process. */
+/* Ends MPI where TensorRT-LLM started it: the last call of a process, which opens no executor afterwards. It must then
+ * end by _exit, as Go's do: exit() runs TensorRT-LLM's atexit function, which ends MPI once more, and MPI aborts. */
 TRTGO_API int32_t trtgo_finalize(trtgo_error** error);
 
 #ifdef __cplusplus
