@@ -7,6 +7,8 @@ import (
 	"os/signal"
 	"sync/atomic"
 	"syscall"
+
+	"github.com/trtgo/trtgo/trtllm"
 )
 
 // errInterrupted ends a command with status 130 that took Ctrl-C itself.
@@ -33,7 +35,7 @@ func watchInterrupts() (context.Context, func()) {
 				switch {
 				case ctx.Err() != nil:
 					signal.Stop(signals)
-					finalize(exitInterrupted, os.Stderr)
+					finalize(exitInterrupted, trtllm.Finalize, os.Stderr)
 					os.Exit(exitInterrupted)
 				case s != os.Interrupt || !taking.hand():
 					cancel()

@@ -21,7 +21,7 @@ const (
 
 func main() {
 	status := run(os.Args, os.Stdin, os.Stdout, os.Stderr)
-	finalize(status, os.Stderr)
+	finalize(status, trtllm.Finalize, os.Stderr)
 	os.Exit(status)
 }
 

@@ -34,22 +34,23 @@ func follow(c *cli.Context, engine *trtllm.Engine) error {
 	return firstError(err, engine.Close())
 }
 
-// finalize ends MPI, as the last thing that the process does, whatever its exit status is; it does nothing where MPI was
-// never started. After a failure nobody is waited for: mpirun then ends the others.
-func finalize(status int, stderr io.Writer) {
+// finalize ends MPI by end, [trtllm.Finalize], as the last thing that the process does, whatever its exit status is; it does
+// nothing where MPI was never started. After a failure nobody is waited for: mpirun then ends the others. Where an engine
+// did not close in time, which was told then, MPI cannot end either.
+func finalize(status int, end func() error, stderr io.Writer) {
 	patience := finalizePatience
 	if status != exitDone {
 		patience = abortPatience
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- trtllm.Finalize() }()
+	go func() { ended <- end() }()
 	var err error
 	select {
 	case err = <-ended:
 	case <-time.After(patience):
-		err = fmt.Errorf("MPI did not end in %v: other processes may not have ended", patience)
+		err = fmt.Errorf("it did not end in %v: other processes may not have ended", patience)
 	}
 	if err != nil && status == exitDone {
-		fmt.Fprintf(stderr, "trtgo: warning: %v\n", err)
+		fmt.Fprintf(stderr, "trtgo: warning: MPI was not ended, which mpirun takes for a failure of this process: %v\n", err)
 	}
 }
