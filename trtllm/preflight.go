@@ -204,7 +204,7 @@ func (p *preflight) checkLaunch() error {
 	case p.options.orchestrator || started.size == world:
 		return nil
 	case started.variable == "":
-		return invalidOption("the engine has tp_size %d and pp_size %d, so that %d processes run it together, and this one was started alone: start it by %s, or let it start the others as an orchestrator",
+		return invalidOption("the engine has tp_size %d and pp_size %d, so that %d processes run it together, and this one was started alone: start it by %s, or let it start the others as an orchestrator (--orchestrator)",
 			m.TPSize, m.PPSize, world, start)
 	}
 	return invalidOption("the engine has tp_size %d and pp_size %d, so that %d processes run it together, and %s is %d: start it by %s",

@@ -35,7 +35,7 @@ func findWorker(named string, getenv func(string) string, library string) (strin
 			return filepath.Abs(path)
 		}
 	}
-	return "", noBackend("an orchestrator starts TensorRT-LLM's program %s, which is not in %s, nor in PATH: name it as the orchestrator's worker, or start this by mpirun instead",
+	return "", noBackend("an orchestrator starts TensorRT-LLM's program %s, which is not in %s, nor in PATH: name it as the orchestrator's worker (--executor_worker), or start this by mpirun instead",
 		workerName, strings.Join(places, ", "))
 }
 

@@ -22,7 +22,7 @@ func TestFindWorker(t *testing.T) {
 	_, err := findWorker("", env, library)
 	require.ErrorIs(t, err, ErrNoBackend)
 	require.EqualError(t, err, "no backend for this engine here: an orchestrator starts TensorRT-LLM's program executorWorker, which is not in "+
-		dir+"/tensorrt_llm/bin, "+dir+"/tensorrt_llm/libs, /app/tensorrt_llm/bin, nor in PATH: name it as the orchestrator's worker, or start this by mpirun instead")
+		dir+"/tensorrt_llm/bin, "+dir+"/tensorrt_llm/libs, /app/tensorrt_llm/bin, nor in PATH: name it as the orchestrator's worker (--executor_worker), or start this by mpirun instead")
 
 	write(0o644, "tensorrt_llm/bin/executorWorker") // cannot be run
 	inPath := write(0o755, "path", "executorWorker")
