@@ -50,6 +50,9 @@ func Open(o Options) (*Library, error) {
 
 // load finds the functions of the library.
 func (l *Library) load(o Options) error {
+	if err := checkWhole(o.Path); err != nil {
+		return err
+	}
 	var a arena
 	defer a.free()
 	api := (*C.trtgo_api)(C.malloc(C.sizeof_trtgo_api))
