@@ -30,7 +30,8 @@ func (e *Engine) Wait(ctx context.Context) error {
 // Finalize ends MPI, where TensorRT-LLM has started it. A program that mpirun started calls it as the last thing that it
 // does before it exits well, when all its engines are closed: mpirun takes a process that ends without it for a failure,
 // and stops the others. It returns when all processes have called it. No engine for TensorRT-LLM can be opened
-// afterwards. It does nothing where none ever was, and fails while one is open, or half open after [Open] was given up.
+// afterwards. It does nothing where none ever was, and fails while one is open, or half open after [Open] was given up. In programs built with
+// the race detector it does nothing at all: those end MPI by themselves as they exit.
 func Finalize() error {
 	if exitEndsMPI {
 		return nil

@@ -26,7 +26,7 @@ type preflight struct {
 
 // check returns the first mismatch, as one sentence with both sides and what to do.
 func (p *preflight) check() error {
-	for _, check := range []func() error{p.checkLibrary, p.checkVersions, p.checkDevices, p.checkFiles, p.checkLaunch, p.checkOptions} {
+	for _, check := range []func() error{p.checkLibrary, p.checkVersions, p.checkDevices, p.checkLaunch, p.checkFiles, p.checkOptions} {
 		if err := check(); err != nil {
 			return fmt.Errorf("%s: %w", p.dir, err)
 		}
@@ -49,8 +49,10 @@ func (p *preflight) checkLibrary() error {
 	const build = "build it on this machine (cmake -DTRTLLM_ROOT=DIRECTORY, with the headers of the TensorRT-LLM that is installed)"
 	v := &p.versions
 	switch loaded := release(v.Executor); {
-	case v.ExecutorHeaders == "" || v.Executor == "":
+	case v.ExecutorHeaders == "":
 		return noBackend("%s was built without TensorRT-LLM's headers, so that it builds engines and cannot run them: %s", p.library, build)
+	case loaded == "":
+		return noBackend("the TensorRT-LLM that is loaded tells no version, and %s was built with the headers of %s: use the libraries of that release", p.library, v.ExecutorHeaders)
 	case release(v.ExecutorHeaders) != loaded:
 		return noBackend("%s was built with the headers of TensorRT-LLM %s, and %s is loaded: build it again with those of %s (cmake -DTRTLLM_ROOT=DIRECTORY -DTRTLLM_VERSION=%s), or use the libraries of %s",
 			p.library, v.ExecutorHeaders, v.Executor, loaded, loaded, v.ExecutorHeaders)
@@ -201,13 +203,15 @@ func (p *preflight) checkLaunch() error {
 	switch {
 	case p.options.orchestrator && started.size > 1:
 		return invalidOption("an orchestrator starts the engine's processes itself, and %s is %d: start it without mpirun, or leave the orchestrator out", started.variable, started.size)
+	case started.rank >= started.size:
+		return invalidOption("this process is rank %d of %d (%s): ranks begin at 0, start all of them by %s", started.rank, started.size, started.variable, start)
 	case p.options.orchestrator || started.size == world:
 		return nil
 	case started.variable == "":
 		return invalidOption("the engine has tp_size %d and pp_size %d, so that %d processes run it together, and this one was started alone: start it by %s, or let it start the others as an orchestrator (--orchestrator)",
 			m.TPSize, m.PPSize, world, start)
 	}
-	return invalidOption("the engine has tp_size %d and pp_size %d, so that %d processes run it together, and %s is %d: start it by %s",
+	return invalidOption("the engine has tp_size %d and pp_size %d, which takes as many processes as their product, %d, and %s is %d: start it by %s",
 		m.TPSize, m.PPSize, world, started.variable, started.size, start)
 }
 

@@ -167,7 +167,7 @@ func TestNativeRefusals(t *testing.T) {
 		"release":      {change: func(c *engineconfig.Config) { c.Version = "1.1.0" }, status: 1, want: "the engine was built for TensorRT-LLM 1.1.0, and 1.2.1 is loaded: build it again with trtgo build --backend tensorrt-llm"},
 		"capability":   {env: []string{"TRTGO_STANDIN_GPUS=H100,9,0,1000"}, status: 1, want: "the engine was built for compute capability 8.9, and GPU 0 (H100) has 9.0"},
 		"no GPU":       {env: []string{"TRTGO_STANDIN_GPUS="}, status: 1, want: "there is no GPU that CUDA can use"},
-		"processes":    {env: []string{"OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_LOCAL_SIZE=1"}, status: 2, want: "so that 1 processes run it together, and OMPI_COMM_WORLD_SIZE is 2: start it by mpirun -n 1 trtgo …"},
+		"processes":    {env: []string{"OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_LOCAL_SIZE=1"}, status: 2, want: "which takes as many processes as their product, 1, and OMPI_COMM_WORLD_SIZE is 2: start it by mpirun -n 1 trtgo …"},
 		"orchestrator": {args: []string{"--executor_worker", "/none"}, status: 2, want: "the worker /none of the orchestrator cannot be run"},
 		"streaming":    {args: []string{"--gpu_weights_percent", "0.5"}, status: 2, want: "GPU weights percent is 0.5, and the engine was built without weight_streaming"},
 		"logits":       {change: func(c *engineconfig.Config) { c.Build.GatherContextLogits = false }, args: []string{"--prompt_log_probs", "--json"}, status: 1, want: ""},
