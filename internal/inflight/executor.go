@@ -204,7 +204,7 @@ func (e *Executor) IterationStats() []executor.IterationStats {
 func (e *Executor) RequestStats() []executor.RequestStatsPerIteration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.records.requests.takeAll()
+	return e.records.requests.TakeAll()
 }
 
 // closeGrace is how long Close waits for a step that it aborted, where MaxSeqIdle is

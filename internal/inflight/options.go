@@ -1,6 +1,7 @@
 package inflight
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -58,9 +59,9 @@ type Options struct {
 
 // withDefaults gives the zero values their meaning.
 func (o Options) withDefaults() Options {
-	setDefault(&o.ChunkTime, 50*time.Millisecond)
-	setDefault(&o.MaxSeqIdle, 3*time.Minute)
-	setDefault(&o.IterationStats, 1000)
+	o.ChunkTime = cmp.Or(o.ChunkTime, 50*time.Millisecond)
+	o.MaxSeqIdle = cmp.Or(o.MaxSeqIdle, 3*time.Minute)
+	o.IterationStats = cmp.Or(o.IterationStats, 1000)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -68,13 +69,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func setDefault[T comparable](value *T, to T) {
-	var zero T
-	if *value == zero {
-		*value = to
-	}
 }
 
 // lowered are a runner's limits below which o keeps an executor, or an error when they

@@ -122,12 +122,12 @@ func (s *scheduler) finishRecord(start time.Time) {
 
 // records are the latest iterations and their requests.
 type records struct {
-	iterations ring[iteration]
-	requests   ring[executor.RequestStatsPerIteration]
+	iterations executor.History[iteration]
+	requests   executor.History[executor.RequestStatsPerIteration]
 }
 
 func (r *records) init(o *Options) {
-	r.iterations.most, r.requests.most = o.IterationStats, o.RequestStats
+	r.iterations.Most, r.requests.Most = o.IterationStats, o.RequestStats
 }
 
 // add keeps the record of s's iteration, if it had work. The statistics are counted.
@@ -137,15 +137,15 @@ func (r *records) add(s *scheduler) {
 	}
 	stats := &s.iteration.stats
 	stats.NumActiveRequests, stats.NumQueuedRequests = s.e.stats.ActiveRequests, s.e.stats.QueuedRequests
-	r.iterations.add(s.iteration)
-	if r.requests.most > 0 {
-		r.requests.add(executor.RequestStatsPerIteration{Iter: s.iterations, RequestStats: s.requestStats()})
+	r.iterations.Add(s.iteration)
+	if r.requests.Most > 0 {
+		r.requests.Add(executor.RequestStatsPerIteration{Iter: s.iterations, RequestStats: s.requestStats()})
 	}
 }
 
 // takeIterations returns the iterations and forgets them.
 func (r *records) takeIterations() []executor.IterationStats {
-	list := r.iterations.takeAll()
+	list := r.iterations.TakeAll()
 	stats := make([]executor.IterationStats, len(list))
 	for i := range list {
 		stats[i] = list[i].stats
@@ -153,29 +153,4 @@ func (r *records) takeIterations() []executor.IterationStats {
 		stats[i].KVCacheStats, stats[i].InflightBatchingStats = &list[i].kv, &list[i].inflight
 	}
 	return stats
-}
-
-// ring keeps the latest values, most of them at most.
-type ring[T any] struct {
-	most   int
-	list   []T
-	oldest int
-}
-
-func (r *ring[T]) add(value T) {
-	switch {
-	case r.most <= 0:
-	case len(r.list) < r.most:
-		r.list = append(r.list, value)
-	default:
-		r.list[r.oldest] = value
-		r.oldest = (r.oldest + 1) % r.most
-	}
-}
-
-// takeAll returns the values, oldest first, and forgets them.
-func (r *ring[T]) takeAll() []T {
-	list := append(r.list[r.oldest:len(r.list):len(r.list)], r.list[:r.oldest]...)
-	r.list, r.oldest = nil, 0
-	return list
 }

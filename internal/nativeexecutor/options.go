@@ -1,6 +1,7 @@
 package nativeexecutor
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"time"
@@ -86,11 +87,11 @@ type Options struct {
 
 // withDefaults gives the zero values their meaning.
 func (o Options) withDefaults() Options {
-	setDefault(&o.MaxBeamWidth, 1)
-	setDefault(&o.Ranks, 1)
-	setDefault(&o.LogitsType, logitsFloat)
-	setDefault(&o.MaxSeqIdle, 3*time.Minute)
-	setDefault(&o.IterationStats, 1000)
+	o.MaxBeamWidth = cmp.Or(o.MaxBeamWidth, 1)
+	o.Ranks = cmp.Or(o.Ranks, 1)
+	o.LogitsType = cmp.Or(o.LogitsType, logitsFloat)
+	o.MaxSeqIdle = cmp.Or(o.MaxSeqIdle, 3*time.Minute)
+	o.IterationStats = cmp.Or(o.IterationStats, 1000)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -98,13 +99,6 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
-}
-
-func setDefault[T comparable](value *T, to T) {
-	var zero T
-	if *value == zero {
-		*value = to
-	}
 }
 
 // check refuses an engine that nothing could run on.

@@ -55,7 +55,7 @@ type recorded struct {
 
 // know notes under which id upstream tells of a sequence.
 func (r *records) know(id uint64, s *sequence) {
-	if r.requests.most <= 0 || r.known[id] != nil {
+	if r.requests.Most <= 0 || r.known[id] != nil {
 		return
 	}
 	if s.recorded == nil {
@@ -115,9 +115,9 @@ func (r *records) addRequests(u *upstreamRequests) {
 			s.Stage = executor.StageGeneration
 		}
 	}
-	before := r.requests.newest()
+	before := r.requests.Newest()
 	if worked || before == nil {
-		r.requests.add(stats)
+		r.requests.Add(stats)
 		return
 	}
 	for _, s := range stats.RequestStats {

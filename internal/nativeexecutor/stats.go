@@ -24,7 +24,7 @@ func (e *Executor) IterationStats() []executor.IterationStats {
 	e.gather()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.records.iterations.takeAll()
+	return e.records.iterations.TakeAll()
 }
 
 // RequestStats implements [executor.Executor].
@@ -32,7 +32,7 @@ func (e *Executor) RequestStats() []executor.RequestStatsPerIteration {
 	e.gather()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.records.requests.takeAll()
+	return e.records.requests.TakeAll()
 }
 
 // gather takes what upstream has recorded since the last time. Where another goroutine
@@ -98,8 +98,8 @@ func (e *Executor) record(s *executor.IterationStats) {
 
 // records are the latest iterations and their requests.
 type records struct {
-	iterations ring[executor.IterationStats]
-	requests   ring[executor.RequestStatsPerIteration]
+	iterations executor.History[executor.IterationStats]
+	requests   executor.History[executor.RequestStatsPerIteration]
 	base       baseline // what the self-check took
 	recounted  int      // requests that upstream will count as completed once more
 
@@ -125,7 +125,7 @@ func (b *baseline) takenOff(kv *executor.KVCacheStats) {
 
 func (r *records) init(o *Options) {
 	*r = records{known: map[uint64]*recorded{}}
-	r.iterations.most, r.requests.most = o.IterationStats, o.RequestStats
+	r.iterations.Most, r.requests.Most = o.IterationStats, o.RequestStats
 }
 
 // addIteration keeps an iteration. One without work, which upstream records when all have
@@ -136,15 +136,15 @@ func (r *records) addIteration(s *executor.IterationStats, worked bool) {
 	if worked {
 		s.NumCompletedRequests = max(0, completed-r.recounted)
 		r.recounted = 0
-		r.iterations.add(*s)
+		r.iterations.Add(*s)
 		return
 	}
 	r.recounted = completed
 	s.NumNewActiveRequests = 0
-	before := r.iterations.newest()
+	before := r.iterations.Newest()
 	if before == nil {
 		if completed > 0 {
-			r.iterations.add(*s)
+			r.iterations.Add(*s)
 		}
 		return
 	}
@@ -153,37 +153,4 @@ func (r *records) addIteration(s *executor.IterationStats, worked bool) {
 	if s.KVCacheStats != nil {
 		before.KVCacheStats = s.KVCacheStats
 	}
-}
-
-// ring keeps the latest values, most of them at most.
-type ring[T any] struct {
-	most   int
-	list   []T
-	oldest int
-}
-
-func (r *ring[T]) add(value T) {
-	switch {
-	case r.most <= 0:
-	case len(r.list) < r.most:
-		r.list = append(r.list, value)
-	default:
-		r.list[r.oldest] = value
-		r.oldest = (r.oldest + 1) % r.most
-	}
-}
-
-// newest is the last that was added; nil where there is none.
-func (r *ring[T]) newest() *T {
-	if len(r.list) == 0 {
-		return nil
-	}
-	return &r.list[(r.oldest+len(r.list)-1)%len(r.list)]
-}
-
-// takeAll returns the values, oldest first, and forgets them.
-func (r *ring[T]) takeAll() []T {
-	list := append(r.list[r.oldest:len(r.list):len(r.list)], r.list[:r.oldest]...)
-	r.list, r.oldest = nil, 0
-	return list
 }
