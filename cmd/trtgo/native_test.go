@@ -198,12 +198,13 @@ while [ $rank -lt $n ]; do
   OMPI_COMM_WORLD_RANK=$rank TRTGO_STANDIN_FINALIZED=$OUT/finalized$rank "$@" </dev/null >"$OUT/stdout$rank" 2>"$OUT/stderr$rank" &
   pids="$pids $!"; rank=$((rank + 1))
 done
-trap 'kill -TERM $pids' TERM
+told= # a second signal ends a process at once
+trap 'told=1; kill -TERM $pids' TERM
 status=0
 for pid in $pids; do
   wait $pid; s=$?
   [ $s -gt 128 ] && { wait $pid; s=$?; }
-  if [ $s -ne 0 ]; then [ $status -eq 0 ] && status=$s; kill $pids 2>/dev/null; fi
+  if [ $s -ne 0 ]; then [ $status -eq 0 ] && status=$s; [ -n "$told" ] || kill $pids 2>/dev/null; fi
 done
 exit $status
 `
@@ -226,6 +227,25 @@ func printedBy(t *testing.T, dir, name string) string {
 	text, err := os.ReadFile(filepath.Join(dir, name))
 	require.NoError(t, err)
 	return string(text)
+}
+
+// loading tells whether the process of a rank under underMpirun is past its beginning: it loads TensorRT-LLM, or has.
+func loading(dir string, rank int) bool {
+	processes, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		return false
+	}
+	for _, process := range processes {
+		environment, _ := os.ReadFile(filepath.Join(process, "environ"))
+		if !bytes.Contains(environment, []byte("OUT="+dir+"\x00")) || !bytes.Contains(environment, fmt.Appendf(nil, "OMPI_COMM_WORLD_RANK=%d\x00", rank)) {
+			continue
+		}
+		maps, _ := os.ReadFile(filepath.Join(process, "maps"))
+		if bytes.Contains(maps, []byte("libtensorrt_llm.so")) {
+			return true
+		}
+	}
+	return false
 }
 
 // requireFinalized tells that both ranks ended MPI though they failed.
@@ -282,7 +302,7 @@ func TestNativeInterrupted(t *testing.T) {
 	require.NoError(t, c.Start())
 	require.Eventually(t, func() bool {
 		text, err := os.ReadFile(filepath.Join(dir, "stdout0"))
-		return err == nil && strings.Contains(string(text), "Output [Text 0 Beam 0]")
+		return err == nil && strings.Contains(string(text), "Output [Text 0 Beam 0]") && loading(dir, 1)
 	}, 30*time.Second, 5*time.Millisecond)
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.Error(t, c.Wait())
