@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/trtgo/trtgo/internal/elfscan"
 )
@@ -20,7 +19,7 @@ func checkWhole(path string) error {
 	paths := []string{path}
 	if f, err := elf.Open(path); err == nil {
 		defer f.Close()
-		paths = append(paths, neededFiles(f, filepath.Dir(path))...)
+		paths = append(paths, neededFiles(f, path)...)
 	}
 	for _, p := range paths {
 		if err := elfscan.Whole(p); errors.Is(err, elfscan.ErrInvalid) {
@@ -30,14 +29,11 @@ func checkWhole(path string) error {
 	return nil
 }
 
-// neededFiles are the files that the loader will take for what f needs, and the plugin library beside TensorRT-LLM's.
-func neededFiles(f *elf.File, origin string) []string {
+// neededFiles are the files that the loader will take for what f, at path, needs, and the plugin library beside TensorRT-LLM's.
+func neededFiles(f *elf.File, path string) []string {
 	needed, _ := f.DynString(elf.DT_NEEDED)
 	runPath, _ := f.DynString(elf.DT_RUNPATH)
-	directories := filepath.SplitList(os.Getenv("LD_LIBRARY_PATH"))
-	for _, list := range runPath {
-		directories = append(directories, strings.Split(strings.ReplaceAll(list, "$ORIGIN", origin), ":")...)
-	}
+	directories := append(filepath.SplitList(os.Getenv("LD_LIBRARY_PATH")), elfscan.Expand(path, runPath)...)
 	var files []string
 	for _, name := range needed {
 		at := slices.IndexFunc(directories, func(d string) bool {

@@ -5,10 +5,10 @@
 #include <dlfcn.h>
 
 #include <atomic>
-#include <cstring>
 #include <string>
 
 #include "guard.h"
+#include "sharedobject.h"
 
 namespace trtgo {
 namespace tensorrt {
@@ -16,26 +16,17 @@ namespace {
 
 std::atomic<bool> watched_start{false};
 
-// A function of MPI, or null. RTLD_DEFAULT has this library's dependencies too, so TensorRT-LLM's.
-template <class Function>
-Function find(const char* name) {
-  void* symbol = dlsym(RTLD_DEFAULT, name);
-  Function function = nullptr;
-  std::memcpy(&function, &symbol, sizeof(symbol));
-  return function;
-}
-
 // Asks MPI_Initialized or MPI_Finalized, which may be called at any time.
 bool ask(const char* name) {
   int flag = 0;
-  auto* const function = find<int (*)(int*)>(name);
+  auto* const function = find_function<int (*)(int*)>(name);
   return function != nullptr && function(&flag) == 0 && flag != 0;
 }
 
 }  // namespace
 
 void make_mpi_global() {
-  void* symbol = dlsym(RTLD_DEFAULT, "MPI_Initialized");
+  void* symbol = find_loaded("MPI_Initialized");
   Dl_info info{};
   if (symbol == nullptr || dladdr(symbol, &info) == 0 || info.dli_fname == nullptr) return;
   // It is not loaded again, only made global. Where that fails MPI may still start: it says itself what it misses.
@@ -50,7 +41,7 @@ MpiStart::~MpiStart() {
 
 void finalize_mpi() {
   if (!watched_start || ask("MPI_Finalized")) return;
-  auto* const finalize = find<int (*)()>("MPI_Finalize");
+  auto* const finalize = find_function<int (*)()>("MPI_Finalize");
   if (finalize == nullptr)
     throw Failure(TRTGO_INTERNAL, "MPI_Finalize", "the MPI that was started has no MPI_Finalize");
   const int failed = finalize();

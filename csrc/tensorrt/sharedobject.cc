@@ -30,5 +30,7 @@ void* find_shared(void* handle, const std::string& path, const char* name) {
   return symbol;
 }
 
+void* find_loaded(const char* name) { return dlsym(RTLD_DEFAULT, name); }
+
 }  // namespace tensorrt
 }  // namespace trtgo

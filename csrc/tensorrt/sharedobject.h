@@ -20,6 +20,18 @@ void find_symbol(void* handle, const std::string& path, const char* name, Functi
   std::memcpy(function, &symbol, sizeof(symbol));
 }
 
+// A symbol of what this library depends on, and of what is global; null for none.
+void* find_loaded(const char* name);
+
+// The function of that name; null for none.
+template <class Function>
+Function find_function(const char* name) {
+  void* symbol = find_loaded(name);
+  Function function = nullptr;
+  std::memcpy(&function, &symbol, sizeof(symbol));
+  return function;
+}
+
 }  // namespace tensorrt
 }  // namespace trtgo
 

@@ -229,15 +229,7 @@ func named(name string, program *elf.File) []string {
 	if err != nil || len(paths) == 0 {
 		paths, _ = program.DynString(elf.DT_RPATH)
 	}
-	var list []string
-	for _, p := range paths {
-		for d := range strings.SplitSeq(p, ":") {
-			if d != "" {
-				list = append(list, path.Clean(strings.NewReplacer("$ORIGIN", path.Dir(name), "${ORIGIN}", path.Dir(name)).Replace(d)))
-			}
-		}
-	}
-	return list
+	return elfscan.Expand(name, paths)
 }
 
 // loader copies the dynamic loader that a program names.

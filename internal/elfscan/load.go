@@ -112,19 +112,23 @@ func (s *Search) directories(by *node) []string {
 	if len(by.library.RunPath) == 0 {
 		for n := by; n != nil; n = n.parent {
 			if len(n.library.RunPath) == 0 {
-				list = append(list, expand(n.library, n.library.RPath)...)
+				list = append(list, Expand(n.library.Path, n.library.RPath)...)
 			}
 		}
 	}
-	return slices.Concat(list, s.LibraryPath, expand(by.library, by.library.RunPath), s.System)
+	return slices.Concat(list, s.LibraryPath, Expand(by.library.Path, by.library.RunPath), s.System)
 }
 
-// expand replaces $ORIGIN by the library's directory. An empty entry is the working directory, of which nothing is known.
-func expand(l *Library, directories []string) []string {
+// Expand gives the directories of DT_RPATH or DT_RUNPATH of the library or program at file, with that file's directory for
+// $ORIGIN. An empty entry is the working directory, of which nothing is known.
+func Expand(file string, paths []string) []string {
+	origin := strings.NewReplacer("$ORIGIN", path.Dir(file), "${ORIGIN}", path.Dir(file))
 	var list []string
-	for _, d := range directories {
-		if d != "" {
-			list = append(list, path.Clean(strings.NewReplacer("$ORIGIN", path.Dir(l.Path), "${ORIGIN}", path.Dir(l.Path)).Replace(d)))
+	for _, p := range paths {
+		for d := range strings.SplitSeq(p, ":") {
+			if d != "" {
+				list = append(list, path.Clean(origin.Replace(d)))
+			}
 		}
 	}
 	return list

@@ -120,21 +120,26 @@ Session::Session(const Places& places, const Settings& settings) {
   must(status == TRTGO_OK, "open: " + error.text());
 }
 
-int32_t Session::enqueue(const Ask& ask, uint64_t* id, Error& error) {
+trtgo_request Ask::request() const {
   trtgo_request request{};
   request.struct_size = sizeof request;
-  request.max_tokens = ask.max_tokens;
-  request.client_id = ask.client;
-  request.tokens = ask.tokens.data();
-  request.num_tokens = static_cast<int32_t>(ask.tokens.size());
-  request.settings = ask.settings.data();
-  request.num_settings = ask.settings.size();
-  if (!ask.bias.empty()) {
-    request.embedding_bias.data = ask.bias.data();
+  request.max_tokens = max_tokens;
+  request.client_id = client;
+  request.tokens = tokens.data();
+  request.num_tokens = static_cast<int32_t>(tokens.size());
+  request.settings = settings.data();
+  request.num_settings = settings.size();
+  if (!bias.empty()) {
+    request.embedding_bias.data = bias.data();
     request.embedding_bias.type = "FLOAT";
     request.embedding_bias.rank = 1;
-    request.embedding_bias.dims[0] = static_cast<int64_t>(ask.bias.size());
+    request.embedding_bias.dims[0] = static_cast<int64_t>(bias.size());
   }
+  return request;
+}
+
+int32_t Session::enqueue(const Ask& ask, uint64_t* id, Error& error) {
+  const trtgo_request request = ask.request();
   return trtgo_executor_enqueue(executor_, &request, id, error.out());
 }
 

@@ -67,6 +67,9 @@ struct Ask {
   uint64_t client = 7;
   Settings settings;
   std::vector<float> bias;
+
+  // With pointers into this.
+  trtgo_request request() const;
 };
 
 // What came of one beam of a request.

@@ -109,20 +109,7 @@ class Scenario {
   }
 
   int32_t enqueue(trtgo_executor* executor, const Ask& ask, uint64_t* id, Error& error) {
-    trtgo_request request{};
-    request.struct_size = sizeof request;
-    request.max_tokens = ask.max_tokens;
-    request.client_id = ask.client;
-    request.tokens = ask.tokens.data();
-    request.num_tokens = static_cast<int32_t>(ask.tokens.size());
-    request.settings = ask.settings.data();
-    request.num_settings = ask.settings.size();
-    if (!ask.bias.empty()) {
-      request.embedding_bias.data = ask.bias.data();
-      request.embedding_bias.type = "FLOAT";
-      request.embedding_bias.rank = 1;
-      request.embedding_bias.dims[0] = 97;
-    }
+    const trtgo_request request = ask.request();
     return in_shim([&] { return trtgo_executor_enqueue(executor, &request, id, error.out()); });
   }
 
