@@ -78,7 +78,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 func (m *Memory) weights(sections []cpuengine.Section, tied bool) error {
 	group := map[string]int{}
 	for _, s := range sections {
-		size, err := cpuengine.PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols)
+		size, err := cpuengine.PackedSize(s)
 		if err != nil {
 			return err
 		}

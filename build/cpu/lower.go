@@ -154,7 +154,7 @@ func (l *lowering) op(i int, op network.Op) error {
 
 // emit appends an operation with nothing but kind, name and buffers set.
 func (l *lowering) emit(kind cpuengine.OpKind, name string, in, out int) *cpuengine.Op {
-	l.program.Ops = append(l.program.Ops, cpuengine.Op{Kind: kind, Name: name, In: in, Out: out, Weight: -1, Bias: -1, InvFreq: -1})
+	l.program.Ops = append(l.program.Ops, cpuengine.Op{Kind: kind, Name: name, In: in, Out: out, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1})
 	return &l.program.Ops[len(l.program.Ops)-1]
 }
 

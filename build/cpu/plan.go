@@ -100,7 +100,7 @@ func (p *Plan) noteUnused(rank *checkpoint.Rank) {
 func (p *Plan) Size() int64 {
 	var n int64
 	for _, s := range p.Sections {
-		size, err := cpuengine.PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols)
+		size, err := cpuengine.PackedSize(s)
 		if err == nil { // Write reports it
 			n += size
 		}

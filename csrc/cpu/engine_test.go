@@ -84,11 +84,11 @@ func tableEngine(t testing.TB, logits, factors []float32) string {
 			{Name: "selected", Width: 1, Selected: true}, {Name: "logits", Width: vocab, Selected: true},
 		},
 		Ops: []cpuengine.Op{
-			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, N: 6, K: 1},
-			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, Heads: 1, KVHeads: 1, HeadSize: 2, Scale: 1},
-			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, N: vocab, K: 1},
+			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, OutFactor: -1, N: 6, K: 1},
+			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Heads: 1, KVHeads: 1, HeadSize: 2, Scale: 1},
+			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, OutFactor: -1, N: vocab, K: 1},
 		},
 	}, []*testWeight{
 		{cpuengine.Section{Name: "embedding.weight", Dtype: f32, Layout: cpuengine.LayoutRows, Rows: vocab, Cols: 1}, embedding},
@@ -145,26 +145,26 @@ func (m *modelShape) write(t testing.TB) string {
 	}
 	op := func(o cpuengine.Op) { m.program.Ops = append(m.program.Ops, o) }
 	norm := func(name string, in, out int) {
-		op(cpuengine.Op{Kind: cpuengine.OpNorm, Name: name, In: in, Out: out, Weight: m.add(r, name, f32, rows, 1, m.hidden), Bias: -1, InvFreq: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5})
+		op(cpuengine.Op{Kind: cpuengine.OpNorm, Name: name, In: in, Out: out, Weight: m.add(r, name, f32, rows, 1, m.hidden), Bias: -1, InvFreq: -1, OutFactor: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5})
 	}
 	linear := func(name string, in, out, n, k int, accumulate bool) {
 		op(cpuengine.Op{Kind: cpuengine.OpLinear, Name: name, In: in, Out: out, Weight: m.add(r, name+".weight", m.dtype, panel, n, k),
-			Bias: m.add(r, name+".bias", f32, rows, 1, n), InvFreq: -1, N: n, K: k, Accumulate: accumulate})
+			Bias: m.add(r, name+".bias", f32, rows, 1, n), InvFreq: -1, OutFactor: -1, N: n, K: k, Accumulate: accumulate})
 	}
-	op(cpuengine.Op{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: m.add(r, "embedding.weight", m.dtype, layout, m.vocab, m.hidden), Bias: -1, InvFreq: -1, Width: m.hidden})
+	op(cpuengine.Op{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: m.add(r, "embedding.weight", m.dtype, layout, m.vocab, m.hidden), Bias: -1, InvFreq: -1, OutFactor: -1, Width: m.hidden})
 	frequencies := m.add(r, "inv_freq", f32, rows, 1, 2)
 	for layer := range m.layers {
 		norm("input_layernorm", 0, 1)
 		linear("qkv", 1, 2, width, m.hidden, false)
-		op(cpuengine.Op{Kind: cpuengine.OpAttention, Name: "attention", In: 2, Out: 3, Weight: -1, Bias: -1, InvFreq: frequencies, Layer: layer,
+		op(cpuengine.Op{Kind: cpuengine.OpAttention, Name: "attention", In: 2, Out: 3, Weight: -1, Bias: -1, InvFreq: frequencies, OutFactor: -1, Layer: layer,
 			Heads: m.heads, KVHeads: m.kvHeads, HeadSize: m.head, RotaryDim: 4, Scale: 0.4, Window: m.window})
 		linear("dense", 3, 0, m.hidden, m.heads*m.head, true)
 		norm("post_layernorm", 0, 1)
 		linear("fc", 1, 4, 2*m.ffn, m.hidden, false)
-		op(cpuengine.Op{Kind: cpuengine.OpActivation, Name: "mlp", In: 4, Out: 5, Weight: -1, Bias: -1, InvFreq: -1, Function: cpuengine.FunctionSilu, Gated: true, Width: m.ffn})
+		op(cpuengine.Op{Kind: cpuengine.OpActivation, Name: "mlp", In: 4, Out: 5, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Function: cpuengine.FunctionSilu, Gated: true, Width: m.ffn})
 		linear("proj", 5, 0, m.hidden, m.ffn, true)
 	}
-	op(cpuengine.Op{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 6, Weight: -1, Bias: -1, InvFreq: -1, Width: m.hidden})
+	op(cpuengine.Op{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 6, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Width: m.hidden})
 	norm("ln_f", 6, 7)
 	linear("lm_head", 7, 8, m.vocab, m.hidden, false)
 	return writeEngine(t, m.program, m.weights)

@@ -18,6 +18,8 @@ using trtgo::cpu::kernels_best;
 using trtgo::cpu::kernels_by_name;
 using trtgo::cpu::kernels_supported;
 using trtgo::cpu::LinearArgs;
+using trtgo::cpu::WeightFormat;
+using trtgo::cpu::WeightShape;
 
 namespace {
 
@@ -96,16 +98,14 @@ int trtgo_kernels_supported(const char* set) {
   return kernels_by_name(set) != nullptr && kernels_supported(kernels_by_name(set)) ? 1 : 0;
 }
 
-void trtgo_kernel_linear(const char* set, int format, const void* x, int64_t ldx, const void* w, const float* bias,
-                         float* y, int64_t ldy, int m, int k, int panel_begin, int panel_end, int accumulate,
-                         void* scratch) {
-  const trtgo::cpu::Kernels* kernels = kernels_by_name(set);
-  const LinearArgs args = {x, ldx, w, bias, y, ldy, m, k, panel_begin, panel_end, accumulate != 0, scratch};
-  switch (format) {
-    case TRTGO_LINEAR_F32_F32: return kernels->linear_f32_f32(args);
-    case TRTGO_LINEAR_F32_BF16: return kernels->linear_f32_bf16(args);
-    case TRTGO_LINEAR_BF16_BF16: return kernels->linear_bf16_bf16(args);
-  }
+void trtgo_kernel_linear(const char* set, int x_bf16, const trtgo_weight_shape* shape, const void* x, int64_t ldx,
+                         const void* w, const float* bias, float* y, int64_t ldy, int m, int panel_begin, int panel_end,
+                         int accumulate, int packed, void* scratch) {
+  const WeightShape weights = {static_cast<WeightFormat>(shape->format), shape->k, shape->group,
+                               shape->bf16_scales != 0, shape->zeros != 0};
+  const LinearArgs args = {x, ldx,         w,         weights,         bias,        y,      ldy,
+                           m, panel_begin, panel_end, accumulate != 0, packed != 0, scratch};
+  kernels_by_name(set)->linear[weights.format][x_bf16](args);
 }
 
 int64_t trtgo_kernel_linear_scratch_bytes(const char* set, int m, int k) {

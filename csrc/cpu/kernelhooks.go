@@ -24,22 +24,24 @@ func bestKernels() string { return C.GoString(C.trtgo_kernels_best()) }
 func (s kernelSet) known() bool     { return C.trtgo_kernels_known(s.name) != 0 }
 func (s kernelSet) supported() bool { return C.trtgo_kernels_supported(s.name) != 0 }
 
-type linearFormat int
-
-const (
-	linearF32F32 linearFormat = iota
-	linearF32BF16
-	linearBF16BF16
-)
+// weightShape is trtgo::cpu::WeightShape, of a section's dtype.
+type weightShape struct {
+	dtype      string // cpuengine's
+	k, group   int
+	bf16Scales bool
+	zeros      bool
+}
 
 type linearCall struct {
-	format               linearFormat
+	xBF16                bool
+	shape                weightShape
 	x, w, scratch        unsafe.Pointer
 	bias, y              *float32
 	ldx, ldy             int
-	m, k                 int
+	m                    int
 	panelBegin, panelEnd int
 	accumulate           bool
+	packed               bool
 }
 
 func cbool(b bool) C.int {
@@ -52,8 +54,11 @@ func cbool(b bool) C.int {
 func cfloats(p *float32) *C.float { return (*C.float)(unsafe.Pointer(p)) }
 
 func (s kernelSet) linear(c linearCall) {
-	C.trtgo_kernel_linear(s.name, C.int(c.format), c.x, C.int64_t(c.ldx), c.w, cfloats(c.bias), cfloats(c.y),
-		C.int64_t(c.ldy), C.int(c.m), C.int(c.k), C.int(c.panelBegin), C.int(c.panelEnd), cbool(c.accumulate), c.scratch)
+	shape := C.trtgo_weight_shape{
+		format: C.int(dtypes[c.shape.dtype]), k: C.int(c.shape.k), group: C.int(c.shape.group), bf16_scales: cbool(c.shape.bf16Scales), zeros: cbool(c.shape.zeros),
+	}
+	C.trtgo_kernel_linear(s.name, cbool(c.xBF16), &shape, c.x, C.int64_t(c.ldx), c.w, cfloats(c.bias), cfloats(c.y),
+		C.int64_t(c.ldy), C.int(c.m), C.int(c.panelBegin), C.int(c.panelEnd), cbool(c.accumulate), cbool(c.packed), c.scratch)
 }
 
 func (s kernelSet) linearScratchBytes(m, k int) int {

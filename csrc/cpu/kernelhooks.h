@@ -10,15 +10,22 @@
 extern "C" {
 #endif
 
-enum { TRTGO_LINEAR_F32_F32 = 0, TRTGO_LINEAR_F32_BF16 = 1, TRTGO_LINEAR_BF16_BF16 = 2 };
+// trtgo::cpu::WeightShape; format is TRTGO_CPU_F32 … TRTGO_CPU_FP8.
+typedef struct {
+  int format;
+  int k;
+  int group;
+  int bf16_scales;
+  int zeros;
+} trtgo_weight_shape;
 
 const char* trtgo_kernels_best(void);
 int trtgo_kernels_known(const char* set);
 int trtgo_kernels_supported(const char* set);
 
-void trtgo_kernel_linear(const char* set, int format, const void* x, int64_t ldx, const void* w, const float* bias,
-                         float* y, int64_t ldy, int m, int k, int panel_begin, int panel_end, int accumulate,
-                         void* scratch);
+void trtgo_kernel_linear(const char* set, int x_bf16, const trtgo_weight_shape* shape, const void* x, int64_t ldx,
+                         const void* w, const float* bias, float* y, int64_t ldy, int m, int panel_begin, int panel_end,
+                         int accumulate, int packed, void* scratch);
 int64_t trtgo_kernel_linear_scratch_bytes(const char* set, int m, int k);
 
 void trtgo_kernel_attention(const char* set, int bf16_cache, const float* q, int64_t ldq, void* out, int64_t ldo,
@@ -49,7 +56,7 @@ void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n);
 uint64_t trtgo_stream_read(const void* p, int64_t n);
 // Runs fused multiply-adds on registers `rounds` times, with the set's vectors, and
 // returns how many floating-point operations that were; 0 for a set without vectors.
-// With pairs they are those of the set's linear_bf16_bf16.
+// With pairs they are those of the set's linear layer of bf16 weights with bf16 x.
 double trtgo_peak_operations(const char* set, int pairs, int64_t rounds, float* sink);
 
 #ifdef __cplusplus

@@ -8,7 +8,26 @@
 // Batch invariance: the value of an output depends on its own row of inputs and
 // its weights only, never on m, on the panel range or on which rows stand
 // beside it. Each output of a linear is one accumulation chain in ascending k,
-// started at zero; bias and the old value are added after it.
+// started at zero; bias and the old value are added after it. What the chain is
+// depends on the weights' format and on x:
+//
+//   f32, bf16, f16 with float x     total = fma(x[k], w[k], total)
+//   bf16, fp8 with bf16 x           the set's dot product of pairs of bf16, or as above
+//   f16 with bf16 x                 as above, x widened
+//   fp8, int8, int4 with float x    sum = fma(x[k], number[k], sum) over all k, or over a group
+//   int8, int4 with bf16 x          integers: k is cut into groups of the weights' group, or
+//                                   128. A group of x is written as n[k] 2^e with whole n of
+//                                   16 bits, e = exponent of the group's largest magnitude
+//                                   (not below -100) - 14, n rounded to nearest even: exact
+//                                   for what has an eighth or more of the largest one's bits.
+//                                   Σ n[k] number[k] is exact, so it is the same in every set;
+//                                   sum = fma(Σ, 2^e, sum), over all k or for a group.
+//   then with a scale per output    total = sum scale
+//   or for each group, ascending    total = fma(sum, scale, total), and with zeros
+//                                   total = fma(sum of x over the group, zero, total)
+//
+// A row of x with an infinity or NaN gives NaN or infinities in all outputs of integer
+// weights, and what IEEE 754 says in the others. VDPBF16PS takes denormals for zero.
 #ifndef TRTGO_CPU_KERNELS_H_
 #define TRTGO_CPU_KERNELS_H_
 
@@ -19,25 +38,41 @@ namespace cpu {
 
 constexpr int kPanelRows = 16;  // output rows in a packed panel; cpuengine.PanelRows
 
+enum WeightFormat : int { kF32 = 0, kBf16 = 1, kF16 = 2, kInt8 = 3, kInt4 = 4, kFp8 = 5, kWeightFormats = 6 };
+
+// How a weight [n, k] is packed; see cpuengine's package comment.
+struct WeightShape {
+  WeightFormat format;
+  int k;
+  int group;         // of k that share a scale; 0: none
+  bool bf16_scales;  // of groups, otherwise float
+  bool zeros;        // of groups
+
+  int64_t panel_bytes() const;
+};
+
 // y[m, panel_begin*16 … panel_end*16) = x[m, k] · wᵀ (+ bias) (+ y).
 //
 // w: panels as in cpuengine's package comment, the first byte being panel 0.
-// x: rows of ldx values; columns from k up to the next even number must be 0.
+// x: rows of ldx values, float or bf16; columns from k up to the next multiple of 8
+// can be read and are 0.
 // y: rows of ldy floats; whole panels are written, so ldy is a multiple of 16.
 struct LinearArgs {
   const void* x;
   int64_t ldx;
   const void* w;
+  WeightShape shape;
   const float* bias;  // [panels*16] or null
   float* y;
   int64_t ldy;
   int m;
-  int k;
   int panel_begin;
   int panel_end;
   bool accumulate;
-  void* scratch;  // linear_scratch_bytes(m, k) bytes, 64-byte aligned, of this thread
+  bool packed;    // scratch is as the last call left it, which had the same x, m and shape
+  void* scratch;  // linear_scratch_bytes(m, shape.k) bytes, 64-byte aligned, of this thread
 };
+using LinearFunction = void (*)(const LinearArgs&);
 
 // Attention of one KV head's query group for consecutive positions of one sequence.
 //
@@ -73,10 +108,8 @@ struct RowStatistics {
 struct Kernels {
   const char* name;  // as in TRTGO_CPU_ISA
 
-  void (*linear_f32_f32)(const LinearArgs&);    // x float, w float
-  void (*linear_f32_bf16)(const LinearArgs&);   // x float, w bf16 widened: `exact`
-  void (*linear_bf16_bf16)(const LinearArgs&);  // x bf16, w bf16: `fast`
-  int64_t (*linear_scratch_bytes)(int m, int k);
+  LinearFunction linear[kWeightFormats][2];       // [format][0: x is float (`exact`), 1: bf16 (`fast`)]; no [kF32][1]
+  int64_t (*linear_scratch_bytes)(int m, int k);  // enough for every format
 
   void (*attention_f32)(const AttentionArgs&);   // float cache
   void (*attention_bf16)(const AttentionArgs&);  // bf16 cache

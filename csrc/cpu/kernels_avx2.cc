@@ -172,9 +172,8 @@ namespace cpu {
 
 const Kernels kAvx2Kernels = {
     "avx2",
-    linear<FloatWeights, FloatActivations>,
-    linear<Bf16Weights, FloatActivations>,
-    linear<Bf16Weights, WidenedActivations>,
+    {{linear<FloatWeights, FloatActivations>, nullptr},
+     {linear<Bf16Weights, FloatActivations>, linear<Bf16Weights, WidenedActivations>}},
     linear_scratch_bytes,
     attention<float, FloatWeights>,
     attention<uint16_t, Bf16Weights>,

@@ -47,9 +47,7 @@ namespace {
 constexpr Kernels kernels_with(const char* name, void (*linear_bf16_bf16)(const LinearArgs&)) {
   return {
       name,
-      linear<FloatWeights, FloatActivations>,
-      linear<Bf16Weights, FloatActivations>,
-      linear_bf16_bf16,
+      {{linear<FloatWeights, FloatActivations>, nullptr}, {linear<Bf16Weights, FloatActivations>, linear_bf16_bf16}},
       linear_scratch_bytes,
       attention<float, FloatWeights>,
       attention<uint16_t, Bf16Weights>,

@@ -203,7 +203,7 @@ struct Block {
 template <class Weights>
 TRTGO_TARGET void multiply_block(const LinearArgs& args, const Block& block, const float* packed, float* sums) {
   const RowTiles tiles(block.rows);
-  const int64_t panel_bytes = int64_t{args.k + Weights::kDepth - 1} / Weights::kDepth * kLineBytes;
+  const int64_t panel_bytes = int64_t{args.shape.k + Weights::kDepth - 1} / Weights::kDepth * kLineBytes;
   const int steps = (block.depth + Weights::kDepth - 1) / Weights::kDepth;
   const bool wide = kTilePanels > 1 && block.rows > kNarrowRows;
   for (int p = 0; p < block.panels;) {
@@ -250,7 +250,7 @@ TRTGO_TARGET void pack_block(const LinearArgs& args, const Block& block, float* 
 // One row: its activations are read where they stand, its weights in one stream.
 template <class Weights, class Activations>
 TRTGO_TARGET void multiply_row(const LinearArgs& args) {
-  Block block = {0, 1, 0, args.k, args.panel_begin, args.panel_end - args.panel_begin, true, true};
+  Block block = {0, 1, 0, args.shape.k, args.panel_begin, args.panel_end - args.panel_begin, true, true};
   float* scratch = static_cast<float*>(args.scratch);
   if (Activations::kInPlace) {
     multiply_block<Weights>(args, block, static_cast<const float*>(args.x), scratch);
@@ -264,19 +264,19 @@ template <class Weights, class Activations>
 TRTGO_TARGET void linear(const LinearArgs& args) {
   if (args.m == 1) return multiply_row<Weights, Activations>(args);
   float* packed = static_cast<float*>(args.scratch);
-  float* sums = packed + packed_floats(args.m, args.k);
-  const int depths = std::max(1, (args.k + kDepthBlock - 1) / kDepthBlock);
-  const int depth = static_cast<int>(round_up((args.k + depths - 1) / depths, 2));
+  float* sums = packed + packed_floats(args.m, args.shape.k);
+  const int depths = std::max(1, (args.shape.k + kDepthBlock - 1) / kDepthBlock);
+  const int depth = static_cast<int>(round_up((args.shape.k + depths - 1) / depths, 2));
   for (int row = 0; row < args.m; row += kRowBlock) {
     const int rows = std::min(kRowBlock, args.m - row);
     // With one block of k, activations are packed once for all panels.
     const int panels = depths == 1 ? std::max(1, args.panel_end - args.panel_begin) : kPanelBlock;
     for (int panel = args.panel_begin; panel < args.panel_end; panel += panels) {
-      for (int k = 0; k < args.k; k += depth) {
+      for (int k = 0; k < args.shape.k; k += depth) {
         const Block block = {row,    rows,
-                             k,      std::min(depth, args.k - k),
+                             k,      std::min(depth, args.shape.k - k),
                              panel,  std::min(panels, args.panel_end - panel),
-                             k == 0, k + depth >= args.k};
+                             k == 0, k + depth >= args.shape.k};
         pack_block<Weights, Activations>(args, block, packed);
         multiply_block<Weights>(args, block, packed, sums);
       }

@@ -12,7 +12,25 @@ import (
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/internal/cpuengine"
 )
+
+// A linearFormat is that of x and of w.
+type linearFormat int
+
+const (
+	linearF32F32 linearFormat = iota
+	linearF32BF16
+	linearBF16BF16
+)
+
+func (f linearFormat) shape(k int) weightShape {
+	if f == linearF32F32 {
+		return weightShape{dtype: cpuengine.DtypeF32, k: k}
+	}
+	return weightShape{dtype: cpuengine.DtypeBF16, k: k}
+}
 
 // A linearProblem is y[m, n] = x[m, k] wᵀ in one format, packed as kernels want it.
 type linearProblem struct {
@@ -34,14 +52,15 @@ func newLinearProblem(format linearFormat, m, n, k int, x, w []float32) *linearP
 	p.ldy = p.panels*16 + 16
 	even := (k + 1) / 2 * 2
 	p.ldx = (k+15)/16*16 + 16
+	padded := (k + 7) / 8 * 8
 	p.x, p.w = make([]float64, m*k), make([]float64, n*k)
 	if format == linearBF16BF16 {
-		p.packedX = asBytes(packedActivations(roundAllBF16(x), p, even, 0x7fc0))
+		p.packedX = asBytes(packedActivations(roundAllBF16(x), p, padded, 0x7fc0))
 		for i, v := range x {
 			p.x[i] = float64(widenBF16(roundBF16(v)))
 		}
 	} else {
-		p.packedX = asBytes(packedActivations(x, p, even, float32(math.NaN())))
+		p.packedX = asBytes(packedActivations(x, p, padded, float32(math.NaN())))
 		for i, v := range x {
 			p.x[i] = float64(v)
 		}
@@ -66,14 +85,14 @@ func newLinearProblem(format linearFormat, m, n, k int, x, w []float32) *linearP
 	return p
 }
 
-// packedActivations puts rows ldx apart: k values, zero up to an even column, and
+// packedActivations puts rows ldx apart: k values, zero up to a multiple of 8 columns, and
 // from there values that would spoil any result that reads them.
-func packedActivations[T any](x []T, p *linearProblem, even int, spoiler T) []T {
+func packedActivations[T any](x []T, p *linearProblem, padded int, spoiler T) []T {
 	out := make([]T, p.m*p.ldx)
 	for r := range p.m {
 		row := out[r*p.ldx : (r+1)*p.ldx]
 		copy(row, x[r*p.k:(r+1)*p.k])
-		for i := even; i < p.ldx; i++ {
+		for i := padded; i < p.ldx; i++ {
 			row[i] = spoiler
 		}
 	}
@@ -94,8 +113,8 @@ func (p *linearProblem) run(t *testing.T, s kernelSet, y []float32, row, m, begi
 	}
 	scratch, intact := alignedBytes(s.linearScratchBytes(m, p.k))
 	call := linearCall{
-		format: p.format, x: unsafe.Pointer(&p.packedX[row*p.ldx*size]), w: unsafe.Pointer(&p.packedW[0]), scratch: scratch,
-		y: &y[row*p.ldy], ldx: p.ldx, ldy: p.ldy, m: m, k: p.k, panelBegin: begin, panelEnd: end, accumulate: p.accumulate,
+		xBF16: p.format == linearBF16BF16, shape: p.format.shape(p.k), x: unsafe.Pointer(&p.packedX[row*p.ldx*size]), w: unsafe.Pointer(&p.packedW[0]), scratch: scratch,
+		y: &y[row*p.ldy], ldx: p.ldx, ldy: p.ldy, m: m, panelBegin: begin, panelEnd: end, accumulate: p.accumulate,
 	}
 	if p.bias != nil {
 		call.bias = &p.bias[0]
@@ -383,7 +402,7 @@ func benchmarkLinear(b *testing.B, s kernelSet, format linearFormat, arena []byt
 	y := make([]float32, m*n)
 	scratch, _ := alignedBytes(s.linearScratchBytes(m, k))
 	weights := n * k * 2
-	call := linearCall{format: format, x: unsafe.Pointer(&x[0]), scratch: scratch, y: &y[0], ldx: k + 16, ldy: n, m: m, k: k, panelEnd: n / 16}
+	call := linearCall{xBF16: format == linearBF16BF16, shape: format.shape(k), x: unsafe.Pointer(&x[0]), scratch: scratch, y: &y[0], ldx: k + 16, ldy: n, m: m, panelEnd: n / 16}
 	offset := 0
 	for b.Loop() {
 		call.w = unsafe.Pointer(&arena[offset])

@@ -71,9 +71,9 @@ template <class X, class Panel, int R>
 void linear_rows(const LinearArgs& args, int row) {
   const X* x = static_cast<const X*>(args.x) + row * args.ldx;
   for (int panel = args.panel_begin; panel < args.panel_end; panel++) {
-    const uint8_t* w = static_cast<const uint8_t*>(args.w) + panel * Panel::bytes(args.k);
+    const uint8_t* w = static_cast<const uint8_t*>(args.w) + panel * Panel::bytes(args.shape.k);
     float sum[R][kPanelRows] = {};
-    Panel::template multiply<X, R>(x, args.ldx, w, args.k, sum);
+    Panel::template multiply<X, R>(x, args.ldx, w, args.shape.k, sum);
     for (int r = 0; r < R; r++) {
       float* y = args.y + (row + r) * args.ldy + int64_t{panel} * kPanelRows;
       for (int j = 0; j < kPanelRows; j++) {
@@ -233,9 +233,7 @@ void to_bf16(const float* x, uint16_t* out, int64_t n) {
 
 const Kernels kScalarKernels = {
     "scalar",
-    linear<float, FloatPanel>,
-    linear<float, Bf16Panel>,
-    linear<uint16_t, Bf16Panel>,
+    {{linear<float, FloatPanel>, nullptr}, {linear<float, Bf16Panel>, linear<uint16_t, Bf16Panel>}},
     linear_scratch_bytes,
     attention<float, FloatPanel>,
     attention<uint16_t, Bf16Panel>,

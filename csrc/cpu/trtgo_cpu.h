@@ -37,7 +37,14 @@ enum {
 /* Most candidates of a row. */
 #define TRTGO_CPU_MAX_CANDIDATES 1024
 
-enum { TRTGO_CPU_F32 = 0, TRTGO_CPU_BF16 = 1 };     /* dtypes */
+enum { /* dtypes, as trtgo::cpu::WeightFormat */
+       TRTGO_CPU_F32 = 0,
+       TRTGO_CPU_BF16 = 1,
+       TRTGO_CPU_F16 = 2,
+       TRTGO_CPU_INT8 = 3,
+       TRTGO_CPU_INT4 = 4,
+       TRTGO_CPU_FP8 = 5,
+};
 enum { TRTGO_CPU_ROWS = 0, TRTGO_CPU_PANEL16 = 1 }; /* layouts, see package cpuengine */
 
 enum { /* kinds of operations, see package cpuengine */
@@ -68,12 +75,15 @@ typedef struct {
   int32_t layout;
   int32_t rows;
   int32_t cols;
-  int64_t offset; /* from weights, a multiple of 64 */
+  int32_t group;       /* 0: none */
+  int32_t bf16_scales; /* of groups */
+  int32_t zeros;       /* of groups */
+  int64_t offset;      /* from weights, a multiple of 64 */
   int64_t size;
 } trtgo_cpu_section;
 
 /* Fields as in cpuengine.Op; in and out index buffers, weight, bias and
- * inv_freq sections, -1 is none. */
+ * inv_freq and out_factor sections, -1 is none. */
 typedef struct {
   int32_t kind;
   int32_t in;
@@ -87,6 +97,7 @@ typedef struct {
   int32_t k;
   int32_t accumulate;
   float input_scale;
+  int32_t out_factor;
   int32_t layer;
   int32_t heads;
   int32_t kv_heads;
@@ -94,6 +105,7 @@ typedef struct {
   int32_t rotary_dim;
   float scale;
   int32_t window;
+  float kv_scale;
   int32_t function;
   int32_t gated;
   int32_t width;
@@ -102,6 +114,7 @@ typedef struct {
 typedef struct {
   int32_t vocab_size;
   int32_t num_layers;
+  int32_t kv_dtype; /* TRTGO_CPU_INT8, TRTGO_CPU_FP8, or -1: float32 or bfloat16, by options.fast */
   const trtgo_cpu_buffer* buffers;
   int32_t num_buffers;
   const trtgo_cpu_op* ops;

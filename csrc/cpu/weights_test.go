@@ -63,7 +63,7 @@ func TestDamagedEngines(t *testing.T) {
 		"section table":  {flip(file.Size - 20), cpuengine.ErrFormat, "section table checksum is "},
 		"another version": {
 			func(b []byte) []byte { b[8] = 9; return sealed(b) }, cpuengine.ErrVersion,
-			"it is version 9, this program reads version 2; build it again with: trtgo build --backend cpu --checkpoint_dir CHECKPOINT --output_dir ENGINE",
+			"it is version 9, this program reads version 3; build it again with: trtgo build --backend cpu --checkpoint_dir CHECKPOINT --output_dir ENGINE",
 		},
 		"size of another file": {
 			func(b []byte) []byte { binary.LittleEndian.PutUint64(b[16:], uint64(len(b)+64)); return sealed(b) },
@@ -180,11 +180,11 @@ func wideModel(t *testing.T) string {
 			{Name: "selected", Width: 1, Selected: true}, {Name: "logits", Width: 4, Selected: true},
 		},
 		Ops: []cpuengine.Op{
-			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, N: 3 * heads * size, K: 1},
-			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, Heads: heads, KVHeads: heads, HeadSize: size, Scale: 1},
-			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, N: 4, K: 1},
+			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, OutFactor: -1, N: 3 * heads * size, K: 1},
+			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Heads: heads, KVHeads: heads, HeadSize: size, Scale: 1},
+			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, OutFactor: -1, N: 4, K: 1},
 		},
 	}, []*testWeight{section("embedding.weight", rows, 4), section("qkv.weight", panel, 3*heads*size), section("lm_head.weight", panel, 4)})
 }

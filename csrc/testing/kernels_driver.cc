@@ -35,10 +35,9 @@ std::string shape(std::initializer_list<int> sizes) {
 
 // y[m][n] = x[m][k] · w[n][k]ᵀ + bias + old y, for the three formats.
 template <class X, class W>
-void check_linear(const Kernels& set, void (*kernel)(const LinearArgs&), int m, int n, int k, bool addends,
-                  Tally& tally) {
+void check_linear(const Kernels& set, int m, int n, int k, bool addends, Tally& tally) {
   Values values(static_cast<unsigned>(m * 1000 + n * 10 + k));
-  const int even = k + (k & 1), panels = (n + 15) / 16, depth = sizeof(W) == 2 ? even : k;
+  const int even = (k + 7) / 8 * 8, panels = (n + 15) / 16, depth = sizeof(W) == 2 ? k + (k & 1) : k;
   Array<X> x(int64_t{m} * even);
   Array<W> w(int64_t{panels} * 16 * depth);
   std::vector<double> plain_x(static_cast<size_t>(m * k)), plain_w(static_cast<size_t>(n * k));
@@ -58,7 +57,7 @@ void check_linear(const Kernels& set, void (*kernel)(const LinearArgs&), int m, 
     for (int i = 0; i < k; i++) {
       const float v = values.normal(1);
       if constexpr (sizeof(W) == 2) {
-        w[int64_t{j / 16} * 16 * even + (i / 2 * 16 + j % 16) * 2 + i % 2] = nearest_bf16(v);
+        w[int64_t{j / 16} * 16 * depth + (i / 2 * 16 + j % 16) * 2 + i % 2] = nearest_bf16(v);
         plain_w[static_cast<size_t>(j * k + i)] = widen(nearest_bf16(v));
       } else {
         w[int64_t{j / 16} * 16 * k + i * 16 + j % 16] = v;
@@ -69,10 +68,11 @@ void check_linear(const Kernels& set, void (*kernel)(const LinearArgs&), int m, 
   const Array<float> bias = values.normals(panels * 16, 1);
   const Array<float> old = values.normals(int64_t{m} * panels * 16, 1);
   Array<float> y(old), scratch(set.linear_scratch_bytes(m, k) / 4);
-  const LinearArgs args = {x.data(), even,        w.data(), addends ? bias.data() : nullptr,
-                           y.data(), panels * 16, m,        k,
-                           0,        panels,      addends,  scratch.data()};
-  kernel(args);
+  const WeightShape weights = {sizeof(W) == 2 ? trtgo::cpu::kBf16 : trtgo::cpu::kF32, k, 0, false, false};
+  const LinearArgs args = {
+      x.data(), even,    w.data(), weights,       addends ? bias.data() : nullptr, y.data(), panels * 16, m, 0,
+      panels,   addends, false,    scratch.data()};
+  set.linear[weights.format][sizeof(X) == 2 ? 1 : 0](args);
   for (int r = 0; r < m; r++) {
     for (int j = 0; j < n; j++) {
       const int64_t at = int64_t{r} * panels * 16 + j;
@@ -94,13 +94,13 @@ void check_linears(const Kernels& set, Tally& tally) {
       for (int m : {1, 2, 5, 12, 13, 27}) {
         if (k > 1000 && (n > 33 || m > 13)) continue;
         const bool addends = (k + n + m) % 2 == 0;
-        check_linear<float, float>(set, set.linear_f32_f32, m, n, k, addends, tally);
-        check_linear<float, uint16_t>(set, set.linear_f32_bf16, m, n, k, addends, tally);
-        check_linear<uint16_t, uint16_t>(set, set.linear_bf16_bf16, m, n, k, addends, tally);
+        check_linear<float, float>(set, m, n, k, addends, tally);
+        check_linear<float, uint16_t>(set, m, n, k, addends, tally);
+        check_linear<uint16_t, uint16_t>(set, m, n, k, addends, tally);
       }
     }
   }
-  check_linear<uint16_t, uint16_t>(set, set.linear_bf16_bf16, 130, 40, 48, true, tally);
+  check_linear<uint16_t, uint16_t>(set, 130, 40, 48, true, tally);
   tally.report(std::string(set.name) + ": linear");
 }
 

@@ -62,11 +62,17 @@ class Model {
   }
 
   trtgo_cpu_program program() const {
-    return {kVocab,           1,
-            buffers_.data(),  static_cast<int32_t>(buffers_.size()),
-            ops_.data(),      num_ops(),
-            sections_.data(), static_cast<int32_t>(sections_.size()),
-            memory_.data(),   memory_.size()};
+    return {kVocab,
+            1,
+            -1,
+            buffers_.data(),
+            static_cast<int32_t>(buffers_.size()),
+            ops_.data(),
+            num_ops(),
+            sections_.data(),
+            static_cast<int32_t>(sections_.size()),
+            memory_.data(),
+            memory_.size()};
   }
   int32_t num_ops() const { return static_cast<int32_t>(ops_.size()); }
 
@@ -97,7 +103,7 @@ class Model {
     ops_.push_back({});
     trtgo_cpu_op& o = ops_.back();
     o.kind = kind, o.in = in, o.out = out;
-    o.weight = o.bias = o.inv_freq = -1;
+    o.weight = o.bias = o.inv_freq = o.out_factor = -1;
     return o;
   }
   void embedding() {
@@ -125,7 +131,7 @@ class Model {
   void add(Values& from, int32_t layout, int32_t rows, int32_t cols, float spread) {
     Weight w;
     const int32_t padded = layout == TRTGO_CPU_PANEL16 ? (rows + 15) / 16 * 16 : rows;
-    w.section = {TRTGO_CPU_F32, layout, rows, cols, used_, int64_t{padded} * cols * 4};
+    w.section = {TRTGO_CPU_F32, layout, rows, cols, 0, 0, 0, used_, int64_t{padded} * cols * 4};
     float* to = memory_.data() + used_ / 4;
     for (int r = 0; r < rows; r++) {
       for (int c = 0; c < cols; c++) {

@@ -74,18 +74,18 @@ func example(dtype string) (*cpuengine.Program, []cpuengine.Section) {
 			{Name: "logits", Width: vocab, Selected: true},
 		},
 		Ops: []cpuengine.Op{
-			{Kind: cpuengine.OpEmbedding, Name: strings.Repeat("vocab_embedding ", 40), In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, Width: hidden},
-			{Kind: cpuengine.OpNorm, Name: "input_layernorm", In: 0, Out: 1, Weight: 1, Bias: 2, InvFreq: -1, Norm: cpuengine.NormLayer, Epsilon: 1e-5},
-			{Kind: cpuengine.OpLinear, Name: "qkv", In: 1, Out: 2, Weight: 3, Bias: 4, InvFreq: -1, N: (heads + 2*kv) * head, K: hidden},
-			{Kind: cpuengine.OpAttention, Name: "attention", In: 2, Out: 3, Weight: -1, Bias: -1, InvFreq: 5, Heads: heads, KVHeads: kv, HeadSize: head, RotaryDim: 4, Scale: 0.4},
-			{Kind: cpuengine.OpLinear, Name: "dense", In: 3, Out: 0, Weight: 6, Bias: -1, InvFreq: -1, N: hidden, K: heads * head, Accumulate: true},
-			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 4, Weight: -1, Bias: -1, InvFreq: -1, Width: hidden},
-			{Kind: cpuengine.OpNorm, Name: "post_layernorm", In: 4, Out: 5, Weight: 1, Bias: -1, InvFreq: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5},
-			{Kind: cpuengine.OpLinear, Name: "fc|gate", In: 5, Out: 6, Weight: 7, Bias: -1, InvFreq: -1, N: 2 * ffn, K: hidden},
-			{Kind: cpuengine.OpActivation, Name: "mlp", In: 6, Out: 7, Weight: -1, Bias: -1, InvFreq: -1, Function: cpuengine.FunctionSilu, Gated: true, Width: ffn},
-			{Kind: cpuengine.OpLinear, Name: "proj", In: 7, Out: 4, Weight: 8, Bias: -1, InvFreq: -1, N: hidden, K: ffn, Accumulate: true},
-			{Kind: cpuengine.OpNorm, Name: "ln_f", In: 4, Out: 5, Weight: 1, Bias: -1, InvFreq: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5},
-			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 5, Out: 8, Weight: 9, Bias: -1, InvFreq: -1, N: vocab, K: hidden},
+			{Kind: cpuengine.OpEmbedding, Name: strings.Repeat("vocab_embedding ", 40), In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, OutFactor: -1, Width: hidden},
+			{Kind: cpuengine.OpNorm, Name: "input_layernorm", In: 0, Out: 1, Weight: 1, Bias: 2, InvFreq: -1, OutFactor: -1, Norm: cpuengine.NormLayer, Epsilon: 1e-5},
+			{Kind: cpuengine.OpLinear, Name: "qkv", In: 1, Out: 2, Weight: 3, Bias: 4, InvFreq: -1, OutFactor: -1, N: (heads + 2*kv) * head, K: hidden},
+			{Kind: cpuengine.OpAttention, Name: "attention", In: 2, Out: 3, Weight: -1, Bias: -1, InvFreq: 5, OutFactor: -1, Heads: heads, KVHeads: kv, HeadSize: head, RotaryDim: 4, Scale: 0.4},
+			{Kind: cpuengine.OpLinear, Name: "dense", In: 3, Out: 0, Weight: 6, Bias: -1, InvFreq: -1, OutFactor: -1, N: hidden, K: heads * head, Accumulate: true},
+			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 4, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Width: hidden},
+			{Kind: cpuengine.OpNorm, Name: "post_layernorm", In: 4, Out: 5, Weight: 1, Bias: -1, InvFreq: -1, OutFactor: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5},
+			{Kind: cpuengine.OpLinear, Name: "fc|gate", In: 5, Out: 6, Weight: 7, Bias: -1, InvFreq: -1, OutFactor: -1, N: 2 * ffn, K: hidden},
+			{Kind: cpuengine.OpActivation, Name: "mlp", In: 6, Out: 7, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Function: cpuengine.FunctionSilu, Gated: true, Width: ffn},
+			{Kind: cpuengine.OpLinear, Name: "proj", In: 7, Out: 4, Weight: 8, Bias: -1, InvFreq: -1, OutFactor: -1, N: hidden, K: ffn, Accumulate: true},
+			{Kind: cpuengine.OpNorm, Name: "ln_f", In: 4, Out: 5, Weight: 1, Bias: -1, InvFreq: -1, OutFactor: -1, Norm: cpuengine.NormRMS, Epsilon: 1e-5},
+			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 5, Out: 8, Weight: 9, Bias: -1, InvFreq: -1, OutFactor: -1, N: vocab, K: hidden},
 		},
 	}
 	f32, panel, rows := cpuengine.DtypeF32, cpuengine.LayoutPanel, cpuengine.LayoutRows
@@ -186,7 +186,7 @@ func TestPackPanels(t *testing.T) {
 		for _, dtype := range []string{cpuengine.DtypeF32, cpuengine.DtypeBF16} {
 			s := cpuengine.Section{Dtype: dtype, Layout: cpuengine.LayoutPanel, Rows: shape[0], Cols: shape[1]}
 			src := random(s, rng).data
-			size, err := cpuengine.PackedSize(dtype, s.Layout, s.Rows, s.Cols)
+			size, err := cpuengine.PackedSize(s)
 			require.NoError(t, err)
 			got := bytes.Repeat([]byte{0xff}, int(size)) // padding must be cleared, not left
 			if dtype == cpuengine.DtypeF32 {

@@ -9,7 +9,7 @@ import (
 
 // FormatVersion is the version of the file that this package writes and reads.
 // It changes whenever the program or a layout changes its meaning.
-const FormatVersion = 2 // 2: Op.InputScale
+const FormatVersion = 3 // 2: Op.InputScale; 3: quantised and float16 weights, Op.OutFactor, quantised KV cache
 
 // HeaderSize is the size of the header in bytes; the program begins behind it.
 const HeaderSize = 4096

@@ -21,9 +21,10 @@ const (
 type Program struct {
 	VocabSize             int      `json:"vocab_size"`
 	HiddenSize            int      `json:"hidden_size"`
-	NumLayers             int      `json:"num_layers"`              // attention layers, hence KV caches
-	MaxPositionEmbeddings int      `json:"max_position_embeddings"` // the model's, or the max_seq_len built for when that is more
-	WeightDtype           string   `json:"weight_dtype"`            // DtypeF32 or DtypeBF16
+	NumLayers             int      `json:"num_layers"`               // attention layers, hence KV caches
+	MaxPositionEmbeddings int      `json:"max_position_embeddings"`  // the model's, or the max_seq_len built for when that is more
+	WeightDtype           string   `json:"weight_dtype"`             // of what is not quantised: DtypeF32, DtypeBF16 or DtypeF16
+	KVCacheDtype          string   `json:"kv_cache_dtype,omitempty"` // DtypeInt8 or DtypeFP8; "" is the runner's choice
 	Buffers               []Buffer `json:"buffers"`
 	Ops                   []Op     `json:"ops"`
 }
@@ -117,6 +118,12 @@ type Op struct {
 	Scale     float32 `json:"scale,omitempty"`
 	Window    int     `json:"window,omitempty"`
 
+	// KVScale is what a number of a KV cache of KVCacheDtype is multiplied by; 0 without one.
+	KVScale float32 `json:"kv_scale,omitempty"`
+	// OutFactor is a section, float32 [Width of Out], that the output of an attention or
+	// an activation is multiplied by; -1 is none.
+	OutFactor int `json:"out_factor"`
+
 	Function string `json:"function,omitempty"`
 	Gated    bool   `json:"gated,omitempty"`
 	Width    int    `json:"width,omitempty"`
@@ -126,6 +133,10 @@ type Op struct {
 const (
 	DtypeF32    = "f32"
 	DtypeBF16   = "bf16"
+	DtypeF16    = "f16"
+	DtypeInt8   = "int8"    // signed, with a scale for each output
+	DtypeInt4   = "int4"    // signed, with a scale for each output, or for each Group of inputs of it
+	DtypeFP8    = "fp8"     // E4M3, with a scale for each output
 	LayoutRows  = "rows"    // [Rows, Cols], or [Cols] for vectors (Rows 1)
 	LayoutPanel = "panel16" // packed, see the package comment
 )
@@ -137,6 +148,12 @@ type Section struct {
 	Layout string `json:"layout"`
 	Rows   int    `json:"rows"`
 	Cols   int    `json:"cols"`
+	// Group, ScaleDtype and Zeros describe an int4 weight with a scale for each group of
+	// inputs; see the package comment. ScaleDtype is DtypeBF16 or DtypeF32.
+	Group      int    `json:"group,omitempty"`
+	ScaleDtype string `json:"scale_dtype,omitempty"`
+	Zeros      bool   `json:"zeros,omitempty"`
+
 	Offset int64  `json:"offset"`
 	Size   int64  `json:"size"`
 	CRC32C uint32 `json:"crc32c"`

@@ -60,7 +60,7 @@ func NewWriter(file Output, program *Program, sections []Section) (*Writer, erro
 	for i := range w.sections {
 		s := &w.sections[i]
 		s.CRC32C = 0
-		if s.Size, err = PackedSize(s.Dtype, s.Layout, s.Rows, s.Cols); err != nil {
+		if s.Size, err = PackedSize(*s); err != nil {
 			return nil, fmt.Errorf("section %q: %w", s.Name, err)
 		}
 		s.Offset = alignUp(offset, Alignment(s.Size))
@@ -207,13 +207,12 @@ func (w *Writer) pack(ctx context.Context, s *Section, source Source) func(yield
 
 // blockRows is the number of rows in a block: whole panels of about blockBytes.
 func blockRows(s *Section) int {
-	bytes, _ := PackedSize(s.Dtype, s.Layout, PanelRows, s.Cols)
+	bytes := max(1, s.sizeOf(s.Layout, PanelRows))
 	return int(max(1, blockBytes/bytes)) * PanelRows
 }
 
 func packBlock(s *Section, source Source, b block) block {
-	size, _ := PackedSize(s.Dtype, LayoutRows, b.rows, s.Cols)
-	read := make([]byte, size)
+	read := make([]byte, s.sizeOf(LayoutRows, b.rows))
 	if b.err = source.ReadRows(read, b.first, b.rows); b.err != nil {
 		return b
 	}
@@ -221,12 +220,18 @@ func packBlock(s *Section, source Source, b block) block {
 		b.packed = read
 		return b
 	}
-	size, _ = PackedSize(s.Dtype, s.Layout, b.rows, s.Cols)
-	b.packed = make([]byte, size)
+	b.packed = make([]byte, s.sizeOf(s.Layout, b.rows))
 	if s.Dtype == DtypeBF16 {
 		PackPanelsBF16(b.packed, read, b.rows, s.Cols)
 	} else {
 		PackPanelsF32(b.packed, read, b.rows, s.Cols)
 	}
 	return b
+}
+
+// sizeOf is the size of so many rows of a valid section, in a layout.
+func (s Section) sizeOf(layout string, rows int) int64 {
+	s.Layout, s.Rows = layout, rows
+	size, _ := PackedSize(s)
+	return size
 }

@@ -82,11 +82,11 @@ func writeProbe(ctx context.Context, path string) error {
 			{Name: "selected", Width: 1, Selected: true}, {Name: "logits", Width: vocab, Selected: true},
 		},
 		Ops: []cpuengine.Op{
-			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, N: 6, K: 1},
-			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, Heads: 1, KVHeads: 1, HeadSize: 2, Scale: 1},
-			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, Width: 1},
-			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, N: vocab, K: 1},
+			{Kind: cpuengine.OpEmbedding, Name: "embedding", In: -1, Out: 0, Weight: 0, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "qkv", In: 0, Out: 1, Weight: 1, Bias: -1, InvFreq: -1, OutFactor: -1, N: 6, K: 1},
+			{Kind: cpuengine.OpAttention, Name: "attention", In: 1, Out: 2, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Heads: 1, KVHeads: 1, HeadSize: 2, Scale: 1},
+			{Kind: cpuengine.OpSelect, Name: "select", In: 0, Out: 3, Weight: -1, Bias: -1, InvFreq: -1, OutFactor: -1, Width: 1},
+			{Kind: cpuengine.OpLinear, Name: "lm_head", In: 3, Out: 4, Weight: 2, Bias: -1, InvFreq: -1, OutFactor: -1, N: vocab, K: 1},
 		},
 	}
 	weights := []*rows{
