@@ -15,19 +15,21 @@
 //   bf16, fp8 with bf16 x           the set's dot product of pairs of bf16, or as above
 //   f16 with bf16 x                 as above, x widened
 //   fp8, int8, int4 with float x    sum = fma(x[k], number[k], sum) over all k, or over a group
-//   int8, int4 with bf16 x          integers: k is cut into groups of the weights' group, or
-//                                   128. A group of x is written as n[k] 2^e with whole n of
-//                                   16 bits, e = exponent of the group's largest magnitude
-//                                   (not below -100) - 14, n rounded to nearest even: exact
-//                                   for what has an eighth or more of the largest one's bits.
-//                                   Σ n[k] number[k] is exact, so it is the same in every set;
-//                                   sum = fma(Σ, 2^e, sum), over all k or for a group.
+//   int8, int4 with bf16 x          integers, see below
 //   then with a scale per output    total = sum scale
 //   or for each group, ascending    total = fma(sum, scale, total), and with zeros
 //                                   total = fma(sum of x over the group, zero, total)
 //
-// A row of x with an infinity or NaN gives NaN or infinities in all outputs of integer
-// weights, and what IEEE 754 says in the others. VDPBF16PS takes denormals for zero.
+// Integers: k is cut into groups of the weights' group or, where they have none, of 128
+// (the last may be shorter). A group of x is written as n[k] 2^e with whole n[k] of 16
+// bits: e = max(-100, floor(log2(the group's largest magnitude))) - 14, n rounded to
+// nearest even, which is exact for all that is at least 1/128 of the largest. The sum of
+// n[k] number[k] over a group is an exact int32, so it is the same in every set; rounded
+// to float, sum = fma(it, 2^e, sum). The sum of x over a group is that of n[k], times 2^e.
+// A group of x with an infinity or NaN has all n 0 and NaN for 2^e.
+//
+// So a row of x with an infinity or NaN gives NaN in all outputs of integer weights with
+// bf16 x, and what IEEE 754 says in the others. VDPBF16PS takes denormals for zero.
 #ifndef TRTGO_CPU_KERNELS_H_
 #define TRTGO_CPU_KERNELS_H_
 
