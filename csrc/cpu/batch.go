@@ -26,14 +26,15 @@ type batch struct {
 	targets      []C.trtgo_cpu_target
 	candidates   []C.trtgo_cpu_candidate
 	observations []C.trtgo_cpu_observation
+	spans        []C.trtgo_cpu_span // of each operation, each thread
 	pinner       runtime.Pinner
 }
 
 // fill writes the sequences, which were checked, and makes room in out.
-func (b *batch) fill(sequences []executor.Sequence, out *executor.StepResult, numOps, vocabSize int, observed bool) {
+func (b *batch) fill(sequences []executor.Sequence, out *executor.StepResult, numOps, threads, vocabSize int, observed bool) {
 	b.tokens, b.sequences, b.blockTables = b.tokens[:0], b.sequences[:0], b.blockTables[:0]
 	b.rows, b.edits, b.targets = b.rows[:0], b.edits[:0], b.targets[:0]
-	b.candidates, b.observations = b.candidates[:0], b.observations[:0]
+	b.candidates, b.observations, b.spans = b.candidates[:0], b.observations[:0], b.spans[:0]
 	for i := range sequences {
 		s := &sequences[i]
 		first := len(b.tokens)
@@ -53,6 +54,7 @@ func (b *batch) fill(sequences []executor.Sequence, out *executor.StepResult, nu
 	}
 	if observed {
 		b.observations = grow(b.observations, numOps)
+		b.spans = grow(b.spans, numOps*threads)
 	}
 	b.fillLogits(sequences, out, vocabSize)
 	b.pin()
@@ -122,7 +124,7 @@ func (b *batch) pin() {
 		block_tables: pinned(&b.pinner, b.blockTables),
 		rows:         pinned(&b.pinner, b.rows), num_rows: C.int32_t(len(b.rows)),
 		edits: pinned(&b.pinner, b.edits), targets: pinned(&b.pinner, b.targets), candidates: pinned(&b.pinner, b.candidates),
-		observations: pinned(&b.pinner, b.observations),
+		observations: pinned(&b.pinner, b.observations), spans: pinned(&b.pinner, b.spans),
 	}
 }
 
@@ -162,11 +164,21 @@ func (b *batch) answer(out *executor.StepResult) {
 
 // observe hands each operation to the observer.
 func (b *batch) observe(ops []cpuengine.Op, observer executor.Observer) {
+	if len(b.observations) == 0 {
+		return
+	}
+	threads := len(b.spans) / len(b.observations)
+	workers := make([]executor.WorkerSpan, threads)
 	for i := range b.observations {
+		for j, s := range b.spans[i*threads : (i+1)*threads] {
+			workers[j] = executor.WorkerSpan{Begin: time.Duration(s.begin), Duration: time.Duration(s.end - s.begin), Busy: time.Duration(s.busy)}
+		}
 		observer(executor.Observation{
 			Operation: ops[i].Name,
+			Begin:     time.Duration(b.observations[i].begin),
 			Duration:  time.Duration(b.observations[i].nanoseconds),
 			InputAmax: float32(b.observations[i].input_amax),
+			Workers:   workers,
 		})
 	}
 }

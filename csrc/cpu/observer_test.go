@@ -5,6 +5,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 	"testing"
 	"time"
 
@@ -28,14 +29,20 @@ func TestObserver(t *testing.T) {
 					_, amax := m.evaluate(precision == "fast", tokens)
 
 					var heard []executor.Observation
-					r.SetObserver(func(o executor.Observation) { heard = append(heard, o) })
+					r.SetObserver(func(o executor.Observation) {
+						o.Workers = slices.Clone(o.Workers)
+						heard = append(heard, o)
+					})
 					sameRows(t, want, rowLogits(step(t, r, batch)), "observed")
 					require.Len(t, heard, len(m.program.Ops))
-					var total time.Duration
+					var total, last time.Duration
 					for i, o := range heard {
 						require.Equal(t, m.program.Ops[i].Name, o.Operation)
 						require.GreaterOrEqual(t, o.Duration, time.Duration(0))
 						require.Less(t, o.Duration, time.Minute)
+						require.GreaterOrEqual(t, o.Begin, last)
+						last = o.Begin
+						requireWorkers(t, o, threads)
 						total += o.Duration
 						expected, linear := amax[o.Operation]
 						require.Equal(t, m.program.Ops[i].Kind == "linear", linear)
@@ -52,6 +59,23 @@ func TestObserver(t *testing.T) {
 			}
 		}
 	})
+}
+
+// requireWorkers wants a span for each thread, one of which worked, each inside the step,
+// and no busier than it is long.
+func requireWorkers(t *testing.T, o executor.Observation, threads int) {
+	t.Helper()
+	require.Len(t, o.Workers, threads)
+	var busy time.Duration
+	for _, w := range o.Workers {
+		busy += w.Busy
+		if w == (executor.WorkerSpan{}) {
+			continue // the others did it all
+		}
+		require.GreaterOrEqual(t, w.Begin, o.Begin)
+		require.LessOrEqual(t, w.Busy, w.Duration)
+	}
+	require.Positive(t, busy, o.Operation)
 }
 
 // Only wanted rows pass the linears behind the selection: without rows they read

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <ctime>
 #include <string>
 
 #include "bfloat16.h"
@@ -17,12 +16,6 @@ namespace trtgo {
 namespace cpu {
 
 namespace {
-
-int64_t now() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
-}
 
 // Makes a magnitude that several workers write the larger one; NaN is above all.
 void enlarge(float* largest, float x) {
@@ -187,7 +180,11 @@ void Runner::plan(const trtgo_cpu_step& step) {
     }
   }
   if (step.observations != nullptr) {
+    first_time_ = monotonic_nanoseconds();
     std::memset(step.observations, 0, ops_.size() * sizeof *step.observations);
+    if (step.spans != nullptr) {
+      std::memset(step.spans, 0, ops_.size() * static_cast<size_t>(team_.size()) * sizeof *step.spans);
+    }
   }
 }
 
@@ -226,6 +223,8 @@ bool Runner::run(size_t index, int worker, int first_row, int64_t rows) {
   const trtgo_cpu_op& op = ops_[index];
   const bool observed = step_->observations != nullptr;
   if (observed && !observe_input(index, rows)) return false;
+  Span span;
+  if (observed) Team::watch(&span);
   bool done = false;
   switch (op.kind) {
     case TRTGO_CPU_EMBEDDING: done = embedding(op); break;
@@ -235,7 +234,10 @@ bool Runner::run(size_t index, int worker, int first_row, int64_t rows) {
     case TRTGO_CPU_ACTIVATION: done = activation(op, rows); break;
     case TRTGO_CPU_SELECT: done = select(op, first_row, rows); break;
   }
-  return done && (!observed || observe_time(index));
+  if (!observed) return done;
+  Team::watch(nullptr);
+  observe_worker(index, worker, span);
+  return done && observe_time(index);
 }
 
 // The clock of an operation starts after what is not its own: looking at its
@@ -252,11 +254,24 @@ bool Runner::observe_input(size_t index, int64_t rows) {
     });
     if (!looked) return false;
   }
-  return team_.for_each(1, [this](int64_t) { last_time_ = now(); });
+  return team_.for_each(1, [&](int64_t) {
+    last_time_ = monotonic_nanoseconds();
+    int64_t& begin = step_->observations[index].begin;
+    if (begin == 0) begin = last_time_ - first_time_;
+  });
 }
 
 bool Runner::observe_time(size_t index) {
-  return team_.for_each(1, [&](int64_t) { step_->observations[index].nanoseconds += now() - last_time_; });
+  return team_.for_each(
+      1, [&](int64_t) { step_->observations[index].nanoseconds += monotonic_nanoseconds() - last_time_; });
+}
+
+void Runner::observe_worker(size_t index, int worker, const Span& span) {
+  if (step_->spans == nullptr || span.end == 0) return;
+  trtgo_cpu_span& of = step_->spans[index * static_cast<size_t>(team_.size()) + static_cast<size_t>(worker)];
+  if (of.end == 0) of.begin = span.begin - first_time_;
+  of.end = span.end - first_time_;
+  of.busy += span.busy;
 }
 
 bool Runner::answer(int worker, int first_row, int rows) {

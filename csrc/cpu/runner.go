@@ -201,7 +201,7 @@ func (r *Runner) run(ctx context.Context, sequences []executor.Sequence, out *ex
 		return err
 	}
 	defer r.cores.give(held)
-	r.batch.fill(sequences, out, len(r.program.Ops), r.limits.VocabSize, r.observer != nil)
+	r.batch.fill(sequences, out, len(r.program.Ops), r.options.Threads, r.limits.VocabSize, r.observer != nil)
 	defer r.batch.unpin()
 	if ctx.Done() != nil {
 		C.trtgo_cpu_abort(r.c, 0)

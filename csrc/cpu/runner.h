@@ -79,6 +79,7 @@ class Runner {
   bool answer(int worker, int first_row, int rows);
   bool observe_input(size_t index, int64_t rows);
   bool observe_time(size_t index);
+  void observe_worker(size_t index, int worker, const Span& span);
 
   bool embedding(const trtgo_cpu_op& op);
   bool norm(const trtgo_cpu_op& op, int64_t rows);
@@ -116,7 +117,8 @@ class Runner {
   const trtgo_cpu_step* step_ = nullptr;
   std::vector<int32_t> sequence_of_;  // of each token
   std::vector<QueryTile> tiles_;
-  int64_t last_time_ = 0;  // when the observed operation began
+  int64_t first_time_ = 0;  // when the observed step began
+  int64_t last_time_ = 0;   // when the observed operation began
 
   Team team_;  // last: its threads must be gone before anything else
 };

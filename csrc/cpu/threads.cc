@@ -34,12 +34,6 @@ inline void pause() {
 #endif
 }
 
-int64_t nanoseconds() {
-  timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
-}
-
 static_assert(sizeof(std::atomic<uint32_t>) == sizeof(uint32_t), "a futex is 32 bits");
 
 void futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
@@ -47,6 +41,12 @@ void futex(std::atomic<uint32_t>* word, int operation, uint32_t value) {
 }
 
 }  // namespace
+
+int64_t monotonic_nanoseconds() {
+  timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return int64_t{t.tv_sec} * 1000000000 + t.tv_nsec;
+}
 
 void Gate::open() {
   // Sequentially consistent with wait(): either the opener sees the sleeper, or
@@ -63,7 +63,8 @@ bool Gate::spin(uint32_t seen, Condition may_spin) const {
     if (epoch_.load(std::memory_order_acquire) != seen) return true;
     pause();
   }
-  for (const int64_t begin = nanoseconds(); may_spin() && nanoseconds() - begin < kYieldNanoseconds;) {
+  for (const int64_t begin = monotonic_nanoseconds();
+       may_spin() && monotonic_nanoseconds() - begin < kYieldNanoseconds;) {
     if (epoch_.load(std::memory_order_acquire) != seen) return true;
     sched_yield();
   }
@@ -120,7 +121,10 @@ void Team::stop_workers() {
   workers_.clear();
 }
 
-thread_local uint64_t Team::phase_ = 0;
+Team::Walk& Team::walk() {
+  static thread_local Walk walk;
+  return walk;
+}
 
 void Team::work(int worker) {
   pthread_setname_np(pthread_self(), "trtgo-worker");  // for top and debuggers; refused without harm
@@ -129,7 +133,7 @@ void Team::work(int worker) {
     seen = start_.epoch();
     if (closing_) return;
     if (!enter()) continue;  // too late: the job is over
-    phase_ = 0;
+    walk().phase = 0;
     job_(context_, worker);
     leave();
   }
@@ -157,7 +161,7 @@ void Team::leave() {
 bool Team::run(Job job, void* context) {
   job_ = job;
   context_ = context;
-  phase_ = 0;
+  walk().phase = 0;
   ticket_.store(0, std::memory_order_relaxed);
   done_.store(0, std::memory_order_relaxed);
   inside_.store(0, std::memory_order_release);  // with what stands above

@@ -39,6 +39,21 @@ class Gate {
   alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
 };
 
+int64_t monotonic_nanoseconds();
+
+// What a thread did of some phases, in monotonic_nanoseconds.
+struct Span {
+  int64_t begin = 0;  // of its first chunk
+  int64_t end = 0;    // of its last; 0 when it had none
+  int64_t busy = 0;   // in chunks
+
+  void add(int64_t chunk_begin, int64_t chunk_end) {
+    if (end == 0) begin = chunk_begin;
+    end = chunk_end;
+    busy += chunk_end - chunk_begin;
+  }
+};
+
 // All methods but set_abort belong to the thread that uses the team, for_each to
 // the workers inside a job.
 class Team {
@@ -63,6 +78,9 @@ class Team {
   // Threads of all jobs that run in the process, waiting ones included.
   static int running_threads() { return running_threads_.load(std::memory_order_relaxed); }
 
+  // Adds the chunks that the calling thread will do to span; null ends it.
+  static void watch(Span* span) { walk().span = span; }
+
   void set_abort(bool on) { abort_.store(on, std::memory_order_relaxed); }
 
   // Calls body(i) for each i in [0, count), spread over the workers, and returns
@@ -74,14 +92,21 @@ class Team {
   template <class Body>
   bool for_each(int64_t count, Body&& body) {
     if (count <= 0) return !aborted();
-    const uint64_t phase = phase_++;
+    Walk& walk = Team::walk();
+    const uint64_t phase = walk.phase++;
     while (!aborted()) {
       uint64_t ticket = ticket_.load(std::memory_order_acquire);
       if (ticket >> kChunkBits != phase) return true;
       const auto chunk = static_cast<int64_t>(ticket & kChunkMask);
       if (chunk >= count) return await(phase);
       if (!ticket_.compare_exchange_weak(ticket, ticket + 1, std::memory_order_acq_rel)) continue;
-      body(chunk);
+      if (walk.span == nullptr) {
+        body(chunk);
+      } else {
+        const int64_t begin = monotonic_nanoseconds();
+        body(chunk);
+        walk.span->add(begin, monotonic_nanoseconds());
+      }
       if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == count) {
         pass(phase);
         return true;
@@ -107,8 +132,12 @@ class Team {
   void stop_workers();
   bool has_cpus() const;
 
-  // The next phase of the thread that walks; a thread walks one job at a time.
-  static thread_local uint64_t phase_;
+  // Where a thread is in its job; a thread walks one job at a time.
+  struct Walk {
+    uint64_t phase = 0;  // the next one
+    Span* span = nullptr;
+  };
+  static Walk& walk();  // of the calling thread
 
   static std::atomic<int> running_threads_;
 

@@ -190,9 +190,17 @@ typedef struct {
 
 /* One operation of an observed step. */
 typedef struct {
-  int64_t nanoseconds;
-  float input_amax; /* of a linear, else 0 */
+  int64_t begin;       /* nanoseconds from the step's beginning; of the first group of rows */
+  int64_t nanoseconds; /* of all groups of rows */
+  float input_amax;    /* of a linear, else 0 */
 } trtgo_cpu_observation;
+
+/* What a worker did of an operation: nanoseconds, from the step's beginning. */
+typedef struct {
+  int64_t begin; /* of its first chunk */
+  int64_t end;   /* of its last; 0 when it had none */
+  int64_t busy;  /* in chunks */
+} trtgo_cpu_span;
 
 typedef struct {
   const int32_t* tokens; /* ids, [num_tokens] */
@@ -206,6 +214,7 @@ typedef struct {
   trtgo_cpu_target* targets;
   trtgo_cpu_candidate* candidates;     /* filled */
   trtgo_cpu_observation* observations; /* [num_ops] to be filled, or null */
+  trtgo_cpu_span* spans;               /* [num_ops][threads] to be filled when observations are, or null */
 } trtgo_cpu_step;
 
 typedef struct trtgo_cpu_runner trtgo_cpu_runner;
@@ -230,7 +239,7 @@ int trtgo_cpu_activation_bytes(const trtgo_cpu_program* program, const trtgo_cpu
 int trtgo_cpu_open(const trtgo_cpu_program* program, const trtgo_cpu_options* options, trtgo_cpu_runner** runner,
                    char* message, size_t message_size);
 
-/* Runs one forward pass and fills rows, targets, candidates and observations.
+/* Runs one forward pass and fills rows, targets, candidates, observations and spans.
  *
  * Owner   Nothing of step is kept.
  * Thread  The one that uses the runner; it works too, as worker 0.

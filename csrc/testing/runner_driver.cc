@@ -22,6 +22,7 @@ using trtgo::testing::Values;
 
 constexpr int kVocab = 21, kHidden = 18, kHeads = 4, kKVHeads = 2, kHead = 6, kFfn = 35;
 constexpr int kQkv = (kHeads + 2 * kKVHeads) * kHead, kAttended = kHeads * kHead;
+constexpr int kMostThreads = 4;
 constexpr float kScale = 0.4f, kEpsilon = 1e-5f;
 
 // A weight [rows, cols], plain and where it lies in the weights' memory.
@@ -213,7 +214,8 @@ class Step {
         blocks_(blocks),
         targets_(static_cast<int64_t>(tokens_.size())),
         candidates_(static_cast<int64_t>(tokens_.size()) * 3),
-        observations_(num_ops) {
+        observations_(num_ops),
+        spans_(int64_t{num_ops} * kMostThreads) {
     const auto n = static_cast<int32_t>(tokens_.size());
     sequence_ = {0, n, from, static_cast<int32_t>(blocks_.size()), 0};
     for (int32_t i = 0; i < n; i++) {
@@ -235,7 +237,8 @@ class Step {
             nullptr,
             targets_.data(),
             candidates_.data(),
-            observations_.data()};
+            observations_.data(),
+            spans_.data()};
   }
   Step(const Step&) = delete;
 
@@ -256,6 +259,7 @@ class Step {
   Array<trtgo_cpu_target> targets_;
   Array<trtgo_cpu_candidate> candidates_;
   Array<trtgo_cpu_observation> observations_;
+  Array<trtgo_cpu_span> spans_;
   trtgo_cpu_sequence sequence_;
 };
 

@@ -130,10 +130,25 @@ type StepResult struct {
 // Observer is told about each operation of a step, after the step, in order.
 type Observer func(Observation)
 
-// Observation is one operation of a step. InputAmax is the largest magnitude
-// among a linear operation's inputs, 0 for other operations.
+// Observation is one operation of a step. Begin is counted from the step's beginning; an
+// operation that ran for several groups of rows has the first one's, and a Duration of
+// them all. InputAmax is the largest magnitude among a linear operation's inputs, 0 for
+// other operations.
 type Observation struct {
 	Operation string
+	Begin     time.Duration
 	Duration  time.Duration
 	InputAmax float32
+	// Workers tells what each thread of the step did of the operation, in the order of
+	// their numbers; empty when the runner does not know. It is the observer's to read
+	// until it returns.
+	Workers []WorkerSpan
+}
+
+// WorkerSpan is a thread's part of an operation: from the Begin of its first piece of
+// work to the end of its last, of which it worked for Busy. All are 0 when it did none.
+type WorkerSpan struct {
+	Begin    time.Duration // counted from the step's beginning
+	Duration time.Duration
+	Busy     time.Duration
 }
