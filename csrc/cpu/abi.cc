@@ -2,14 +2,11 @@
 
 // The C boundary: exceptions become codes and a sentence.
 #include <algorithm>
-#include <atomic>
-#include <chrono>
 #include <cstring>
-#include <memory>
 #include <new>
-#include <vector>
 
 #include "failure.h"
+#include "machinelimits.h"
 #include "memory.h"
 #include "runner.h"
 #include "sizes.h"
@@ -17,6 +14,12 @@
 
 struct trtgo_cpu_runner {
   trtgo::cpu::Runner runner;
+};
+
+struct trtgo_cpu_limits {
+  trtgo_cpu_limits(const char* isa, int threads, int cpus, int64_t size) : limits(isa, threads, cpus, size) {}
+
+  trtgo::cpu::Limits limits;
 };
 
 namespace {
@@ -89,55 +92,19 @@ void* trtgo_cpu_alloc(int64_t size) { return trtgo::cpu::map_memory(size); }
 
 void trtgo_cpu_free(void* memory, int64_t size) { trtgo::cpu::unmap_memory(static_cast<uint8_t*>(memory), size); }
 
-namespace {
-
-// Sums words so that the reads cannot be left out.
-uint64_t read_words(const uint64_t* p, int64_t n) {
-  uint64_t sums[8] = {};
-  for (int64_t i = 0; i + 8 <= n; i += 8) {
-    for (int64_t j = 0; j < 8; j++) sums[j] += p[i + j];
-  }
-  uint64_t sum = 0;
-  for (uint64_t s : sums) sum += s;
-  return sum;
-}
-
-struct StreamRead {
-  trtgo::cpu::Team* team;
-  const uint8_t* data;
-  int64_t size;
-  std::atomic<uint64_t> sum{0};
-};
-
-}  // namespace
-
-double trtgo_cpu_stream_read(int threads, int64_t size, int passes) {
-  constexpr int64_t kChunk = 1 << 20;
-  if (size < kChunk) return 0;
-  double median = 0;
-  char message[1];
-  guard(message, 0, [&] {
-    trtgo::cpu::Mapping memory(size, "the stream");
-    std::memset(memory.data(), 1, static_cast<size_t>(size));
-    trtgo::cpu::Team team(std::max(threads, 1), std::max(threads, 1));
-    StreamRead stream{&team, memory.data(), size};
-    std::vector<double> rates;
-    for (int pass = 0; pass < std::max(passes, 1); pass++) {
-      const auto begin = std::chrono::steady_clock::now();
-      team.run(
-          [](void* context, int) {
-            auto* s = static_cast<StreamRead*>(context);
-            return s->team->for_each(s->size / kChunk, [s](int64_t chunk) {
-              s->sum += read_words(reinterpret_cast<const uint64_t*>(s->data + chunk * kChunk), kChunk / 8);
-            });
-          },
-          &stream);
-      const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-      rates.push_back(static_cast<double>(size / kChunk * kChunk) / seconds.count());
-    }
-    std::sort(rates.begin(), rates.end());
-    median = rates[rates.size() / 2];
+int trtgo_cpu_limits_open(const char* isa, int32_t threads, int32_t cpus, int64_t size, trtgo_cpu_limits** limits,
+                          char* message, size_t message_size) {
+  *limits = nullptr;
+  return guard(message, message_size, [&] {
+    *limits = new trtgo_cpu_limits(isa, threads, cpus, size);
     return TRTGO_CPU_OK;
   });
-  return median;
 }
+
+int64_t trtgo_cpu_limits_read(trtgo_cpu_limits* limits, int64_t bytes) { return limits->limits.read(bytes); }
+
+double trtgo_cpu_limits_multiply(trtgo_cpu_limits* limits, int32_t arithmetic, double count) {
+  return limits->limits.multiply(arithmetic, count);
+}
+
+void trtgo_cpu_limits_close(trtgo_cpu_limits* limits) { delete limits; }

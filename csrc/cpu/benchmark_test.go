@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
@@ -72,15 +71,11 @@ func randomSmolLM2(b *testing.B) string {
 }
 
 func benchmarkModel(b *testing.B, path string) {
-	arena := make([]byte, 512<<20) // no cache holds it
-	for i := range arena {
-		arena[i] = byte(i)
-	}
 	for _, precision := range []string{"fast", "exact"} {
 		for _, threads := range []int{1, 2} {
 			for _, batch := range []int{1, 8} {
 				b.Run(fmt.Sprintf("decode/%s/batch=%d/threads=%d", precision, batch, threads), func(b *testing.B) {
-					benchmarkDecode(b, path, arena, Options{Precision: precision, Threads: threads, MaxSeqLen: 1024}, batch)
+					benchmarkDecode(b, path, Options{Precision: precision, Threads: threads, MaxSeqLen: 1024}, batch)
 				})
 			}
 			for _, tokens := range []int{128, 512} {
@@ -108,7 +103,7 @@ func linearWeights(p *cpuengine.Program) (perToken, perRow int64) {
 	return perToken, perRow
 }
 
-func benchmarkDecode(b *testing.B, path string, arena []byte, o Options, sequences int) {
+func benchmarkDecode(b *testing.B, path string, o Options, sequences int) {
 	r := openEngine(b, path, o)
 	const context128 = 128 // tokens before the decoded one
 	tokens := randomTokens(1, context128+1, r.Limits().VocabSize)
@@ -122,15 +117,13 @@ func benchmarkDecode(b *testing.B, path string, arena []byte, o Options, sequenc
 	}
 	perToken, perRow := linearWeights(r.program)
 	var out executor.StepResult
-	next := 0
+	limits := openLimits(b, o)
 	report(b, float64(sequences), 2*float64(perToken+perRow), "GB/s", "stream",
 		func() { require.NoError(b, r.Step(context.Background(), batch, &out)) },
-		func() float64 {
-			const piece = 64 << 20
-			from := arena[next : next+piece]
-			next = (next + piece) % len(arena)
-			inParallel(o.Threads, func(i int) { streamRead(from[i*piece/o.Threads : (i+1)*piece/o.Threads]) })
-			return piece
+		func() (float64, time.Duration) {
+			bytes, took, err := limits.Read(b.Context(), 64<<20)
+			require.NoError(b, err)
+			return float64(bytes), took
 		})
 }
 
@@ -140,28 +133,23 @@ func benchmarkPrefill(b *testing.B, path string, o Options, n int) {
 	s.Rows = []executor.LogitsRow{{Index: n - 1, Candidates: 1}}
 	perToken, perRow := linearWeights(r.program)
 	var out executor.StepResult
-	set := newKernelSet(r.Describe().ISA)
+	limits, arithmetic := openLimits(b, o), ArithmeticOf(r.Describe().ISA, o.Precision, cpuengine.DtypeBF16)
 	report(b, float64(n), 2*(float64(perToken)*float64(n)+float64(perRow)), "GFLOP/s", "peak",
 		func() { require.NoError(b, r.Step(context.Background(), []executor.Sequence{s}, &out)) },
-		func() float64 {
-			done := make([]float64, o.Threads)
-			inParallel(o.Threads, func(i int) { done[i] = set.peakOperations(o.Precision == "fast", 2_000_000) })
-			sum := 0.0
-			for _, d := range done {
-				sum += d
-			}
-			return sum
+		func() (float64, time.Duration) {
+			operations, took, err := limits.Multiply(b.Context(), arithmetic, 1e9)
+			require.NoError(b, err)
+			return operations, took
 		})
 }
 
 // report measures work, which does `amount` for so many tokens, between two runs of
 // the limit, which returns how much it did; the ratio is to the mean of both.
-func report(b *testing.B, tokens, amount float64, unit, limitName string, work func(), limit func() float64) {
+func report(b *testing.B, tokens, amount float64, unit, limitName string, work func(), limit func() (float64, time.Duration)) {
 	work() // pages in, threads awake
 	measured := func() float64 {
-		start := time.Now()
-		done := limit()
-		return done / time.Since(start).Seconds()
+		done, took := limit()
+		return done / took.Seconds()
 	}
 	var rates, limits, ratios []float64
 	before := measured()
@@ -188,12 +176,11 @@ func report(b *testing.B, tokens, amount float64, unit, limitName string, work f
 	b.ReportMetric(ratios[len(ratios)-1], "of-"+limitName+"-max")
 }
 
-func inParallel(n int, f func(i int)) {
-	var group sync.WaitGroup
-	for i := range n {
-		group.Go(func() { f(i) })
-	}
-	group.Wait()
+func openLimits(b *testing.B, o Options) *Limits {
+	limits, err := OpenLimits(o)
+	require.NoError(b, err)
+	b.Cleanup(limits.Close)
+	return limits
 }
 
 // BenchmarkAbort cancels prefills of 2048 tokens of a model shaped as SmolLM2-135M at

@@ -2,16 +2,10 @@
 
 #include "kernelhooks.h"
 
-#include <cstring>
-
 #include "e4m3.h"
 #include "kernels.h"
 #include "kernels_tables.h"
 #include "threads.h"
-
-#if TRTGO_CPU_X86
-#include <immintrin.h>
-#endif
 
 using trtgo::cpu::AttentionArgs;
 using trtgo::cpu::kernels_best;
@@ -20,75 +14,6 @@ using trtgo::cpu::kernels_supported;
 using trtgo::cpu::LinearArgs;
 using trtgo::cpu::WeightFormat;
 using trtgo::cpu::WeightShape;
-
-namespace {
-
-#if TRTGO_CPU_X86
-
-constexpr int kChains = 12;  // enough to hide the latency of an instruction
-
-__attribute__((target("avx2,fma"))) float multiply_avx2(int64_t rounds) {
-  __m256 sum[kChains];
-  for (int i = 0; i < kChains; i++) sum[i] = _mm256_set1_ps(static_cast<float>(i));
-  const __m256 x = _mm256_set1_ps(0.999f);
-  for (int64_t n = 0; n < rounds; n++) {
-    for (int i = 0; i < kChains; i++) sum[i] = _mm256_fmadd_ps(sum[i], x, x);
-  }
-  for (int i = 1; i < kChains; i++) sum[0] = _mm256_add_ps(sum[0], sum[i]);
-  return _mm256_cvtss_f32(sum[0]);
-}
-
-__attribute__((target("avx512f"))) float multiply_avx512(int64_t rounds) {
-  __m512 sum[kChains];
-  for (int i = 0; i < kChains; i++) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512 x = _mm512_set1_ps(0.999f);
-  for (int64_t n = 0; n < rounds; n++) {
-    for (int i = 0; i < kChains; i++) sum[i] = _mm512_fmadd_ps(sum[i], x, x);
-  }
-  for (int i = 1; i < kChains; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  return _mm512_cvtss_f32(sum[0]);
-}
-
-__attribute__((target("avx512f,avx512bf16"))) float multiply_pairs(int64_t rounds) {
-  __m512 sum[kChains];
-  for (int i = 0; i < kChains; i++) sum[i] = _mm512_set1_ps(static_cast<float>(i));
-  const __m512i ones = _mm512_set1_epi32(0x3f803f80);
-  __m512bh x;
-  std::memcpy(&x, &ones, sizeof x);
-  for (int64_t n = 0; n < rounds; n++) {
-    for (int i = 0; i < kChains; i++) sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
-  }
-  for (int i = 1; i < kChains; i++) sum[0] = _mm512_add_ps(sum[0], sum[i]);
-  return _mm512_cvtss_f32(sum[0]);
-}
-
-__attribute__((target("avx2"))) uint64_t sum_avx2(const uint8_t* p, int64_t n) {
-  __m256i sum[8] = {};
-  for (int64_t i = 0; i < n; i += 256) {
-    for (int j = 0; j < 8; j++) {
-      sum[j] = _mm256_add_epi64(sum[j], _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i + 32 * j)));
-    }
-  }
-  for (int j = 1; j < 8; j++) sum[0] = _mm256_add_epi64(sum[0], sum[j]);
-  uint64_t words[4];
-  std::memcpy(words, &sum[0], sizeof words);
-  return words[0] + words[1] + words[2] + words[3];
-}
-
-#endif
-
-uint64_t sum_words(const uint8_t* p, int64_t n) {
-  uint64_t sum[8] = {};
-  for (int64_t i = 0; i < n; i += 64) {
-    uint64_t words[8];
-    std::memcpy(words, p + i, sizeof words);
-    for (int j = 0; j < 8; j++) sum[j] += words[j];
-  }
-  for (int j = 1; j < 8; j++) sum[0] += sum[j];
-  return sum[0];
-}
-
-}  // namespace
 
 const char* trtgo_kernels_best(void) { return kernels_best()->name; }
 
@@ -178,34 +103,4 @@ int trtgo_running_threads(void) { return trtgo::cpu::Team::running_threads(); }
 
 void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n) {
   for (int64_t i = 0; i < n; i++) out[i] = trtgo::cpu::round_e4m3(x[i], scale);
-}
-
-uint64_t trtgo_stream_read(const void* p, int64_t n) {
-  const uint8_t* from = static_cast<const uint8_t*>(p);
-#if TRTGO_CPU_X86
-  if (kernels_supported(&trtgo::cpu::kAvx2Kernels)) return sum_avx2(from, n);
-#endif
-  return sum_words(from, n);
-}
-
-double trtgo_peak_operations(const char* set, int pairs, int64_t rounds, float* sink) {
-#if TRTGO_CPU_X86
-  if (pairs != 0 && std::strcmp(set, "avx512bf16") == 0) {
-    *sink = multiply_pairs(rounds);
-    return 4.0 * 16 * kChains * static_cast<double>(rounds);
-  }
-  if (std::strcmp(set, "avx2") == 0) {
-    *sink = multiply_avx2(rounds);
-    return 2.0 * 8 * kChains * static_cast<double>(rounds);
-  }
-  if (std::strncmp(set, "avx512", 6) == 0) {
-    *sink = multiply_avx512(rounds);
-    return 2.0 * 16 * kChains * static_cast<double>(rounds);
-  }
-#endif
-  static_cast<void>(set);
-  static_cast<void>(pairs);
-  static_cast<void>(rounds);
-  *sink = 0;
-  return 0;
 }

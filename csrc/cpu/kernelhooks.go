@@ -19,6 +19,8 @@ var kernelSetNames = []string{"scalar", "avx2", "avx512bf16", "avx512bf16-emulat
 // newKernelSet returns the set of that name; the name's memory is never freed.
 func newKernelSet(name string) kernelSet { return kernelSet{C.CString(name)} }
 
+func (s kernelSet) String() string { return C.GoString(s.name) }
+
 func bestKernels() string { return C.GoString(C.trtgo_kernels_best()) }
 
 func (s kernelSet) known() bool     { return C.trtgo_kernels_known(s.name) != 0 }
@@ -119,17 +121,6 @@ func (s kernelSet) amax(x *float32, n int) float32 {
 
 func (s kernelSet) toBF16(x *float32, out *uint16, n int) {
 	C.trtgo_kernel_to_bf16(s.name, cfloats(x), (*C.uint16_t)(unsafe.Pointer(out)), C.int64_t(n))
-}
-
-func streamRead(p []byte) uint64 {
-	return uint64(C.trtgo_stream_read(unsafe.Pointer(unsafe.SliceData(p)), C.int64_t(len(p))))
-}
-
-// peakOperations runs register-only multiply-adds, of pairs of bfloat16 where the set
-// has them and pairs is set, and returns their number.
-func (s kernelSet) peakOperations(pairs bool, rounds int) float64 {
-	var sink C.float
-	return float64(C.trtgo_peak_operations(s.name, cbool(pairs), C.int64_t(rounds), &sink))
 }
 
 // roundE4M3 gives x as a linear with this InputScale takes it.

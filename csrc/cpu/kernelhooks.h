@@ -51,14 +51,6 @@ int trtgo_running_threads(void);
 // x[n] as a linear with this input_scale takes it.
 void trtgo_round_e4m3(const float* x, float scale, float* out, int64_t n);
 
-// Reads n bytes (a multiple of 256) once, ascending, and returns their sum in words:
-// what the machine's memory gives one thread.
-uint64_t trtgo_stream_read(const void* p, int64_t n);
-// Runs fused multiply-adds on registers `rounds` times, with the set's vectors, and
-// returns how many floating-point operations that were; 0 for a set without vectors.
-// With pairs they are those of the set's linear layer of bf16 weights with bf16 x.
-double trtgo_peak_operations(const char* set, int pairs, int64_t rounds, float* sink);
-
 #ifdef __cplusplus
 }
 #endif

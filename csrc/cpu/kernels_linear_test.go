@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/stretchr/testify/require"
@@ -412,8 +411,11 @@ func benchmarkLinear(b *testing.B, s kernelSet, format linearFormat, arena []byt
 		}
 	}
 	seconds := b.Elapsed().Seconds() / float64(b.N)
+	limits := openLimits(b, Options{Threads: 1})
 	if m == 1 {
-		stream := best(3, func() float64 { streamRead(arena); return float64(len(arena)) })
+		bytes, took, err := limits.Read(b.Context(), 256<<20)
+		require.NoError(b, err)
+		stream := float64(bytes) / took.Seconds()
 		rate := float64(weights) / seconds
 		b.ReportMetric(rate/1e9, "GB/s")
 		b.ReportMetric(stream/1e9, "stream-GB/s")
@@ -422,18 +424,11 @@ func benchmarkLinear(b *testing.B, s kernelSet, format linearFormat, arena []byt
 	}
 	rate := 2 * float64(m) * float64(n) * float64(k) / seconds
 	b.ReportMetric(rate/1e9, "GFLOP/s")
-	if peak := best(3, func() float64 { return s.peakOperations(format == linearBF16BF16, 10_000_000) }); peak > 0 {
-		b.ReportMetric(rate/peak, "of-peak")
+	dtype := cpuengine.DtypeF32
+	if format == linearBF16BF16 {
+		dtype = cpuengine.DtypeBF16
 	}
-}
-
-// best returns the highest of several rates of f, which returns how much it did.
-func best(times int, f func() float64) float64 {
-	rate := 0.0
-	for range times {
-		start := time.Now()
-		done := f()
-		rate = max(rate, done/time.Since(start).Seconds())
-	}
-	return rate
+	operations, took, err := limits.Multiply(b.Context(), ArithmeticOf(s.String(), "fast", dtype), 1e10)
+	require.NoError(b, err)
+	b.ReportMetric(rate/(operations/took.Seconds()), "of-peak")
 }

@@ -13,6 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// AvailableCPUs is the number of CPUs that this process may use, and the default of
+// Options.Threads.
+func AvailableCPUs() int { return availableCPUs() }
+
 // availableCPUs is the number of CPUs that this process may use: its affinity,
 // cut by the control groups' quotas.
 func availableCPUs() int {

@@ -256,13 +256,6 @@ func (r *Runner) Close() error {
 	return nil
 }
 
-// StreamReadBandwidth measures how many bytes a second `threads` threads read
-// from memory: the ceiling of decoding, to be taken in the same process as what
-// is compared with it.
-func StreamReadBandwidth(threads int) float64 {
-	return float64(C.trtgo_cpu_stream_read(C.int(threads), 1<<30, 7))
-}
-
 func flag(b bool) C.int32_t {
 	if b {
 		return 1

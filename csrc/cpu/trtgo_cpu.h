@@ -282,12 +282,42 @@ void* trtgo_cpu_alloc(int64_t size);
 /* Unmaps what trtgo_cpu_alloc gave; null is ignored. Thread: any. */
 void trtgo_cpu_free(void* memory, int64_t size);
 
-/* Measures how fast `threads` threads read size bytes of memory each pass, and
- * gives the median of `passes` passes in bytes per second, 0 when memory or
- * threads are refused or size is less than 1 MiB. It is the ceiling of a decode step on this machine.
+enum { /* kinds of arithmetic, as the kernels of a set do it: of floats; of pairs of bfloat16,
+        * where the set has an instruction for them, else of floats; of integers of 16 bits */
+       TRTGO_CPU_ARITHMETIC_FLOATS = 0,
+       TRTGO_CPU_ARITHMETIC_PAIRS = 1,
+       TRTGO_CPU_ARITHMETIC_INTEGERS = 2,
+};
+
+typedef struct trtgo_cpu_limits trtgo_cpu_limits;
+
+/* Makes what measures the ceilings of a runner's steps: threads, and size bytes of
+ * memory (1 MiB at least) that they have written. isa and cpus are as in
+ * trtgo_cpu_options. It is made for taking turns with steps: its functions do a given
+ * piece of work, and the caller looks at the clock.
  *
- * Thread  Any; blocks for the time of the passes. */
-double trtgo_cpu_stream_read(int threads, int64_t size, int passes);
+ * Owner   *limits belongs to the caller, who gives it to trtgo_cpu_limits_close.
+ * Thread  Any.
+ * Fails   NO_MEMORY, NO_THREADS, UNSUPPORTED. *limits is null then. */
+int trtgo_cpu_limits_open(const char* isa, int32_t threads, int32_t cpus, int64_t size, trtgo_cpu_limits** limits,
+                          char* message, size_t message_size);
+
+/* Reads the next `bytes` of the memory, in whole MiB and from the beginning again at its
+ * end, and returns how many that were: the ceiling of a step that reads much.
+ *
+ * Thread  One at a time; it reads too. Cannot fail. */
+int64_t trtgo_cpu_limits_read(trtgo_cpu_limits* limits, int64_t bytes);
+
+/* Does about `count` multiply-adds of a kind on registers, and returns how many
+ * operations that were, two for each: the ceiling of a step that computes much.
+ *
+ * Thread  One at a time; it computes too. Cannot fail. */
+double trtgo_cpu_limits_multiply(trtgo_cpu_limits* limits, int32_t arithmetic, double count);
+
+/* Ends the threads and frees the memory; null is ignored.
+ *
+ * Thread  Any, once nothing else uses the limits. Cannot fail. */
+void trtgo_cpu_limits_close(trtgo_cpu_limits* limits);
 
 #ifdef __cplusplus
 }

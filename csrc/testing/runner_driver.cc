@@ -453,14 +453,31 @@ void check_odd_calls(const Model& model, Tally& tally) {
     p[size - 1] = 1;
     trtgo_cpu_free(p, size);
   }
-  tally.require(trtgo_cpu_stream_read(1, 0, 1) == 0 && trtgo_cpu_stream_read(1, -1, 1) == 0, "a stream of nothing");
-  tally.require(trtgo_cpu_stream_read(0, 8 << 20, 0) > 0 && trtgo_cpu_stream_read(3, 8 << 20, 2) > 0, "a stream");
   Opened opened(model, "", 3);
   trtgo_cpu_description d;
   trtgo_cpu_describe(opened.runner, &d);
   tally.require(d.kv_bytes_per_block == 2 * 32 * kKVHeads * kHead * 4 && d.kv_bytes == 12 * d.kv_bytes_per_block,
                 "sizes");
   tally.require(std::string(d.isa) == trtgo::cpu::kernels_best()->name, "the fastest kernel set");
+  for (int threads : {0, 1, 3}) {
+    trtgo_cpu_limits* limits = nullptr;
+    char message[200] = "";
+    tally.require(trtgo_cpu_limits_open("", threads, 2, threads * (3 << 20) - 5, &limits, message, sizeof message) == 0,
+                  "limits");
+    tally.require(
+        trtgo_cpu_limits_read(limits, 0) == 1 << 20 && trtgo_cpu_limits_read(limits, (10 << 20) + 1) == 10 << 20,
+        "memory read, around its end");
+    for (int32_t arithmetic :
+         {TRTGO_CPU_ARITHMETIC_FLOATS, TRTGO_CPU_ARITHMETIC_PAIRS, TRTGO_CPU_ARITHMETIC_INTEGERS}) {
+      tally.require(trtgo_cpu_limits_multiply(limits, arithmetic, 1) > 0, "operations");
+    }
+    trtgo_cpu_limits_close(limits);
+    tally.require(
+        trtgo_cpu_limits_open("none", threads, 2, 1, &limits, message, sizeof message) == TRTGO_CPU_UNSUPPORTED &&
+            limits == nullptr && message[0] != 0,
+        "a kernel set that is not there");
+  }
+  trtgo_cpu_limits_close(nullptr);
   for (int threads : {1, 2, 3, 64}) {  // opened and closed without a step; with an abort that nobody sees
     Opened idle(model, "", threads);
     trtgo_cpu_abort(idle.runner, 1);
