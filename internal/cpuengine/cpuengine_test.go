@@ -462,3 +462,42 @@ func TestOpenRefusesLies(t *testing.T) {
 	// One buffer, rounded in one way until it is written again.
 	require.NoError(t, read(forge(t, good, func(p P, _ S) { p.Ops[7].InputScale, p.Ops[11].InputScale = 2, 0.25 })))
 }
+
+// packed is a source that gives what it was packed to.
+type packed struct {
+	*memory
+	panelBytes int
+	panels     []byte
+}
+
+func (p packed) ReadPacked(dst []byte, first, n int) error {
+	copy(dst, p.panels[first/16*p.panelBytes:][:(n+15)/16*p.panelBytes])
+	return nil
+}
+
+// A packed source makes the same file, without being read by rows.
+func TestPackedSource(t *testing.T) {
+	program, sections := example(cpuengine.DtypeBF16)
+	path, sources := write(t, program, sections)
+	want, err := os.ReadFile(path)
+	require.NoError(t, err)
+	again := filepath.Join(t.TempDir(), "again")
+	f, err := os.Create(again)
+	require.NoError(t, err)
+	defer f.Close()
+	w, err := cpuengine.NewWriter(f, program, sections)
+	require.NoError(t, err)
+	for i, s := range sections {
+		reads := sources[i].reads.Load()
+		var source cpuengine.Source = sources[i]
+		if s.Layout == cpuengine.LayoutPanel {
+			source = packed{sources[i], (s.Cols + 1) / 2 * 64, naive(s, sources[i].data)}
+		}
+		require.NoError(t, w.WriteSection(context.Background(), source))
+		require.Equal(t, s.Layout == cpuengine.LayoutPanel, sources[i].reads.Load() == reads)
+	}
+	require.NoError(t, w.Close())
+	got, err := os.ReadFile(again)
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+}

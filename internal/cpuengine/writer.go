@@ -28,6 +28,15 @@ type Source interface {
 	ReadRows(dst []byte, first, n int) error
 }
 
+// PackedSource is a Source that can give a weight as it lies in the file, so that it
+// need not be packed.
+type PackedSource interface {
+	Source
+	// ReadPacked fills dst with the panels (or rows) that hold n rows from row first
+	// on, which begins one. Several goroutines call it at once.
+	ReadPacked(dst []byte, first, n int) error
+}
+
 // Writer writes an engine file from front to back. It is used by one goroutine;
 // the caller owns the file, and removes it after an error.
 type Writer struct {
@@ -212,6 +221,11 @@ func blockRows(s *Section) int {
 }
 
 func packBlock(s *Section, source Source, b block) block {
+	if packed, ok := source.(PackedSource); ok {
+		b.packed = make([]byte, s.sizeOf(s.Layout, b.rows))
+		b.err = packed.ReadPacked(b.packed, b.first, b.rows)
+		return b
+	}
 	read := make([]byte, s.sizeOf(LayoutRows, b.rows))
 	if b.err = source.ReadRows(read, b.first, b.rows); b.err != nil {
 		return b
