@@ -22,8 +22,8 @@
 #include "kernels_bf16.h"
 #include "kernels_tables.h"
 
-#define TRTGO_TARGET __attribute__((target("avx2,fma")))
-#define TRTGO_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
+#define TRTGO_TARGET __attribute__((target("avx2,fma,f16c")))
+#define TRTGO_INLINE __attribute__((target("avx2,fma,f16c"), always_inline)) inline
 
 namespace trtgo {
 namespace cpu {
@@ -96,6 +96,61 @@ TRTGO_INLINE float reduce_max(Vec x) {
   return _mm_cvtss_f32(_mm_max_ss(two, _mm_shuffle_ps(two, two, 1)));
 }
 
+// Eight words of 32 bits.
+using Ints = __m256i;
+TRTGO_INLINE Ints load_ints(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+TRTGO_INLINE Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
+TRTGO_INLINE Ints bit_and(Ints a, Ints b) { return _mm256_and_si256(a, b); }
+TRTGO_INLINE Ints bit_or(Ints a, Ints b) { return _mm256_or_si256(a, b); }
+template <int N>
+TRTGO_INLINE Ints shift_left(Ints x) {
+  return N == 0 ? x : _mm256_slli_epi32(x, N);
+}
+template <int N>
+TRTGO_INLINE Ints shift_right(Ints x) {
+  return N == 0 ? x : _mm256_srli_epi32(x, N);
+}
+template <int N>
+TRTGO_INLINE Ints shift_right_halves(Ints x) {  // of 16 bits
+  return N == 0 ? x : _mm256_srli_epi16(x, N);
+}
+TRTGO_INLINE Vec to_floats(Ints x) { return _mm256_cvtepi32_ps(x); }
+TRTGO_INLINE int32_t reduce_add(Ints x) {
+  const __m128i four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  const __m128i two = _mm_add_epi32(four, _mm_unpackhi_epi64(four, four));
+  return _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32(two, 1)));
+}
+TRTGO_INLINE uint32_t reduce_max_bits(Vec x) {
+  const __m128i four = _mm_max_epu32(_mm256_castsi256_si128(bits(x)), _mm256_extracti128_si256(bits(x), 1));
+  const __m128i two = _mm_max_epu32(four, _mm_unpackhi_epi64(four, four));
+  return static_cast<uint32_t>(_mm_cvtsi128_si32(_mm_max_epu32(two, _mm_shuffle_epi32(two, 1))));
+}
+// x rounded to nearest even: whole numbers of 16 bits, and as words.
+TRTGO_INLINE Ints round_ints(Vec x) { return _mm256_cvtps_epi32(x); }
+TRTGO_INLINE void store_halves(int16_t* p, Ints x) {
+  const __m128i halves = _mm_packs_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), halves);
+}
+// sum + a·b over the pair of whole numbers of 16 bits in each lane.
+TRTGO_INLINE Ints dot(Ints sum, Ints a, Ints b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
+
+TRTGO_INLINE Vec load_f16(const uint8_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+
+// The E4M3 numbers in bits 24 … 31 of each word.
+TRTGO_INLINE Vec e4m3(Ints top) {
+  const Ints magnitude = bit_and(_mm256_srli_epi32(top, 4), ints(0x07f00000u));
+  const Ints denormal = _mm256_cmpgt_epi32(ints(0x00800000u), magnitude);
+  const Ints nan = _mm256_cmpeq_epi32(magnitude, ints(0x07f00000u));
+  // Exponents of a float are 120 larger. A denormal is (2^-6 + itself) - 2^-6.
+  Ints value = add_ints(magnitude, ints(120u << 23));
+  value = add_ints(value, bit_and(denormal, ints(1u << 23)));
+  const Vec number = sub(bits(value), bits(bit_and(denormal, bits(set1(0x1p-6f)))));
+  const Ints special = bit_or(bit_and(nan, ints(0x7fc00000u)), bit_and(top, ints(0x80000000u)));
+  return bits(bit_or(bits(number), special));
+}
+
 // Half a line of weights, and the even and odd bf16 of its pairs.
 TRTGO_INLINE Vec load_line(const uint8_t* p) { return bits(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
 TRTGO_INLINE Vec even_bf16(Vec pairs) { return bits(_mm256_slli_epi32(bits(pairs), 16)); }
@@ -159,11 +214,14 @@ TRTGO_INLINE void transpose4(const float* a, const float* b, const float* c, con
 }  // namespace trtgo
 
 // After the vector type:
+#include "kernels_formats.h"
 #include "kernels_math.h"
 // After kernels_math.h:
 #include "kernels_rows.h"
 // After both:
 #include "kernels_linear.h"
+// After kernels_linear.h:
+#include "kernels_integers.h"
 // After all:
 #include "kernels_attention.h"
 
@@ -173,7 +231,11 @@ namespace cpu {
 const Kernels kAvx2Kernels = {
     "avx2",
     {{linear<FloatWeights, FloatActivations>, nullptr},
-     {linear<Bf16Weights, FloatActivations>, linear<Bf16Weights, WidenedActivations>}},
+     {linear<Bf16Weights, FloatActivations>, linear<Bf16Weights, WidenedActivations>},
+     {linear<F16Weights, FloatActivations>, linear<F16Weights, WidenedActivations>},
+     {linear<Int8Weights, FloatActivations>, linear_integers},
+     {linear_int4_floats, linear_integers},
+     {linear<Fp8Weights, FloatActivations>, linear<Fp8Weights, WidenedActivations>}},
     linear_scratch_bytes,
     attention<float, FloatWeights>,
     attention<uint16_t, Bf16Weights>,

@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// The kernel sets of AVX-512, but for the linear layer of the BF16 instructions.
+// The kernel sets of AVX-512, but for the linear layers of the BF16 and VNNI instructions.
 #if defined(__x86_64__)
 
 // Multiply and add are fused only where the code says so.
@@ -27,16 +27,30 @@
 #include "kernels_bf16.h"
 #include "kernels_tables.h"
 
-#define TRTGO_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
-#define TRTGO_INLINE __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
+#define TRTGO_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define TRTGO_INLINE __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
+
+namespace trtgo {
+namespace cpu {
+namespace {
+
+// sum + a·b over the pair of whole numbers of 16 bits in each lane.
+TRTGO_INLINE __m512i dot(__m512i sum, __m512i a, __m512i b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+
+}  // namespace
+}  // namespace cpu
+}  // namespace trtgo
 
 #include "kernels_avx512.h"
 // After the vector type:
+#include "kernels_formats.h"
 #include "kernels_math.h"
 // After kernels_math.h:
 #include "kernels_rows.h"
 // After both:
 #include "kernels_linear.h"
+// After kernels_linear.h:
+#include "kernels_integers.h"
 // After all:
 #include "kernels_attention.h"
 
@@ -44,10 +58,16 @@ namespace trtgo {
 namespace cpu {
 namespace {
 
-constexpr Kernels kernels_with(const char* name, void (*linear_bf16_bf16)(const LinearArgs&)) {
+// pairs: bf16 and fp8 with bf16 x. integers: int8 and int4.
+constexpr Kernels kernels_with(const char* name, LinearFunction pairs, LinearFunction integers) {
   return {
       name,
-      {{linear<FloatWeights, FloatActivations>, nullptr}, {linear<Bf16Weights, FloatActivations>, linear_bf16_bf16}},
+      {{linear<FloatWeights, FloatActivations>, nullptr},
+       {linear<Bf16Weights, FloatActivations>, pairs},
+       {linear<F16Weights, FloatActivations>, linear<F16Weights, WidenedActivations>},
+       {linear<Int8Weights, FloatActivations>, integers},
+       {linear_int4_floats, integers},
+       {linear<Fp8Weights, FloatActivations>, pairs}},
       linear_scratch_bytes,
       attention<float, FloatWeights>,
       attention<uint16_t, Bf16Weights>,
@@ -63,8 +83,9 @@ constexpr Kernels kernels_with(const char* name, void (*linear_bf16_bf16)(const 
 
 }  // namespace
 
-const Kernels kAvx512Bf16Kernels = kernels_with("avx512bf16", linear_avx512bf16);
-const Kernels kAvx512Bf16EmulatedKernels = kernels_with("avx512bf16-emulated", linear_avx512bf16_emulated);
+const Kernels kAvx512Bf16Kernels = kernels_with("avx512bf16", pairs_avx512bf16, integers_avx512vnni);
+const Kernels kAvx512Bf16EmulatedKernels =
+    kernels_with("avx512bf16-emulated", pairs_avx512bf16_emulated, linear_integers);
 
 }  // namespace cpu
 }  // namespace trtgo

@@ -62,6 +62,64 @@ TRTGO_INLINE double reduce_add(DVec x) { return _mm512_reduce_add_pd(x); }
 TRTGO_INLINE float reduce_add(Vec x) { return _mm512_reduce_add_ps(x); }
 TRTGO_INLINE float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 
+// Sixteen words of 32 bits.
+using Ints = __m512i;
+TRTGO_INLINE Ints load_ints(const uint8_t* p) { return _mm512_loadu_si512(p); }
+TRTGO_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
+TRTGO_INLINE Ints bit_and(Ints a, Ints b) { return _mm512_and_si512(a, b); }
+TRTGO_INLINE Ints bit_or(Ints a, Ints b) { return _mm512_or_si512(a, b); }
+template <int N>
+TRTGO_INLINE Ints shift_left(Ints x) {
+  return N == 0 ? x : _mm512_slli_epi32(x, N);
+}
+template <int N>
+TRTGO_INLINE Ints shift_right(Ints x) {
+  return N == 0 ? x : _mm512_srli_epi32(x, N);
+}
+template <int N>
+TRTGO_INLINE Ints shift_right_halves(Ints x) {  // of 16 bits
+  return N == 0 ? x : _mm512_srli_epi16(x, N);
+}
+TRTGO_INLINE Vec to_floats(Ints x) { return _mm512_cvtepi32_ps(x); }
+TRTGO_INLINE int32_t reduce_add(Ints x) { return _mm512_reduce_add_epi32(x); }
+TRTGO_INLINE uint32_t reduce_max_bits(Vec x) { return _mm512_reduce_max_epu32(bits(x)); }
+// x rounded to nearest even: whole numbers of 16 bits, and as words.
+TRTGO_INLINE Ints round_ints(Vec x) { return _mm512_cvtps_epi32(x); }
+TRTGO_INLINE void store_halves(int16_t* p, Ints x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(x));
+}
+
+TRTGO_INLINE Vec load_f16(const uint8_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+// The E4M3 numbers in bits 24 … 31 of each word.
+TRTGO_INLINE Vec e4m3(Ints top) {
+  const Ints magnitude = _mm512_and_si512(_mm512_srli_epi32(top, 4), ints(0x07f00000u));
+  const __mmask16 denormal = _mm512_cmplt_epu32_mask(magnitude, ints(0x00800000u));
+  const __mmask16 nan = _mm512_cmpeq_epi32_mask(magnitude, ints(0x07f00000u));
+  // Exponents of a float are 120 larger. A denormal is (2^-6 + itself) - 2^-6.
+  Ints value = _mm512_add_epi32(magnitude, ints(120u << 23));
+  value = _mm512_mask_add_epi32(value, denormal, value, ints(1u << 23));
+  Vec number = bits(value);
+  number = _mm512_mask_sub_ps(number, denormal, number, set1(0x1p-6f));
+  number = _mm512_mask_mov_ps(number, nan, bits(ints(0x7fc00000u)));
+  return bits(_mm512_ternarylogic_epi32(bits(number), top, ints(0x80000000u), 0xf8));  // number | top & sign
+}
+
+// The E4M3 numbers in the low bytes of halves of 16 bits, as bf16.
+TRTGO_INLINE Vec e4m3_pairs(Ints halves) {
+  // What a shift does not give, by 1 + magnitude modulo 128: NaN, then the denormals.
+  const Ints table = _mm512_castsi128_si512(_mm_setr_epi16(0x7fc0, 0, 0x3b00, 0x3b80, 0x3bc0, 0x3c00, 0x3c20, 0x3c40));
+  const Ints tables = _mm512_inserti32x4(table, _mm_setr_epi16(0x3c60, 0, 0, 0, 0, 0, 0, 0), 1);
+  const Ints code = _mm512_and_si512(_mm512_add_epi16(halves, _mm512_set1_epi16(1)), _mm512_set1_epi16(0x7f));
+  const __mmask32 special = _mm512_cmple_epu16_mask(code, _mm512_set1_epi16(8));
+  Ints value = _mm512_add_epi16(_mm512_slli_epi16(code, 4), _mm512_set1_epi16(120 * 128 - 16));
+  value = _mm512_mask_permutexvar_epi16(value, special, code, tables);
+  const Ints sign = _mm512_slli_epi16(halves, 8);
+  return bits(_mm512_ternarylogic_epi32(value, sign, ints(0x80008000u), 0xf8));  // value | sign & mask
+}
+
 // A line of weights, and the even and odd bf16 of its pairs.
 TRTGO_INLINE Vec load_line(const uint8_t* p) { return bits(_mm512_loadu_si512(p)); }
 TRTGO_INLINE Vec even_bf16(Vec pairs) { return bits(_mm512_slli_epi32(bits(pairs), 16)); }

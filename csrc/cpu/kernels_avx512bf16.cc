@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// The linear layer of AVX-512 BF16 (Zen 4, Cooper Lake, Sapphire Rapids and later).
+// The linear layers of AVX-512 BF16 and VNNI (Zen 4, Cooper Lake, Sapphire Rapids and later).
 #if defined(__x86_64__)
 
 // Multiply and add are fused only where the code says so.
@@ -27,9 +27,10 @@
 #include "kernels_bf16.h"
 #include "kernels_tables.h"
 
-#define TRTGO_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")))
-#define TRTGO_INLINE \
-  __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"), always_inline)) inline
+#define TRTGO_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni")))
+#define TRTGO_INLINE                                                                               \
+  __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx512vnni"), \
+                 always_inline)) inline
 
 namespace trtgo {
 namespace cpu {
@@ -43,20 +44,31 @@ TRTGO_INLINE __m512 dpbf16(__m512 sum, __m512 a, __m512 b) {
   return _mm512_dpbf16_ps(sum, x, y);
 }
 
+// sum + a·b over the pair of whole numbers of 16 bits in each lane.
+TRTGO_INLINE __m512i dot(__m512i sum, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(sum, a, b); }
+
 }  // namespace
 }  // namespace cpu
 }  // namespace trtgo
 
 #include "kernels_avx512.h"
 // After kernels_avx512.h:
+#include "kernels_formats.h"
+// After kernels_formats.h:
 #include "kernels_linear.h"
-// After kernels_linear.h:
 #include "kernels_pairs.h"
+// After kernels_linear.h:
+#include "kernels_integers.h"
 
 namespace trtgo {
 namespace cpu {
 
-void linear_avx512bf16(const LinearArgs& args) { linear<PairWeights, FloatActivations>(args); }
+void pairs_avx512bf16(const LinearArgs& args) {
+  if (args.shape.format == kFp8) return linear<Fp8Pairs, FloatActivations>(args);
+  linear<PairWeights, FloatActivations>(args);
+}
+
+void integers_avx512vnni(const LinearArgs& args) { linear_integers(args); }
 
 }  // namespace cpu
 }  // namespace trtgo

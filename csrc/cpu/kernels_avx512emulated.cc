@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// The linear layer of AVX-512 BF16 computed without it, for tests on processors that
+// The linear layers of AVX-512 BF16 computed without it, for tests on processors that
 // lack the instruction.
 #if defined(__x86_64__)
 
@@ -28,8 +28,8 @@
 #include "kernels_bf16.h"
 #include "kernels_tables.h"
 
-#define TRTGO_TARGET __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")))
-#define TRTGO_INLINE __attribute__((target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
+#define TRTGO_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
+#define TRTGO_INLINE __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline
 
 namespace trtgo {
 namespace cpu {
@@ -64,14 +64,18 @@ TRTGO_TARGET __attribute__((noinline)) __m512 dpbf16(__m512 sum, __m512 a, __m51
 
 #include "kernels_avx512.h"
 // After kernels_avx512.h:
+#include "kernels_formats.h"
+// After kernels_formats.h:
 #include "kernels_linear.h"
-// After kernels_linear.h:
 #include "kernels_pairs.h"
 
 namespace trtgo {
 namespace cpu {
 
-void linear_avx512bf16_emulated(const LinearArgs& args) { linear<PairWeights, FloatActivations>(args); }
+void pairs_avx512bf16_emulated(const LinearArgs& args) {
+  if (args.shape.format == kFp8) return linear<Fp8Pairs, FloatActivations>(args);
+  linear<PairWeights, FloatActivations>(args);
+}
 
 }  // namespace cpu
 }  // namespace trtgo

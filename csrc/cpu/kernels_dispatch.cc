@@ -16,9 +16,9 @@ namespace cpu {
 namespace {
 
 struct Features {
-  bool avx2 = false;        // AVX2 and FMA
+  bool avx2 = false;        // AVX2, FMA and F16C
   bool avx512 = false;      // F, BW, DQ, VL
-  bool avx512bf16 = false;  // the same and BF16
+  bool avx512bf16 = false;  // the same, BF16 and VNNI
 };
 
 #if TRTGO_CPU_X86
@@ -35,15 +35,16 @@ Features detect() {
   Features features;
   unsigned a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return features;
-  const bool os_saves = bit(c, 27), avx = bit(c, 28), fma = bit(c, 12);
+  const bool os_saves = bit(c, 27), avx = bit(c, 28), fma = bit(c, 12), f16c = bit(c, 29);
   if (!os_saves || !avx) return features;
   const unsigned long long xcr0 = extended_control_register();
   const bool ymm = (xcr0 & 0x6) == 0x6, zmm = (xcr0 & 0xe6) == 0xe6;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return features;
   const unsigned subleaves = a;
-  features.avx2 = ymm && fma && bit(b, 5);
+  features.avx2 = ymm && fma && f16c && bit(b, 5);
   features.avx512 = features.avx2 && zmm && bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);
-  if (features.avx512 && subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
+  const bool vnni = bit(c, 11);
+  if (features.avx512 && vnni && subleaves >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0) {
     features.avx512bf16 = bit(a, 5);
   }
   return features;

@@ -22,9 +22,10 @@ extern const Kernels kAvx512Bf16Kernels;
 // tests on machines without it. Never the best one.
 extern const Kernels kAvx512Bf16EmulatedKernels;
 
-// linear_bf16_bf16 of the two.
-void linear_avx512bf16(const LinearArgs&);
-void linear_avx512bf16_emulated(const LinearArgs&);
+// Linears with bf16 x: bf16 and fp8 weights of the two, int8 and int4 of the first.
+void pairs_avx512bf16(const LinearArgs&);
+void pairs_avx512bf16_emulated(const LinearArgs&);
+void integers_avx512vnni(const LinearArgs&);
 #endif
 
 }  // namespace cpu
