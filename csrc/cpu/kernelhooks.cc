@@ -81,9 +81,9 @@ void trtgo_kernel_layer_norm(const char* set, const float* x, const float* weigh
   kernels_by_name(set)->layer_norm(x, weight, bias, epsilon, n, out, out_bf16 != 0);
 }
 
-void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, int n, void* out,
-                             int out_bf16) {
-  kernels_by_name(set)->activation(function, a, b, n, out, out_bf16 != 0);
+void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, const float* factor, int n,
+                             void* out, int out_bf16) {
+  kernels_by_name(set)->activation(function, a, b, factor, n, out, out_bf16 != 0);
 }
 
 void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float inv_temperature, float* max,

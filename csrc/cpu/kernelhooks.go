@@ -105,8 +105,8 @@ func (s kernelSet) layerNorm(x, weight, bias *float32, epsilon float32, n int, o
 		cbool(outBF16))
 }
 
-func (s kernelSet) activation(function int, a, b *float32, n int, out unsafe.Pointer, outBF16 bool) {
-	C.trtgo_kernel_activation(s.name, C.int(function), cfloats(a), cfloats(b), C.int(n), out, cbool(outBF16))
+func (s kernelSet) activation(function int, a, b, factor *float32, n int, out unsafe.Pointer, outBF16 bool) {
+	C.trtgo_kernel_activation(s.name, C.int(function), cfloats(a), cfloats(b), cfloats(factor), C.int(n), out, cbool(outBF16))
 }
 
 func (s kernelSet) rowStatistics(x *float32, n int, invTemperature float32) (maximum, logSumExp float32) {

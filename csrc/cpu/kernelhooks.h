@@ -38,8 +38,8 @@ void trtgo_kernel_rms_norm(const char* set, const float* x, const float* weight,
                            int out_bf16);
 void trtgo_kernel_layer_norm(const char* set, const float* x, const float* weight, const float* bias, float epsilon,
                              int n, void* out, int out_bf16);
-void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, int n, void* out,
-                             int out_bf16);
+void trtgo_kernel_activation(const char* set, int function, const float* a, const float* b, const float* factor, int n,
+                             void* out, int out_bf16);
 void trtgo_kernel_row_statistics(const char* set, const float* x, int n, float inv_temperature, float* max,
                                  float* log_sum_exp);
 float trtgo_kernel_amax(const char* set, const float* x, int64_t n);

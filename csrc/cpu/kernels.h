@@ -124,8 +124,10 @@ struct Kernels {
   void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon, int n, void* out,
                      bool out_bf16);
 
-  // out[n] = f(a) * b, or f(a) when b is null. function: see Activation.
-  void (*activation)(int function, const float* a, const float* b, int n, void* out, bool out_bf16);
+  // out[n] = f(a) * b * factor, from left to right; b or factor may be null. function: see
+  // Activation.
+  void (*activation)(int function, const float* a, const float* b, const float* factor, int n, void* out,
+                     bool out_bf16);
 
   // log-sum-exp and maximum of x[n] * inv_temperature.
   RowStatistics (*row_statistics)(const float* x, int n, float inv_temperature);

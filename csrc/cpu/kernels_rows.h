@@ -91,21 +91,22 @@ struct GeluTanh {
 };
 
 template <class Function>
-TRTGO_TARGET void activate(const float* a, const float* b, int n, void* out, bool out_bf16) {
+TRTGO_TARGET void activate(const float* a, const float* b, const float* factor, int n, void* out, bool out_bf16) {
   for (int i = 0; i < n; i += kLanes) {
     Vec value = Function::apply(load_part(a + i, n - i));
     if (b != nullptr) value = mul(value, load_part(b + i, n - i));
+    if (factor != nullptr) value = mul(value, load_part(factor + i, n - i));
     put(out, out_bf16, i, value, n - i);
   }
 }
 
-void activation(int function, const float* a, const float* b, int n, void* out, bool out_bf16) {
+void activation(int function, const float* a, const float* b, const float* factor, int n, void* out, bool out_bf16) {
   switch (function) {
-    case kSilu: return activate<Silu>(a, b, n, out, out_bf16);
-    case kSquaredRelu: return activate<SquaredRelu>(a, b, n, out, out_bf16);
-    case kRelu: return activate<Relu>(a, b, n, out, out_bf16);
-    case kGelu: return activate<Gelu>(a, b, n, out, out_bf16);
-    case kGeluTanh: return activate<GeluTanh>(a, b, n, out, out_bf16);
+    case kSilu: return activate<Silu>(a, b, factor, n, out, out_bf16);
+    case kSquaredRelu: return activate<SquaredRelu>(a, b, factor, n, out, out_bf16);
+    case kRelu: return activate<Relu>(a, b, factor, n, out, out_bf16);
+    case kGelu: return activate<Gelu>(a, b, factor, n, out, out_bf16);
+    case kGeluTanh: return activate<GeluTanh>(a, b, factor, n, out, out_bf16);
   }
 }
 

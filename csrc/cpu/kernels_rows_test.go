@@ -145,7 +145,7 @@ func TestActivations(t *testing.T) {
 	eachKernelSet(t, func(t *testing.T, s kernelSet) {
 		for _, a := range activations {
 			t.Run(a.name, func(t *testing.T) {
-				y := floatsOf(t, len(x), func(out unsafe.Pointer, bf16 bool) { s.activation(a.function, &x[0], nil, len(x), out, bf16) })
+				y := floatsOf(t, len(x), func(out unsafe.Pointer, bf16 bool) { s.activation(a.function, &x[0], nil, nil, len(x), out, bf16) })
 				for i, v := range x {
 					want := a.value(float64(v))
 					if float64(v)*float64(v) > math.MaxFloat32 && a.function == 1 {
@@ -158,7 +158,7 @@ func TestActivations(t *testing.T) {
 					within(t, want, y[i], a.bound(float64(v), want)+100*0x1p-126, "x = %v", v)
 				}
 				special := []float32{nan, inf, 0, float32(math.Copysign(0, -1)), -inf}
-				y = floatsOf(t, 5, func(out unsafe.Pointer, bf16 bool) { s.activation(a.function, &special[0], nil, 5, out, bf16) })
+				y = floatsOf(t, 5, func(out unsafe.Pointer, bf16 bool) { s.activation(a.function, &special[0], nil, nil, 5, out, bf16) })
 				require.True(t, math.IsNaN(float64(y[0])), "NaN in, NaN out")
 				require.Equal(t, inf, y[1])
 				require.Zero(t, y[2])
@@ -175,13 +175,17 @@ func TestGatedActivations(t *testing.T) {
 	eachKernelSet(t, func(t *testing.T, s kernelSet) {
 		r := newRand(22)
 		for _, n := range rowLengths {
-			a, b := normals(r, n, 3), normals(r, n, 3)
+			a, b, factor := normals(r, n, 3), normals(r, n, 3), normals(r, n, 1)
 			for _, f := range activations {
-				plain := floatsOf(t, n, func(out unsafe.Pointer, bf16 bool) { s.activation(f.function, &a[0], nil, n, out, bf16) })
+				plain := floatsOf(t, n, func(out unsafe.Pointer, bf16 bool) { s.activation(f.function, &a[0], nil, nil, n, out, bf16) })
 				for i := range plain {
 					plain[i] *= b[i]
 				}
-				sameBits(t, plain, floatsOf(t, n, func(out unsafe.Pointer, bf16 bool) { s.activation(f.function, &a[0], &b[0], n, out, bf16) }))
+				sameBits(t, plain, floatsOf(t, n, func(out unsafe.Pointer, bf16 bool) { s.activation(f.function, &a[0], &b[0], nil, n, out, bf16) }))
+				for i := range plain {
+					plain[i] *= factor[i]
+				}
+				sameBits(t, plain, floatsOf(t, n, func(out unsafe.Pointer, bf16 bool) { s.activation(f.function, &a[0], &b[0], &factor[0], n, out, bf16) }))
 			}
 		}
 	})

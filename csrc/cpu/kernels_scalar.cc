@@ -191,17 +191,22 @@ float gelu_tanh(float x) {
 }
 
 template <float (*F)(float)>
-void activate(const float* a, const float* b, int n, void* out, bool out_bf16) {
-  for (int i = 0; i < n; i++) store(out, out_bf16, i, b != nullptr ? F(a[i]) * b[i] : F(a[i]));
+void activate(const float* a, const float* b, const float* factor, int n, void* out, bool out_bf16) {
+  for (int i = 0; i < n; i++) {
+    float value = F(a[i]);
+    if (b != nullptr) value *= b[i];
+    if (factor != nullptr) value *= factor[i];
+    store(out, out_bf16, i, value);
+  }
 }
 
-void activation(int function, const float* a, const float* b, int n, void* out, bool out_bf16) {
+void activation(int function, const float* a, const float* b, const float* factor, int n, void* out, bool out_bf16) {
   switch (function) {
-    case kSilu: return activate<silu>(a, b, n, out, out_bf16);
-    case kSquaredRelu: return activate<squared_relu>(a, b, n, out, out_bf16);
-    case kRelu: return activate<relu>(a, b, n, out, out_bf16);
-    case kGelu: return activate<gelu>(a, b, n, out, out_bf16);
-    case kGeluTanh: return activate<gelu_tanh>(a, b, n, out, out_bf16);
+    case kSilu: return activate<silu>(a, b, factor, n, out, out_bf16);
+    case kSquaredRelu: return activate<squared_relu>(a, b, factor, n, out, out_bf16);
+    case kRelu: return activate<relu>(a, b, factor, n, out, out_bf16);
+    case kGelu: return activate<gelu>(a, b, factor, n, out, out_bf16);
+    case kGeluTanh: return activate<gelu_tanh>(a, b, factor, n, out, out_bf16);
   }
 }
 

@@ -72,6 +72,7 @@ bool Runner::linear(size_t index, int worker, int64_t rows) {
   const int64_t panels_per_chunk = panels_of_chunk(panels, panel_bytes, rows, row_chunks, team_.size());
   const int64_t panel_chunks = chunks_of(panels, panels_per_chunk);
   const std::vector<float>& bias = biases_[index];
+  int64_t packed_row = -1;  // the first of the rows that this worker's scratch holds
   return team_.for_each(panel_chunks * row_chunks, [&](int64_t chunk) {
     // Rows run fastest, so that a panel's weights are read again while they are near.
     const int64_t first_row = chunk % row_chunks * kLinearRows;
@@ -88,7 +89,8 @@ bool Runner::linear(size_t index, int worker, int64_t rows) {
     args.panel_begin = static_cast<int>(first_panel);
     args.panel_end = static_cast<int>(std::min(first_panel + panels_per_chunk, panels));
     args.accumulate = op.accumulate != 0;
-    args.packed = false;
+    args.packed = first_row == packed_row;
+    packed_row = first_row;
     args.scratch = scratch(worker);
     kernel(args);
   });

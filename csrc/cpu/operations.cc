@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "bfloat16.h"
+#include "float16.h"
 #include "runner.h"
 
 namespace trtgo {
@@ -18,17 +19,34 @@ constexpr int kActivationColumns = 1024;
 
 int64_t chunks_of(int64_t n, int64_t size) { return (n + size - 1) / size; }
 
-// out[width] = row `id` of a packed weight [rows, width].
-void unpack_row(const uint8_t* weight, bool bf16, int64_t id, int width, float* out) {
-  const int64_t lane = id % kPanelRows;
-  if (bf16) {
-    const int64_t panel = chunks_of(width, 2) * 2 * kPanelRows;
-    const auto* p = reinterpret_cast<const uint16_t*>(weight) + id / kPanelRows * panel + lane * 2;
-    for (int j = 0; j < width; j++) out[j] = from_bf16(p[int64_t{j} / 2 * 2 * kPanelRows + j % 2]);
+float widen(int dtype, uint16_t value) { return dtype == TRTGO_CPU_F16 ? from_f16(value) : from_bf16(value); }
+
+// out[width] = row `id` of a packed weight [rows, width]; of 16-bit dtypes bf16 puts k in
+// pairs, f16 one by one.
+void unpack_row(const trtgo_cpu_section& section, const uint8_t* weight, int64_t id, float* out) {
+  const int width = section.cols;
+  const int64_t panel = id / kPanelRows, lane = id % kPanelRows;
+  if (section.dtype == TRTGO_CPU_F32) {
+    const auto* p = reinterpret_cast<const float*>(weight) + panel * width * kPanelRows + lane;
+    for (int j = 0; j < width; j++) out[j] = p[int64_t{j} * kPanelRows];
     return;
   }
-  const auto* p = reinterpret_cast<const float*>(weight) + id / kPanelRows * width * kPanelRows + lane;
-  for (int j = 0; j < width; j++) out[j] = p[int64_t{j} * kPanelRows];
+  const int64_t paired = section.dtype == TRTGO_CPU_BF16 ? 2 : 1;
+  const auto* p = reinterpret_cast<const uint16_t*>(weight) + panel * chunks_of(width, 2) * 2 * kPanelRows;
+  for (int j = 0; j < width; j++) {
+    out[j] = widen(section.dtype, p[(j / paired * kPanelRows + lane) * paired + j % paired]);
+  }
+}
+
+// The same of a weight that is not packed.
+void copy_row(const trtgo_cpu_section& section, const uint8_t* weight, int64_t id, float* out) {
+  const int width = section.cols;
+  if (section.dtype == TRTGO_CPU_F32) {
+    std::memcpy(out, reinterpret_cast<const float*>(weight) + id * width, static_cast<size_t>(width) * 4);
+    return;
+  }
+  const auto* w = reinterpret_cast<const uint16_t*>(weight) + id * width;
+  for (int j = 0; j < width; j++) out[j] = widen(section.dtype, w[j]);
 }
 
 }  // namespace
@@ -40,17 +58,13 @@ bool Runner::embedding(const trtgo_cpu_op& op) {
   const uint8_t* data = section_data(op.weight);
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
   const int width = buffer_shapes_[static_cast<size_t>(op.out)].width;
-  const bool bf16 = weight.dtype == TRTGO_CPU_BF16;
   return team_.for_each(step_->num_tokens, [&](int64_t token) {
     const int64_t id = step_->tokens[token];
     float* row = out.floats(token);
     if (weight.layout == TRTGO_CPU_PANEL16) {
-      unpack_row(data, bf16, id, width, row);
-    } else if (bf16) {
-      const auto* w = reinterpret_cast<const uint16_t*>(data) + id * width;
-      for (int j = 0; j < width; j++) row[j] = from_bf16(w[j]);
+      unpack_row(weight, data, id, row);
     } else {
-      std::memcpy(row, reinterpret_cast<const float*>(data) + id * width, static_cast<size_t>(width) * 4);
+      copy_row(weight, data, id, row);
     }
     std::fill(row + width, row + out.ld, 0.0f);
   });
@@ -74,13 +88,15 @@ bool Runner::norm(const trtgo_cpu_op& op, int64_t rows) {
 bool Runner::activation(const trtgo_cpu_op& op, int64_t rows) {
   const Activation& in = buffers_[static_cast<size_t>(op.in)];
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
+  const float* factor = op.out_factor >= 0 ? section_floats(op.out_factor) : nullptr;
   const int64_t columns = chunks_of(op.width, kActivationColumns);
   return team_.for_each(rows * columns, [&](int64_t chunk) {
     const int64_t r = chunk / columns;
     const int first = static_cast<int>(chunk % columns) * kActivationColumns;
     const float* a = in.floats(r) + first;
     const float* b = op.gated != 0 ? a + op.width : nullptr;
-    kernels_->activation(op.function, a, b, std::min(kActivationColumns, op.width - first),
+    const float* of_columns = factor != nullptr ? factor + first : nullptr;
+    kernels_->activation(op.function, a, b, of_columns, std::min(kActivationColumns, op.width - first),
                          out.row(r) + int64_t{first} * (out.bf16 ? 2 : 4), out.bf16);
   });
 }

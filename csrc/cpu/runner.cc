@@ -53,7 +53,8 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
     throw Failure(TRTGO_CPU_INVALID, "threads, max_num_tokens, max_batch_size and num_blocks must be at least 1");
   }
   copy_program(program);
-  map_buffers();
+  map_buffers(program);
+  check_linears();
   map_cache(options.num_blocks);
   map_scratch();
   sequence_of_.resize(static_cast<size_t>(options.max_num_tokens));
@@ -105,14 +106,27 @@ int Runner::rotary_of(int section, int half) {
   return static_cast<int>(rotaries_.size()) - 1;
 }
 
-void Runner::map_buffers() {
-  for (const trtgo_cpu_buffer& shape : buffer_shapes_) {
-    const BufferSize size = buffer_size(shape, options_);
+void Runner::map_buffers(const trtgo_cpu_program& program) {
+  for (const BufferSize& size : buffer_sizes(program, options_)) {
     Activation a;
     a.ld = size.ld;
     a.bf16 = size.bf16;
     a.memory = Mapping(size.bytes(), activations_);
     buffers_.push_back(std::move(a));
+  }
+}
+
+// Each linear must have a kernel for its weights and its input.
+void Runner::check_linears() const {
+  static constexpr const char* kNames[kWeightFormats] = {"f32", "bf16", "f16", "int8", "int4", "fp8"};
+  for (const trtgo_cpu_op& op : ops_) {
+    if (op.kind != TRTGO_CPU_LINEAR) continue;
+    const int format = sections_[static_cast<size_t>(op.weight)].dtype;
+    const bool bf16 = buffers_[static_cast<size_t>(op.in)].bf16;
+    if (kernels_->linear[format][bf16 ? 1 : 0] != nullptr) continue;
+    throw Failure(TRTGO_CPU_UNSUPPORTED, std::string("the kernel set ") + kernels_->name + " has no linear of " +
+                                             kNames[format] + " weights and " + (bf16 ? "bf16" : "float") +
+                                             " inputs; take another one");
   }
 }
 

@@ -64,7 +64,8 @@ class Runner {
   };
 
   void copy_program(const trtgo_cpu_program& program);
-  void map_buffers();
+  void map_buffers(const trtgo_cpu_program& program);
+  void check_linears() const;
   void map_scratch();
   void map_cache(int num_blocks);
   void pad_bias(const trtgo_cpu_op& op);

@@ -10,9 +10,20 @@
 namespace trtgo {
 namespace cpu {
 
-BufferSize buffer_size(const trtgo_cpu_buffer& shape, const trtgo_cpu_options& options) {
-  return {shape.selected != 0 ? kRowGroup : options.max_num_tokens, round_up(shape.width, kPanelRows),
-          options.fast != 0 && shape.linear_input != 0};
+std::vector<BufferSize> buffer_sizes(const trtgo_cpu_program& program, const trtgo_cpu_options& options) {
+  std::vector<BufferSize> sizes;
+  for (int i = 0; i < program.num_buffers; i++) {
+    const trtgo_cpu_buffer& shape = program.buffers[i];
+    sizes.push_back({shape.selected != 0 ? kRowGroup : options.max_num_tokens, round_up(shape.width, kPanelRows),
+                     options.fast != 0 && shape.linear_input != 0});
+  }
+  for (int i = 0; i < program.num_ops; i++) {
+    const trtgo_cpu_op& op = program.ops[i];
+    if (op.kind == TRTGO_CPU_LINEAR && program.sections[op.weight].dtype == TRTGO_CPU_F32) {
+      sizes[static_cast<size_t>(op.in)].bf16 = false;
+    }
+  }
+  return sizes;
 }
 
 int64_t rotary_bytes(int half, const trtgo_cpu_options& options) {
@@ -37,7 +48,7 @@ ScratchSize scratch_size(const trtgo_cpu_op* ops, int num_ops, const Kernels& ke
 
 int64_t activation_bytes(const trtgo_cpu_program& program, const Kernels& kernels, const trtgo_cpu_options& options) {
   int64_t bytes = scratch_size(program.ops, program.num_ops, kernels, options).bytes * options.threads;
-  for (int i = 0; i < program.num_buffers; i++) bytes += buffer_size(program.buffers[i], options).bytes();
+  for (const BufferSize& size : buffer_sizes(program, options)) bytes += size.bytes();
   std::set<int32_t> rotaries;
   for (int i = 0; i < program.num_ops; i++) {
     const trtgo_cpu_op& op = program.ops[i];

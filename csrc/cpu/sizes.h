@@ -4,6 +4,7 @@
 #define TRTGO_CPU_SIZES_H_
 
 #include <cstdint>
+#include <vector>
 
 #include "kernels.h"
 #include "trtgo_cpu.h"
@@ -28,7 +29,9 @@ struct BufferSize {
 
   int64_t bytes() const { return rows * ld * (bf16 ? 2 : 4); }
 };
-BufferSize buffer_size(const trtgo_cpu_buffer& shape, const trtgo_cpu_options& options);
+// Of each buffer. A fast runner keeps what only linears read in bf16, unless one of
+// them has float32 weights, for which no kernel takes bf16.
+std::vector<BufferSize> buffer_sizes(const trtgo_cpu_program& program, const trtgo_cpu_options& options);
 
 // cos and sin of a step's tokens, [tokens, 2*half].
 int64_t rotary_bytes(int half, const trtgo_cpu_options& options);

@@ -267,9 +267,9 @@ void check_activations(const Kernels& set, Tally& tally) {
       const Array<float> a = from.normals(n, 4), b = from.normals(n, 1);
       Array<float> alone(n), gated(n);
       Array<uint16_t> rounded(n);
-      set.activation(function, a.data(), nullptr, n, alone.data(), false);
-      set.activation(function, a.data(), b.data(), n, gated.data(), false);
-      set.activation(function, a.data(), b.data(), n, rounded.data(), true);
+      set.activation(function, a.data(), nullptr, nullptr, n, alone.data(), false);
+      set.activation(function, a.data(), b.data(), nullptr, n, gated.data(), false);
+      set.activation(function, a.data(), b.data(), nullptr, n, rounded.data(), true);
       for (int i = 0; i < n; i++) {
         // 1 + erf and 1 + tanh cancel below 0: an error of a few units of x remains.
         const double want = activation_of(function, a[i]), bound = 8 * kUnit * (std::fabs(want) + std::fabs(a[i]));
