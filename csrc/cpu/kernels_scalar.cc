@@ -16,6 +16,7 @@
 
 #include "kernels.h"
 #include "kernels_bf16.h"
+#include "kernels_scalar_linear.h"
 #include "kernels_tables.h"
 
 namespace trtgo {
@@ -23,77 +24,6 @@ namespace cpu {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-inline float widen(float value) { return value; }
-inline float widen(uint16_t value) { return widen_bf16(value); }
-
-// A panel of float weights, [k][16].
-struct FloatPanel {
-  static int64_t bytes(int k) { return int64_t{k} * kPanelRows * 4; }
-
-  template <class X, int R>
-  static void multiply(const X* x, int64_t ldx, const uint8_t* w, int k, float (&sum)[R][kPanelRows]) {
-    const float* line = reinterpret_cast<const float*>(w);
-    for (int i = 0; i < k; i++, line += kPanelRows) {
-      for (int r = 0; r < R; r++) {
-        const float a = widen(x[r * ldx + i]);
-        for (int j = 0; j < kPanelRows; j++) sum[r][j] += a * line[j];
-      }
-    }
-  }
-};
-
-// A panel of bf16 weights, [k/2][16][2].
-struct Bf16Panel {
-  static int64_t bytes(int k) { return int64_t{k + (k & 1)} * kPanelRows * 2; }
-
-  template <class X, int R>
-  static void multiply(const X* x, int64_t ldx, const uint8_t* w, int k, float (&sum)[R][kPanelRows]) {
-    for (int i = 0; i < k; i += 2, w += 4 * kPanelRows) {
-      float even[kPanelRows], odd[kPanelRows];
-      for (int j = 0; j < kPanelRows; j++) {
-        uint32_t pair;
-        std::memcpy(&pair, w + 4 * j, sizeof pair);
-        even[j] = float_from_bits(pair << 16);
-        odd[j] = float_from_bits(pair & 0xffff0000u);
-      }
-      for (int r = 0; r < R; r++) {
-        const float a = widen(x[r * ldx + i]);
-        const float b = widen(x[r * ldx + i + 1]);
-        for (int j = 0; j < kPanelRows; j++) sum[r][j] += a * even[j];
-        for (int j = 0; j < kPanelRows; j++) sum[r][j] += b * odd[j];
-      }
-    }
-  }
-};
-
-template <class X, class Panel, int R>
-void linear_rows(const LinearArgs& args, int row) {
-  const X* x = static_cast<const X*>(args.x) + row * args.ldx;
-  for (int panel = args.panel_begin; panel < args.panel_end; panel++) {
-    const uint8_t* w = static_cast<const uint8_t*>(args.w) + panel * Panel::bytes(args.shape.k);
-    float sum[R][kPanelRows] = {};
-    Panel::template multiply<X, R>(x, args.ldx, w, args.shape.k, sum);
-    for (int r = 0; r < R; r++) {
-      float* y = args.y + (row + r) * args.ldy + int64_t{panel} * kPanelRows;
-      for (int j = 0; j < kPanelRows; j++) {
-        float value = sum[r][j];
-        if (args.bias != nullptr) value += args.bias[panel * kPanelRows + j];
-        if (args.accumulate) value += y[j];
-        y[j] = value;
-      }
-    }
-  }
-}
-
-template <class X, class Panel>
-void linear(const LinearArgs& args) {
-  int row = 0;
-  for (; row + 2 <= args.m; row += 2) linear_rows<X, Panel, 2>(args, row);
-  for (; row < args.m; row++) linear_rows<X, Panel, 1>(args, row);
-}
-
-int64_t linear_scratch_bytes(int, int) { return 0; }
 
 inline void store(void* out, bool bf16, int64_t i, float value) {
   if (bf16) {
@@ -238,7 +168,12 @@ void to_bf16(const float* x, uint16_t* out, int64_t n) {
 
 const Kernels kScalarKernels = {
     "scalar",
-    {{linear<float, FloatPanel>, nullptr}, {linear<float, Bf16Panel>, linear<uint16_t, Bf16Panel>}},
+    {{linear<float, FloatPanel>, nullptr},
+     {linear<float, Bf16Panel>, linear<uint16_t, Bf16Panel>},
+     {linear<float, F16Panel>, linear<uint16_t, F16Panel>},
+     {linear_scaled<float, Int8Numbers>, linear_integers<Int8Numbers>},
+     {linear_int4<float>, linear_integers<Int4Numbers>},
+     {linear_scaled<float, Fp8Numbers>, linear_scaled<uint16_t, Fp8Numbers>}},
     linear_scratch_bytes,
     attention<float, FloatPanel>,
     attention<uint16_t, Bf16Panel>,
