@@ -340,8 +340,12 @@ func (p *quantisedProblem) check(t *testing.T, y []float32, rows int) {
 
 // fused is a·b + c with one rounding.
 func fused(a, b, c float32) float32 {
-	if product := a * b; product != product || c != c || math.IsInf(float64(a), 0) || math.IsInf(float64(b), 0) || math.IsInf(float64(c), 0) {
-		return product + c // NaN or infinite: nothing is rounded
+	infinite := func(x float32) bool { return math.IsInf(float64(x), 0) }
+	switch {
+	case a != a || b != b || c != c || infinite(a) || infinite(b):
+		return a*b + c // nothing is rounded
+	case infinite(c):
+		return c
 	}
 	exact := new(big.Float).SetPrec(1000).Mul(big.NewFloat(float64(a)), big.NewFloat(float64(b)))
 	sum, _ := exact.Add(exact, new(big.Float).SetPrec(1000).SetFloat64(float64(c))).Float32()
