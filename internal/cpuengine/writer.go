@@ -179,6 +179,8 @@ func (w *Writer) Close() error {
 // pack returns the packed blocks of a section in order. Blocks are packed by
 // workers; a few wait at a time. When the loop over it ends, so have the workers.
 func (w *Writer) pack(ctx context.Context, s *Section, source Source) func(yield func(block) bool) {
+	shape := *s // the caller goes on to change s
+	s = &shape
 	rows := blockRows(s)
 	workers := w.Workers
 	if workers <= 0 {
