@@ -202,6 +202,10 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 		}
 		return nil, unsupported("SentencePiece %s model (BPE is read)", name)
 	}
+	// The text of a decoding is UTF-8 for certain, so all that it is made of must be.
+	if !utf8.ValidString(m.unkSurface) {
+		return nil, invalid("unk_surface, %q, is not UTF-8", m.unkSurface)
+	}
 	if m.denormalizes {
 		return nil, unsupported("SentencePiece model with a denormalizer")
 	}
@@ -245,6 +249,9 @@ func (sp *sentencePiece) index(vocab *vocabulary, control map[int32]bool) error 
 		id := int32(i)
 		if p.text == "" {
 			return invalid("piece %d is empty", i)
+		}
+		if !utf8.ValidString(p.text) {
+			return invalid("piece %d, %q, is not UTF-8", i, p.text)
 		}
 		_, dup1 := sp.pieces[p.text]
 		_, dup2 := sp.reserved[p.text]
