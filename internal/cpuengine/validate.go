@@ -215,7 +215,19 @@ func (v *validator) linear(o *Op) error {
 			return fmt.Errorf("bias: %w", err)
 		}
 	}
-	return v.section(o.Weight, v.WeightDtype, o.N, o.K, LayoutPanel)
+	return v.section(o.Weight, v.linearDtype(o.Weight), o.N, o.K, LayoutPanel)
+}
+
+// linearDtype is the dtype that the weight of a linear should have: any quantised one,
+// or that of the program.
+func (v *validator) linearDtype(section int) string {
+	if section >= 0 && section < len(v.sections) {
+		switch dtype := v.sections[section].Dtype; dtype {
+		case DtypeInt8, DtypeInt4, DtypeFP8:
+			return dtype
+		}
+	}
+	return v.WeightDtype
 }
 
 // inputScale checks that an input is rounded in one way, and where it may be: the
