@@ -37,7 +37,7 @@ func newApp(stdin io.Reader, stdout, stderr io.Writer) *cli.App {
 		HideHelpCommand:           true,
 		Commands: []*cli.Command{
 			exportCommand(), buildCommand(), runCommand(), chatCommand(), summarizeCommand(),
-			inspectCommand(), tokenizeCommand(), evalCommand(), doctorCommand(), completionCommand(), buildWorkerCommand(), doctorLoaderCommand(),
+			inspectCommand(), tokenizeCommand(), evalCommand(), benchCommand(), doctorCommand(), completionCommand(), buildWorkerCommand(), doctorLoaderCommand(),
 		},
 		ExitErrHandler: func(*cli.Context, error) {}, // run decides on the status
 		OnUsageError:   onUsageError,

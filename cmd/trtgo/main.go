@@ -8,6 +8,7 @@ import (
 
 	"github.com/trtgo/trtgo/build"
 	"github.com/trtgo/trtgo/export"
+	"github.com/trtgo/trtgo/internal/benchmark"
 	"github.com/trtgo/trtgo/internal/evaluation"
 	"github.com/trtgo/trtgo/trtllm"
 )
@@ -59,7 +60,7 @@ func isUsage(err error) bool {
 	if errors.As(err, new(*usageError)) {
 		return true
 	}
-	for _, option := range []error{export.ErrOption, build.ErrOption, build.ErrUnsupported, evaluation.ErrOptions, trtllm.ErrInvalidOption} {
+	for _, option := range []error{export.ErrOption, build.ErrOption, build.ErrUnsupported, evaluation.ErrOptions, trtllm.ErrInvalidOption, benchmark.ErrShape} {
 		if errors.Is(err, option) {
 			return true
 		}

@@ -235,6 +235,8 @@ func inCategory(category string, flags []cli.Flag) []cli.Flag {
 			f.Category = category
 		case *cli.BoolFlag:
 			f.Category = category
+		case *cli.DurationFlag:
+			f.Category = category
 		}
 	}
 	return flags

@@ -14,7 +14,11 @@ import (
 )
 
 // Spread is the least, the median and the greatest of some numbers.
-type Spread struct{ Least, Median, Most float64 }
+type Spread struct {
+	Least  float64 `json:"min"`
+	Median float64 `json:"median"`
+	Most   float64 `json:"max"`
+}
 
 // SpreadOf needs at least one number.
 func SpreadOf(values []float64) Spread {
