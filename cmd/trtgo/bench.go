@@ -98,11 +98,11 @@ func bench(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	defer remove()
 	bar := startProgress(c, "bench", log, true)
 	options.Progress = func(done, total int64) { bar.set(done, total) }
 	report, err := benchmark.Run(c.Context, path, options)
 	bar.end()
+	remove() // before anything is printed: a closed pipe ends the process
 	if err != nil {
 		return err
 	}
