@@ -279,10 +279,10 @@ func TestNotes(t *testing.T) {
 		LogitsDtype: "float16", GatherGenerationLogits: true, StripPlan: true, FastBuild: true, Plugins: map[string]string{"gpt_attention_plugin": "bfloat16", "lora_plugin": "auto"}})
 	all := strings.Join(report.Notes, "\n")
 	for _, want := range []string{"always paged", "logits in float32", "deprecated", "strip_plan is recorded", "fast_build is recorded", "differs from the checkpoint's dtype float16",
-		"LoRA", "float16 weights are kept exactly"} {
+		"LoRA"} {
 		require.Contains(t, all, want)
 	}
-	require.Equal(t, "float32", report.WeightDtype)
+	require.Equal(t, "float16", report.WeightDtype)
 }
 
 func TestCheckpointErrors(t *testing.T) {

@@ -45,10 +45,7 @@ func (p *cpuPlan) draw() error { return nil } // --explain prints it
 func (p *cpuPlan) keep() {}
 
 func (p *cpuPlan) complete(r *Report, t *engineconfig.Trtgo) {
-	dtype := checkpoint.Float32
-	if p.Program.WeightDtype == cpuengine.DtypeBF16 {
-		dtype = checkpoint.BFloat16
-	}
+	dtype := p.WeightDtype
 	r.WeightDtype, r.Bytes = dtype, p.Size()
 	t.WeightDtype, t.WeightBytes, t.FormatVersion, t.TiedHead = dtype, p.Size(), cpuengine.FormatVersion, p.TiedHead
 }

@@ -43,7 +43,7 @@ type options struct {
 func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
 
 // WithPrecision chooses "exact" (float32 activations and KV cache) or "fast"
-// (bfloat16 ones, the default of bfloat16 engines). Engines with float32 weights
+// (bfloat16 ones). The default is fast for models in bfloat16, exact for others. Engines with float32 weights
 // are always exact. For engines of the CPU backend: those for GPUs compute in the types
 // that they were built with.
 func WithPrecision(p string) Option { return func(o *options) { o.precision = p } }

@@ -115,8 +115,14 @@ func (l *lowering) linearMatrix(linears ...*network.Linear) int {
 		quantised = quantised || o.Quantisation != nil
 	}
 	i := l.matrix(cpuengine.LayoutPanel, tensors...)
-	if quantised {
-		l.weights[i].linears = linears
+	if !quantised {
+		return i
+	}
+	w := &l.weights[i]
+	w.linears = linears
+	if format := l.keeps(linears); format.Dtype != "" {
+		w.kept = true
+		w.section.Dtype, w.section.Group, w.section.ScaleDtype = format.Dtype, format.Group, format.ScaleDtype
 	}
 	return i
 }

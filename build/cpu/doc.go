@@ -12,9 +12,11 @@
 // where one tensor carries everything, so that the last MLP runs for
 // the rows that want logits only.
 //
-// Weights of linears and embeddings keep the checkpoint's values exactly:
-// bfloat16 stays bfloat16 and float32 float32; float16, which the kernels do not
-// read, becomes bfloat16 when every value is a bfloat16 number too and float32
-// otherwise. Norms, biases and rotary frequencies are float32. A head that equals
+// Weights of linears and embeddings keep the checkpoint's values exactly: bfloat16,
+// float16 and float32 stay what they are, FP8 keeps its codes, and what the builder
+// rounds (W8A16, W4A16) or finds in groups of 32, 64 or 128 (AWQ) stays numbers of 8 or
+// 4 bits with their scales. The factors that AWQ multiplies inputs by move into the norm
+// before the linear, or become the activation's; where something else computes the input,
+// an attention or a linear, and with other groups, the weights are expanded. Norms, biases and rotary frequencies are float32. A head that equals
 // the embedding bit for bit shares its section.
 package cpu

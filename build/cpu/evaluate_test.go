@@ -229,26 +229,55 @@ func (e *engine) section(i int) matrix {
 	s := e.file.Sections[i]
 	raw := e.data[s.Offset : s.Offset+s.Size]
 	m := newMatrix(s.Rows, s.Cols)
-	pairs := (s.Cols + 1) / 2
 	for n := range m {
 		for k := range m[n] {
-			at := n*s.Cols + k
-			switch {
-			case s.Layout == cpuengine.LayoutPanel && s.Dtype == cpuengine.DtypeF32:
-				at = (n/16*s.Cols+k)*16 + n%16
-			case s.Layout == cpuengine.LayoutPanel:
-				at = ((n/16*pairs+k/2)*16+n%16)*2 + k%2
-			}
-			var v [1]float32
-			if s.Dtype == cpuengine.DtypeF32 {
-				floatformat.Decode(v[:], raw[4*at:], "F32")
-			} else {
-				floatformat.Decode(v[:], raw[2*at:], "BF16")
-			}
-			m[n][k] = float64(v[0])
+			m[n][k] = element(s, raw, n, k)
 		}
 	}
 	return m
+}
+
+func decoded(raw []byte, at int, dtype string) float64 {
+	var v [1]float32
+	size := floatformat.Size(dtype)
+	floatformat.Decode(v[:], raw[at*size:][:size], dtype)
+	return float64(v[0])
+}
+
+// element is one number of a section.
+func element(s cpuengine.Section, raw []byte, n, k int) float64 {
+	plain := map[string]string{cpuengine.DtypeF32: "F32", cpuengine.DtypeF16: "F16", cpuengine.DtypeBF16: "BF16"}[s.Dtype]
+	if s.Layout == cpuengine.LayoutRows {
+		return decoded(raw, n*s.Cols+k, plain)
+	}
+	panel := raw[len(raw)/((s.Rows+15)/16)*(n/16):]
+	lane := n % 16
+	switch s.Dtype {
+	case cpuengine.DtypeBF16:
+		return decoded(panel, (k/2*16+lane)*2+k%2, plain)
+	case cpuengine.DtypeF32, cpuengine.DtypeF16:
+		return decoded(panel, k*16+lane, plain)
+	case cpuengine.DtypeInt8:
+		place := []int{0, 2, 1, 3}[k%4]
+		return float64(int(panel[64+(k/4*16+lane)*4+place])-128) * decoded(panel, lane, "F32")
+	case cpuengine.DtypeFP8:
+		place := []int{0, 2, 1, 3}[k%4]
+		return float64(floatformat.ScaledE4M3(1)[panel[64+(k/4*16+lane)*4+place]]) * decoded(panel, lane, "F32")
+	}
+	scale, lines, in := 0.0, panel[64:], k // in counts from the first number of the lines
+	switch g := k / max(s.Group, 1); {
+	case s.Group == 0:
+		scale = decoded(panel, lane, "F32")
+	case s.ScaleDtype == cpuengine.DtypeF32:
+		block := panel[g*(64+8*s.Group):]
+		scale, lines, in = decoded(block, lane, "F32"), block[64:], k%s.Group
+	default:
+		block := panel[g/2*(64+16*s.Group):]
+		scale, lines, in = decoded(block, g%2*16+lane, "BF16"), block[64:], k%(2*s.Group)
+	}
+	word := lines[(in/8*16+lane)*4+in%2*2:]
+	bits := (int(word[0]) | int(word[1])<<8) >> (in % 8 / 2 * 4) & 15
+	return float64(bits-8) * scale
 }
 
 // evaluate runs the program and returns the logits after every token.
@@ -289,6 +318,9 @@ func (e *engine) evaluate(t testing.TB, prompt []int32) matrix {
 					out[i][k] = activate(o.Function, in[i][k])
 					if o.Gated {
 						out[i][k] *= in[i][o.Width+k]
+					}
+					if o.OutFactor >= 0 {
+						out[i][k] *= first(e.section(o.OutFactor))[k]
 					}
 				}
 			}

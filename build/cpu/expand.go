@@ -7,15 +7,14 @@ import (
 
 	"github.com/trtgo/trtgo/build/network"
 	"github.com/trtgo/trtgo/export/checkpoint"
-	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
 
-// expanded is the matrix of linears of which one at least is quantised: the numbers
-// that its weights stand for.
+// expanded is the matrix of linears of which one at least is quantised in a way that the
+// engine does not keep: the numbers that its weights stand for.
 type expanded struct {
 	columns int
-	dtype   string // F32 or BF16, as safetensors spells them
+	dtype   string // F32, F16 or BF16, as safetensors spells them
 	parts   []part
 }
 
@@ -29,12 +28,9 @@ type part struct {
 type expander func(dst []float32, row int) error
 
 func newExpanded(w weight, rank *checkpoint.Rank, dtype string) (*expanded, error) {
-	s := &expanded{columns: w.section.Cols, dtype: "F32"}
-	if w.section.Dtype == cpuengine.DtypeBF16 {
-		s.dtype = "BF16"
-	}
+	s := &expanded{columns: w.section.Cols, dtype: safetensorsDtypes[w.section.Dtype]}
 	for _, o := range w.linears {
-		e, err := newExpander(o, rank, checkpoint.SafetensorsDtype(dtype))
+		e, err := newExpander(o, rank, dtype)
 		if err != nil {
 			return nil, err
 		}
@@ -68,152 +64,37 @@ func (s *expanded) ReadRows(dst []byte, first, n int) error {
 	return nil
 }
 
-// newExpander chooses by the linear's quantisation. dtype is the model's: that of
-// scales which upstream's builder rounds to it.
+// newExpander gives number × scale × the factor of the input: the activation's
+// multiplication belongs to the column as well.
 func newExpander(o *network.Linear, rank *checkpoint.Rank, dtype string) (expander, error) {
-	tensor, _ := rank.Tensor(o.Weight.Name) // checkDtypes saw that it is there
-	q := o.Quantisation
-	if q == nil {
+	if o.Quantisation == nil {
+		tensor, _ := rank.Tensor(o.Weight.Name) // checkDtypes saw that it is there
 		return func(dst []float32, row int) error { return tensor.ReadFloat32(dst, int64(row)) }, nil
 	}
-	switch q.Algo {
-	case checkpoint.FP8:
-		scale, err := readScale(rank, q.WeightScale)
-		if err != nil {
-			return nil, err
-		}
-		return eightBits(tensor, scale, o.In.Width), nil
-	case checkpoint.W8A16:
-		return rounded(tensor, o.In.Width, 8, dtype), nil
-	case checkpoint.W4A16:
-		return rounded(tensor, o.In.Width, 4, dtype), nil
-	case checkpoint.W4A16AWQ:
-		return newGroups(o, rank, tensor, dtype)
+	n, err := newNumbers(o, rank, dtype)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("%w: %s", ErrUnsupported, q.Algo)
-}
-
-// eightBits multiplies E4M3 numbers by their scale.
-func eightBits(t checkpoint.Tensor, scale float32, columns int) expander {
-	table := floatformat.ScaledE4M3(scale)
+	factor, err := inputFactor(o, rank)
+	if err != nil {
+		return nil, err
+	}
+	value := func(code int8) float32 { return float32(code) }
+	if n.e4m3 {
+		table := floatformat.ScaledE4M3(1)
+		value = func(code int8) float32 { return table[uint8(code)] }
+	}
 	return func(dst []float32, row int) error {
-		codes := make([]byte, len(dst))
-		if _, err := t.ReadAt(codes, int64(row)*int64(columns)); err != nil {
+		codes, scales := make([]int8, len(dst)), make([]float32, len(dst)/n.group)
+		if err := n.read(codes, scales, row); err != nil {
 			return err
 		}
 		for i, code := range codes {
-			if code&0x7f == floatformat.E4M3NaN {
-				return fmt.Errorf("%w: tensor %s has NaN in row %d", checkpoint.ErrInvalid, t.Name, row+i/columns)
-			}
-			dst[i] = table[code]
-		}
-		return nil
-	}
-}
-
-// rounded rounds plain weights as trtllm-build does when it loads them: to signed numbers
-// of some bits by a float32 scale for each output, which are multiplied by the scale
-// rounded to the model's dtype.
-func rounded(t checkpoint.Tensor, columns, bits int, dtype string) expander {
-	return func(dst []float32, row int) error {
-		if err := t.ReadFloat32(dst, int64(row)); err != nil {
-			return err
-		}
-		codes := make([]int8, columns)
-		for ; len(dst) > 0; dst = dst[columns:] {
-			values := dst[:columns]
-			stored := []float32{floatformat.RoundSymmetric(codes, values, bits)}
-			roundTo(stored, dtype)
-			for i, code := range codes {
-				values[i] = float32(code) * stored[0]
+			dst[i] = value(code) * scales[i/n.group]
+			if factor != nil {
+				dst[i] *= factor[i%n.columns]
 			}
 		}
 		return nil
-	}
-}
-
-// groups expands 4-bit weights with a scale for each group of inputs.
-type groups struct {
-	weight, scale checkpoint.Tensor
-	columns, size int
-	factor        []float32 // of each input; nil for none
-	dtype         string
-}
-
-func newGroups(o *network.Linear, rank *checkpoint.Rank, weight checkpoint.Tensor, dtype string) (expander, error) {
-	q := o.Quantisation
-	g := &groups{weight: weight, columns: o.In.Width, size: q.Group, dtype: dtype}
-	g.scale, _ = rank.Tensor(q.WeightScale.Name)
-	if q.InputFactor != nil {
-		t, _ := rank.Tensor(q.InputFactor.Name)
-		g.factor = make([]float32, g.columns)
-		if err := t.ReadFloat32(g.factor, 0); err != nil {
-			return nil, err
-		}
-	}
-	return g.expand, nil
-}
-
-// expand gives number × scale × the factor of the input: the activation's
-// multiplication belongs to the column as well. Even rows are the low halves of the
-// bytes, odd ones the high halves.
-func (g *groups) expand(dst []float32, row int) error {
-	rows := len(dst) / g.columns
-	scales := make([]float32, rows*(g.columns/g.size))
-	if err := g.scale.ReadFloat32(scales, int64(row)); err != nil {
-		return err
-	}
-	roundTo(scales, g.dtype)
-	pairs := make([]byte, g.columns)
-	for i := range rows {
-		if _, err := g.weight.ReadAt(pairs, int64((row+i)/2)*int64(g.columns)); err != nil {
-			return err
-		}
-		values, own := dst[i*g.columns:][:g.columns], scales[i*(g.columns/g.size):]
-		floatformat.DecodeInt4(values, pairs, (row+i)%2 == 1)
-		for k := range values {
-			values[k] *= own[k/g.size]
-			if g.factor != nil {
-				values[k] *= g.factor[k]
-			}
-		}
-	}
-	return nil
-}
-
-// roundTo rounds values to the nearest numbers of a dtype.
-func roundTo(values []float32, dtype string) {
-	raw := make([]byte, len(values)*floatformat.Size(dtype))
-	floatformat.Encode(raw, values, dtype)
-	floatformat.Decode(values, raw, dtype)
-}
-
-// readScale reads one number that others are multiplied by.
-func readScale(rank *checkpoint.Rank, w *network.Weight) (float32, error) {
-	t, _ := rank.Tensor(w.Name)
-	v := make([]float32, 1)
-	if err := t.ReadFloat32(v, 0); err != nil {
-		return 0, err
-	}
-	if !(v[0] > 0) || math.IsInf(float64(v[0]), 0) {
-		return 0, fmt.Errorf("%w: tensor %s is %g, not a number above 0", checkpoint.ErrInvalid, w.Name, v[0])
-	}
-	return v[0], nil
-}
-
-// inputScales reads the scales of all inputs that are rounded.
-func inputScales(net *network.Network, rank *checkpoint.Rank) (map[*network.Weight]float32, error) {
-	scales := map[*network.Weight]float32{}
-	for _, op := range net.Ops {
-		o, ok := op.(*network.Linear)
-		if !ok || o.Quantisation == nil || o.Quantisation.InputScale == nil {
-			continue
-		}
-		v, err := readScale(rank, o.Quantisation.InputScale)
-		if err != nil {
-			return nil, err
-		}
-		scales[o.Quantisation.InputScale] = v
-	}
-	return scales, nil
+	}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -77,6 +78,13 @@ func (e *engine) matrixOf(t *testing.T, name string) matrix {
 	return nil
 }
 
+func (e *engine) sectionOf(t *testing.T, name string) cpuengine.Section {
+	t.Helper()
+	i := slices.IndexFunc(e.file.Sections, func(s cpuengine.Section) bool { return s.Name == name })
+	require.GreaterOrEqual(t, i, 0, name)
+	return e.file.Sections[i]
+}
+
 func (e *engine) linearOf(t *testing.T, name string) cpuengine.Op {
 	t.Helper()
 	for _, o := range e.file.Program.Ops {
@@ -88,9 +96,9 @@ func (e *engine) linearOf(t *testing.T, name string) cpuengine.Op {
 	return cpuengine.Op{}
 }
 
-// TestExpandFP8: a weight is its code times its own scale; what reads one buffer shares
+// TestKeepFP8: a weight is its code times its own scale; what reads one buffer shares
 // the larger of the inputs' scales; what is not quantised is left alone.
-func TestExpandFP8(t *testing.T) {
+func TestKeepFP8(t *testing.T) {
 	dir := exported(t, testmodel.QuantisedDir(t, "llama-gqa.fp8"), export.Options{Dtype: "float32"})
 	const fc, gate = "transformer.layers.0.mlp.fc", "transformer.layers.0.mlp.gate"
 	patch(t, dir, fc+checkpoint.WeightScale, 0, number(0.5))
@@ -108,13 +116,14 @@ func TestExpandFP8(t *testing.T) {
 	require.EqualValues(t, 0.75, e.linearOf(t, "layers.0.mlp.fc|layers.0.mlp.gate").InputScale)
 	require.Positive(t, e.linearOf(t, "layers.0.attention.qkv").InputScale)
 	require.Zero(t, e.linearOf(t, "lm_head").InputScale)
-	require.Contains(t, strings.Join(p.Notes, "\n"), "expands FP8 weights to f32")
+	require.Equal(t, cpuengine.DtypeFP8, e.sectionOf(t, fc+".weight|"+gate+".weight").Dtype)
+	require.NotContains(t, strings.Join(p.Notes, "\n"), "expands")
 	require.Contains(t, strings.Join(p.Notes, "\n"), "KV cache in FP8")
 }
 
-// TestExpandWeightOnly rounds by the rules of symmetric_quantize, written out for one
+// TestKeepWeightOnly rounds by the rules of symmetric_quantize, written out for one
 // row: halves go away from zero, the largest positive weight is cut.
-func TestExpandWeightOnly(t *testing.T) {
+func TestKeepWeightOnly(t *testing.T) {
 	for _, dtype := range []string{"float32", "bfloat16"} {
 		dir := exported(t, testmodel.Dir(t, "llama-gqa"), export.Options{Dtype: dtype, QFormat: "int4_wo"})
 		row := make([]float32, 64)
@@ -129,6 +138,7 @@ func TestExpandWeightOnly(t *testing.T) {
 		m := e.matrixOf(t, "transformer.layers.1.mlp.fc.weight|transformer.layers.1.mlp.gate.weight")[88+2:]
 		require.Equal(t, []float64{7 * 1.0625, 3 * 1.0625, -3 * 1.0625, 0, 4 * 1.0625, -8 * 1.0625, 0}, m[0][:7])
 		require.Equal(t, make([]float64, 64), m[1], "a row of zeros")
+		require.Equal(t, cpuengine.DtypeInt4, e.sectionOf(t, "transformer.layers.1.attention.qkv.weight").Dtype)
 	}
 }
 
@@ -146,7 +156,7 @@ func TestExpandAWQ(t *testing.T) {
 	m := e.matrixOf(t, proj+".weight")
 	require.Equal(t, -4*0.5*3.0, m[10][9])
 	require.Equal(t, -7*0.25*3.0, m[11][9])
-	require.Contains(t, strings.Join(p.Notes, "\n"), "expands W4A16_AWQ weights to bf16")
+	require.Contains(t, strings.Join(p.Notes, "\n"), "expands 12 of 12 W4A16_AWQ weights to bf16") // groups of 4
 }
 
 func TestExpandRefuses(t *testing.T) {
@@ -161,7 +171,7 @@ func TestExpandRefuses(t *testing.T) {
 		"negative input":    {proj + checkpoint.InputScale, number(-1), proj + ".activation_scaling_factor is -1"},
 		"infinite input":    {proj + checkpoint.InputScale, number(float32(math.Inf(1))), "is +Inf"},
 		"NaN among weights": {proj + ".weight", []byte{0x7f}, proj + ".weight has NaN in row 0"},
-		"too large":         {proj + checkpoint.WeightScale, number(3e38), "too large for BF16"},
+		"too large":         {proj + checkpoint.WeightScale, number(3e38), "too large for F32"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := exported(t, testmodel.QuantisedDir(t, "nemotron.fp8"), export.Options{})
@@ -172,10 +182,29 @@ func TestExpandRefuses(t *testing.T) {
 	}
 }
 
-func TestFloat16IsExpandedToFloat32(t *testing.T) {
+// TestKeepFloat16: the scales of a float16 model are float16 numbers.
+func TestKeepFloat16(t *testing.T) {
 	dir := exported(t, testmodel.Dir(t, "llama-f16"), export.Options{QFormat: "int8_wo"})
 	e, p, err := built(t, dir)
 	require.NoError(t, err)
-	require.Equal(t, cpuengine.DtypeF32, e.file.Program.WeightDtype)
-	require.Contains(t, strings.Join(p.Notes, "\n"), "expanded for a float16 model are kept as float32")
+	require.Equal(t, cpuengine.DtypeF16, e.file.Program.WeightDtype)
+	require.Equal(t, cpuengine.DtypeInt8, e.sectionOf(t, "transformer.layers.0.attention.qkv.weight").Dtype)
+	require.Empty(t, p.Notes)
+	m := e.matrixOf(t, "transformer.layers.0.attention.qkv.weight")
+	c, err := checkpoint.Open(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	rank, err := c.Rank(0)
+	require.NoError(t, err)
+	tensor, _ := rank.Tensor("transformer.layers.0.attention.qkv.weight")
+	row := make([]float32, tensor.Shape[1])
+	require.NoError(t, tensor.ReadFloat32(row, 5))
+	codes := make([]int8, len(row))
+	scale := []float32{floatformat.RoundSymmetric(codes, row, 8)}
+	raw := make([]byte, 2)
+	floatformat.Encode(raw, scale, "F16")
+	floatformat.Decode(scale, raw, "F16")
+	for k, code := range codes {
+		require.Equal(t, float64(code)*float64(scale[0]), m[5][k])
+	}
 }

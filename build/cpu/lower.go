@@ -16,6 +16,8 @@ type weight struct {
 	section cpuengine.Section
 	tensors []*network.Weight // of the checkpoint, one below the other
 	linears []*network.Linear // those that the tensors belong to, where one is quantised
+	kept    bool              // the section has the linears' numbers, with their scales
+	factor  []float32         // what the values of a vector are multiplied by; nil for nothing
 	values  []float32         // in place of tensors: the rotary frequencies
 }
 
@@ -23,9 +25,9 @@ type weight struct {
 // again and again: owner tells which tensor a buffer holds at the moment.
 type lowering struct {
 	net     *network.Network
-	dtype   string                      // of linear weights
-	scales  map[*network.Weight]float32 // of inputs
-	tied    bool                        // embedding and head are equal
+	dtype   string // of linear weights that are not kept as numbers
+	inputs  inputNumbers
+	tied    bool // embedding and head are equal
 	program cpuengine.Program
 	weights []weight
 	section map[string]int // by name
@@ -41,11 +43,11 @@ type lowering struct {
 	selected bool
 }
 
-// lower makes the program and lists its weights. dtype is that of linear weights;
-// scales has the numbers of every linear's InputScale.
-func lower(net *network.Network, dtype string, tied bool, scales map[*network.Weight]float32) (*cpuengine.Program, []weight, error) {
+// lower makes the program and lists its weights. dtype is that of linear weights which
+// are not quantised.
+func lower(net *network.Network, dtype string, tied bool, inputs inputNumbers) (*cpuengine.Program, []weight, error) {
 	l := &lowering{
-		net: net, dtype: dtype, tied: tied, scales: scales, section: map[string]int{}, readers: map[*network.Tensor][]int{}, writers: map[*network.Tensor]network.Op{},
+		net: net, dtype: dtype, tied: tied, inputs: inputs, section: map[string]int{}, readers: map[*network.Tensor][]int{}, writers: map[*network.Tensor]network.Op{},
 		buffer: map[*network.Tensor]int{}, owner: map[int]*network.Tensor{}, done: map[network.Op]bool{},
 		program: cpuengine.Program{
 			VocabSize: net.VocabSize, HiddenSize: net.HiddenSize, NumLayers: net.NumLayers,
@@ -132,11 +134,11 @@ func (l *lowering) op(i int, op network.Op) error {
 		return l.attention(o)
 	case *network.Activation:
 		op := l.emit(cpuengine.OpActivation, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
-		op.Function, op.Width = string(o.Function), o.In.Width
+		op.Function, op.Width, op.OutFactor = string(o.Function), o.In.Width, l.outFactor(o.Out)
 		return nil
 	case *network.Gated: // the twins' linear wrote both inputs to one buffer
 		op := l.emit(cpuengine.OpActivation, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
-		op.Function, op.Gated, op.Width = string(o.Function), true, o.In.Width
+		op.Function, op.Gated, op.Width, op.OutFactor = string(o.Function), true, o.In.Width, l.outFactor(o.Out)
 		return nil
 	case *network.Add:
 		return errors.New("only the sum of a residual and a linear's output can be computed, in place")
@@ -173,10 +175,31 @@ func (l *lowering) embedding(o *network.Embedding) error {
 
 func (l *lowering) norm(o *network.Norm) {
 	op := l.emit(cpuengine.OpNorm, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
-	op.Norm, op.Weight, op.Epsilon = cpuengine.NormRMS, l.vector(o.Weight), o.Epsilon
-	if o.Kind == network.LayerNorm {
-		op.Norm, op.Bias = cpuengine.NormLayer, l.vector(o.Bias)
+	var factor []float32
+	if reader := l.moved(o.Out); reader != nil {
+		factor = l.factor(reader)
 	}
+	op.Norm, op.Weight, op.Epsilon = cpuengine.NormRMS, l.scaled(l.vector(o.Weight), factor), o.Epsilon
+	if o.Kind == network.LayerNorm {
+		op.Norm, op.Bias = cpuengine.NormLayer, l.scaled(l.vector(o.Bias), factor)
+	}
+}
+
+// scaled makes a vector's section hold its values times a factor, unless that is nil.
+func (l *lowering) scaled(section int, factor []float32) int {
+	if section >= 0 {
+		l.weights[section].factor = factor
+	}
+	return section
+}
+
+// outFactor is the section of the factor that an activation applies to t, or -1.
+func (l *lowering) outFactor(t *network.Tensor) int {
+	reader := l.moved(t)
+	if reader == nil {
+		return -1
+	}
+	return l.vector(reader.Quantisation.InputFactor)
 }
 
 func (l *lowering) attention(o *network.Attention) error {
@@ -235,7 +258,7 @@ func (l *lowering) inputScale(o *network.Linear) float32 {
 	if o.Quantisation == nil || o.Quantisation.InputScale == nil {
 		return 0
 	}
-	return l.scales[o.Quantisation.InputScale]
+	return l.inputs.scales[o.Quantisation.InputScale]
 }
 
 // residual returns the addition that alone reads o's output and is the last to

@@ -34,7 +34,7 @@ func TestLowerParallelResidual(t *testing.T) {
 		x = b.Add("r2", x, b.Linear("proj", b.Activation("act", network.ReLU, y), 8, false))
 		return b.SelectLastTokens(b.RMSNorm("ln_f", x, 1e-5))
 	})
-	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, inputNumbers{})
 	require.NoError(t, err)
 	accumulated := 0
 	for _, o := range program.Ops {
@@ -68,7 +68,7 @@ func TestLowerRotariesThatDiffer(t *testing.T) {
 	b.Logits(b.Linear("lm_head", b.SelectLastTokens(x), 10, false))
 	net, err := b.Network()
 	require.NoError(t, err)
-	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, inputNumbers{})
 	require.NoError(t, err)
 	validate(t, program, weights)
 	var used []float32
@@ -96,7 +96,7 @@ func rotating(t *testing.T, r *network.Rotary) *network.Network {
 // their products by its square; values are not.
 func TestLowerMagnitude(t *testing.T) {
 	net := rotating(t, &network.Rotary{Dim: 4, Base: 10, Scaling: "yarn", Factor: 4, InvFreq: []float32{1, 0.25}, Magnitude: 1.5})
-	program, weights, err := lower(net, cpuengine.DtypeF32, false, nil)
+	program, weights, err := lower(net, cpuengine.DtypeF32, false, inputNumbers{})
 	require.NoError(t, err)
 	validate(t, program, weights)
 	i := slices.IndexFunc(program.Ops, func(o cpuengine.Op) bool { return o.Kind == cpuengine.OpAttention })
@@ -130,7 +130,7 @@ func TestLowerRefuses(t *testing.T) {
 			return b.SelectLastTokens(b.Add("r", x, b.RowParallel("dense", attended, 8, false)))
 		}),
 	} {
-		_, _, err := lower(net, cpuengine.DtypeF32, false, nil)
+		_, _, err := lower(net, cpuengine.DtypeF32, false, inputNumbers{})
 		require.ErrorIs(t, err, ErrUnsupported, want)
 		require.ErrorContains(t, err, want)
 	}

@@ -22,14 +22,16 @@ type Plan struct {
 	Program  *cpuengine.Program
 	Sections []cpuengine.Section // without offsets
 	TiedHead bool                // the head shares the embedding's section
-	Notes    []string            // decisions that the user should know
+	// WeightDtype is float32, float16 or bfloat16, or the quant_algo whose numbers are kept.
+	WeightDtype string
+	Notes       []string // decisions that the user should know
 
 	sources []cpuengine.Source
 }
 
-// New lowers the checkpoint's model. It reads headers, the whole of embedding
-// and head to see whether they are equal, and of a float16 checkpoint the
-// weights up to the first that is no bfloat16 number. Errors wrap [ErrSharded],
+// New lowers the checkpoint's model. It reads headers, the whole of embedding and
+// head to see whether they are equal, and what quantised linears do to their
+// inputs. Errors wrap [ErrSharded],
 // [ErrUnsupported], errors of package model or of the checkpoint.
 func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	c := ckpt.Config()
@@ -50,10 +52,6 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	}
 	p := &Plan{}
 	p.noteUnused(rank)
-	dtype, err := p.weightDtype(ctx, net, rank, c.Dtype)
-	if err != nil {
-		return nil, err
-	}
 	if algo := c.Quantization.KVCacheQuantAlgo; algo != "" {
 		p.note("the checkpoint asks for a KV cache in %s; the CPU backend keeps keys and values in float32 or bfloat16", algo)
 	}
@@ -61,15 +59,18 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	scales, err := inputScales(net, rank)
+	inputs, err := readInputNumbers(net, rank)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
-	program, weights, err := lower(net, dtype, tied, scales)
+	program, weights, err := lower(net, engineDtypes[c.Dtype], tied, inputs)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
-	p.Program, p.TiedHead = program, tied
+	p.Program, p.TiedHead, p.WeightDtype = program, tied, c.Dtype
+	if slices.ContainsFunc(weights, func(w weight) bool { return w.kept }) {
+		p.WeightDtype = c.Quantization.QuantAlgo
+	}
 	for _, w := range weights {
 		p.Sections = append(p.Sections, w.section)
 		source, err := newSource(w, rank, c.Dtype)
@@ -78,9 +79,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 		}
 		p.sources = append(p.sources, source)
 	}
-	if algo := c.Quantization.QuantAlgo; algo != "" {
-		p.note("the CPU backend expands %s weights to %s: they take the memory and time of weights that are not quantised", algo, dtype)
-	}
+	p.noteExpanded(c.Quantization.QuantAlgo, weights)
 	return p, nil
 }
 
@@ -93,6 +92,25 @@ func (p *Plan) note(format string, args ...any) {
 func (p *Plan) noteUnused(rank *checkpoint.Rank) {
 	if unused := rank.Unexpected(); len(unused) > 0 {
 		p.note("the checkpoint has %d tensors that config.json does not call for, %.200s among them; they are left out", len(unused), unused[0])
+	}
+}
+
+// noteExpanded tells of quantised weights whose numbers are not kept.
+func (p *Plan) noteExpanded(algo string, weights []weight) {
+	var names []string
+	dtype, matrices := "", 0
+	for _, w := range weights {
+		if w.linears == nil {
+			continue
+		}
+		matrices++
+		if !w.kept {
+			names, dtype = append(names, w.section.Name), w.section.Dtype
+		}
+	}
+	if len(names) > 0 {
+		p.note("the CPU backend expands %d of %d %s weights to %s, %s among them: they take the memory and time of weights that are not quantised (it keeps groups of 32, 64 and 128 inputs, and factors of inputs that a norm or an activation can apply)",
+			len(names), matrices, algo, dtype, names[0])
 	}
 }
 
@@ -163,68 +181,5 @@ func checkDtypes(net *network.Network, rank *checkpoint.Rank, dtype string) erro
 	return nil
 }
 
-// weightDtype chooses the dtype of the engine's matrices, one that keeps their values.
-func (p *Plan) weightDtype(ctx context.Context, net *network.Network, rank *checkpoint.Rank, dtype string) (string, error) {
-	switch dtype {
-	case checkpoint.BFloat16:
-		return cpuengine.DtypeBF16, nil
-	case checkpoint.Float32:
-		return cpuengine.DtypeF32, nil
-	}
-	for _, op := range net.Ops {
-		if o, ok := op.(*network.Linear); ok && o.Quantisation != nil {
-			p.note("weights that are expanded for a float16 model are kept as float32, which takes twice the memory and time; export with --dtype bfloat16 for a smaller and faster engine")
-			return cpuengine.DtypeF32, nil
-		}
-	}
-	for _, w := range net.Weights {
-		if !isMatrix(w) {
-			continue
-		}
-		t, _ := rank.Tensor(w.Name)
-		fits, err := fitsBF16(ctx, t)
-		if err != nil {
-			return "", err
-		}
-		if !fits {
-			p.note("float16 weights are kept exactly, as float32, which takes twice the memory and time; export with --dtype bfloat16 for a smaller and faster engine")
-			return cpuengine.DtypeF32, nil
-		}
-	}
-	p.note("every float16 weight is a bfloat16 number too: the engine's weights are bfloat16")
-	return cpuengine.DtypeBF16, nil
-}
-
-const chunkBytes = 1 << 20
-
-// chunks calls visit for each part of a tensor's bytes.
-func chunks(ctx context.Context, t checkpoint.Tensor, visit func(b []byte, offset int64) (bool, error)) error {
-	buffer := make([]byte, min(chunkBytes, t.Size()))
-	for offset := int64(0); offset < t.Size(); offset += int64(len(buffer)) {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		b := buffer[:min(int64(len(buffer)), t.Size()-offset)]
-		if _, err := t.ReadAt(b, offset); err != nil {
-			return err
-		}
-		if more, err := visit(b, offset); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// fitsBF16 tells whether every value of a tensor is a bfloat16 number.
-func fitsBF16(ctx context.Context, t checkpoint.Tensor) (bool, error) {
-	width := floatformat.Size(t.Dtype)
-	values := make([]float32, chunkBytes/width)
-	fits := true
-	err := chunks(ctx, t, func(b []byte, _ int64) (bool, error) {
-		v := values[:len(b)/width]
-		floatformat.Decode(v, b, t.Dtype)
-		fits = !slices.ContainsFunc(v, func(f float32) bool { return lowBits(f) != 0 })
-		return fits, nil
-	})
-	return fits, err
-}
+// engineDtypes are those of matrices that are not quantised: their own.
+var engineDtypes = map[string]string{checkpoint.Float32: cpuengine.DtypeF32, checkpoint.Float16: cpuengine.DtypeF16, checkpoint.BFloat16: cpuengine.DtypeBF16}

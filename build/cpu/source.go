@@ -2,33 +2,49 @@ package cpu
 
 import (
 	"fmt"
-	"math"
 
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
 
-// lowBits are the bits of a float32 that bfloat16 does not have.
-func lowBits(f float32) uint32 { return math.Float32bits(f) & 0xffff }
+// safetensorsDtypes are safetensors' names of the engine's.
+var safetensorsDtypes = map[string]string{cpuengine.DtypeF32: "F32", cpuengine.DtypeF16: "F16", cpuengine.DtypeBF16: "BF16"}
 
 // newSource gives the values of a planned section of a model of the given dtype.
 func newSource(w weight, rank *checkpoint.Rank, dtype string) (cpuengine.Source, error) {
 	if w.values != nil {
 		return values(w.values), nil
 	}
-	if w.linears != nil {
-		return newExpanded(w, rank, dtype)
+	switch {
+	case w.kept:
+		return newKept(w, rank, checkpoint.SafetensorsDtype(dtype))
+	case w.linears != nil:
+		return newExpanded(w, rank, checkpoint.SafetensorsDtype(dtype))
 	}
-	s := &tensorSource{columns: w.section.Cols, dtype: "F32"}
-	if w.section.Dtype == cpuengine.DtypeBF16 {
-		s.dtype = "BF16"
-	}
+	s := &tensorSource{columns: w.section.Cols, dtype: safetensorsDtypes[w.section.Dtype]}
 	for _, t := range w.tensors {
 		tensor, _ := rank.Tensor(t.Name) // checkDtypes saw that it is there
 		s.tensors = append(s.tensors, tensor)
 	}
+	if w.factor != nil {
+		return s.times(w.factor)
+	}
 	return s, nil
+}
+
+// times gives a vector's values, each multiplied by a factor.
+func (s *tensorSource) times(factor []float32) (values, error) {
+	raw := make([]byte, len(factor)*floatformat.Size(s.dtype))
+	if err := s.ReadRows(raw, 0, 1); err != nil {
+		return nil, err
+	}
+	v := make(values, len(factor))
+	floatformat.Decode(v, raw, s.dtype)
+	for i := range v {
+		v[i] *= factor[i]
+	}
+	return v, nil
 }
 
 // values is a source of one row that is in memory.
@@ -43,7 +59,7 @@ func (v values) ReadRows(dst []byte, first, n int) error {
 type tensorSource struct {
 	tensors []checkpoint.Tensor
 	columns int
-	dtype   string // F32 or BF16, as safetensors spells them
+	dtype   string // F32, F16 or BF16, as safetensors spells them
 }
 
 func (s *tensorSource) ReadRows(dst []byte, first, n int) error {
@@ -71,8 +87,7 @@ func (s *tensorSource) ReadRows(dst []byte, first, n int) error {
 	return nil
 }
 
-// read fills dst from the bytes of t at offset, converting when dtypes differ.
-// To bfloat16 it converts only values that New found to be exact.
+// read fills dst from the bytes of t at offset; where dtypes differ, to float32.
 func (s *tensorSource) read(dst []byte, t checkpoint.Tensor, offset int64) error {
 	if t.Dtype == s.dtype {
 		_, err := t.ReadAt(dst, offset)

@@ -42,7 +42,7 @@ func benchCommand() *cli.Command {
 				&cli.StringFlag{Name: "dtype", Value: "bfloat16", Usage: "of made-up weights: " + strings.Join(sorted(dtypeNames()), ", ")},
 				&cli.IntFlag{Name: "group-size", DefaultText: "a scale for each output", Usage: "of made-up int4 weights: 32, 64 or 128"},
 				&cli.IntFlag{Name: "layers", DefaultText: "the shape's", Usage: "of made-up weights"},
-				&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16)"},
+				&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 and float16 weights", Usage: "exact (float32 activations) or fast (bfloat16)"},
 				&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy"},
 			}),
 			inCategory("cases", []cli.Flag{

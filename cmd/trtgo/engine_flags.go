@@ -18,7 +18,7 @@ func engineFlags() []cli.Flag {
 		&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file, tokenizer.model or tokenizer.json"},
 		&cli.BoolFlag{Name: "no-add-special-tokens", Usage: "do not add begin and end tokens to prompts"},
 		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads; engines for TensorRT-LLM refuse this and the next two"},
-		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact"},
+		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 and float16 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact"},
 		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums"},
 		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: chat's do, articles if the model has a template, run's texts do not"},
 	}

@@ -16,7 +16,8 @@ type Options struct {
 	// may use.
 	Threads int
 	// Precision is "exact" (float32 activations and KV cache), "fast" (bfloat16
-	// ones) or "" for fast. An engine with float32 weights is always exact.
+	// ones) or "" for fast, and exact with float16 weights. An engine with float32
+	// weights is always exact.
 	Precision string
 	// ISA is the kernel set: "scalar", "avx2", "avx512bf16". "" is what the
 	// environment's TRTGO_CPU_ISA says, else the fastest.
@@ -84,6 +85,9 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 	}
 	if o.Precision == "" {
 		o.Precision = "fast"
+		if p.WeightDtype == cpuengine.DtypeF16 { // rounding to bfloat16 wins nothing there
+			o.Precision = "exact"
+		}
 	}
 	if p.WeightDtype == cpuengine.DtypeF32 {
 		o.Precision = "exact"

@@ -52,8 +52,11 @@ func (v *validator) sizes() error {
 			return fmt.Errorf("%s is %d, want 1 … %d", s.name, s.value, math.MaxInt32)
 		}
 	}
-	if v.WeightDtype != DtypeF32 && v.WeightDtype != DtypeBF16 {
-		return fmt.Errorf("weight_dtype %q is not %s or %s", v.WeightDtype, DtypeF32, DtypeBF16)
+	if plainSize(v.WeightDtype) == 0 {
+		return fmt.Errorf("weight_dtype %q is not %s, %s or %s", v.WeightDtype, DtypeF32, DtypeBF16, DtypeF16)
+	}
+	if v.KVCacheDtype != "" {
+		return fmt.Errorf("kv_cache_dtype %q is not known", v.KVCacheDtype)
 	}
 	if len(v.Ops) == 0 {
 		return errors.New("there are no operations")
@@ -134,6 +137,9 @@ func (v *validator) buffers(o *Op) error {
 		if o.Kind != OpLinear && v.Buffers[o.In].LinearInput {
 			return fmt.Errorf("buffer %d %q is a linear_input", o.In, v.Buffers[o.In].Name)
 		}
+	}
+	if o.OutFactor != -1 && o.Kind != OpActivation {
+		return fmt.Errorf("out_factor is %d, only an activation has one", o.OutFactor)
 	}
 	if v.Buffers[o.Out].Selected != (v.selected || o.Kind == OpSelect) {
 		return fmt.Errorf("buffer %d %q is on the other side of the selection", o.Out, v.Buffers[o.Out].Name)
@@ -295,6 +301,11 @@ func (v *validator) activation(o *Op) error {
 	}
 	if err := width("out", v.Buffers[o.Out], o.Width); err != nil {
 		return err
+	}
+	if o.OutFactor != -1 {
+		if err := v.vector(o.OutFactor, o.Width); err != nil {
+			return fmt.Errorf("out_factor: %w", err)
+		}
 	}
 	return width("in", v.Buffers[o.In], in)
 }

@@ -228,7 +228,7 @@ func packBlock(s *Section, source Source, b block) block {
 		b.err = packed.ReadPacked(b.packed, b.first, b.rows)
 		return b
 	}
-	read := make([]byte, s.sizeOf(LayoutRows, b.rows))
+	read := make([]byte, int64(b.rows)*int64(s.Cols)*max(1, plainSize(s.Dtype)))
 	if b.err = source.ReadRows(read, b.first, b.rows); b.err != nil {
 		return b
 	}
@@ -237,10 +237,15 @@ func packBlock(s *Section, source Source, b block) block {
 		return b
 	}
 	b.packed = make([]byte, s.sizeOf(s.Layout, b.rows))
-	if s.Dtype == DtypeBF16 {
-		PackPanelsBF16(b.packed, read, b.rows, s.Cols)
-	} else {
+	switch s.Dtype {
+	case DtypeF32:
 		PackPanelsF32(b.packed, read, b.rows, s.Cols)
+	case DtypeBF16:
+		PackPanelsBF16(b.packed, read, b.rows, s.Cols)
+	case DtypeF16:
+		PackPanelsF16(b.packed, read, b.rows, s.Cols)
+	default:
+		b.err = fmt.Errorf("weights of %s have to come packed", s.Dtype)
 	}
 	return b
 }
