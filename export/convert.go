@@ -60,6 +60,10 @@ type Options struct {
 	// builder; fp8 and int4_awq are for a source that has them, since nothing is
 	// calibrated yet.
 	QFormat string
+	// GroupSize, with int4_wo, is how many inputs share a scale, one of [GroupSizes]: the
+	// weights are rounded here, to the nearest, and laid out as AWQ's are. 0 leaves
+	// rounding to the builder, with a scale for each output.
+	GroupSize int
 	// KVCacheDtype is none, fp8 or int8, the latter for a source that has the scales;
 	// "" keeps the source's, but not where QFormat changes the weights.
 	KVCacheDtype string
@@ -136,7 +140,7 @@ func ConvertModel(ctx context.Context, m source.Model, o Options) (*Report, erro
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := plan(m, config)
+	jobs, err := plan(inGroups(m, config), config)
 	if err != nil {
 		return nil, err
 	}

@@ -55,6 +55,13 @@ func (o *Options) validateFormat() error {
 	default:
 		return fmt.Errorf("%w: qformat %q is none of full_prec, fp8, int8_wo, int4_wo, int4_awq", ErrOption, o.QFormat)
 	}
+	switch {
+	case o.GroupSize == 0:
+	case o.QFormat != QFormatInt4WO:
+		return fmt.Errorf("%w: group_size %d is for qformat int4_wo", ErrOption, o.GroupSize)
+	case !slices.Contains(GroupSizes, o.GroupSize):
+		return fmt.Errorf("%w: group_size %d is none of 32, 64, 128", ErrOption, o.GroupSize)
+	}
 	switch o.KVCacheDtype {
 	case "", KVCacheNone, KVCacheFP8, KVCacheInt8:
 	default:
@@ -78,6 +85,10 @@ func (o *Options) quantise(c *checkpoint.Config) error {
 			is = have.QuantAlgo
 		}
 		return fmt.Errorf("qformat %s of a source that is %s is %w yet: it needs calibration, which is planned for a later release", o.QFormat, is, ErrUnsupported)
+	case o.GroupSize != 0 && have.QuantAlgo == checkpoint.W4A16AWQ:
+		return fmt.Errorf("%w: a source that is %s has groups of its own; leave group_size out", ErrOption, have.QuantAlgo)
+	case o.GroupSize != 0:
+		c.Quantization = checkpoint.Quantization{QuantAlgo: checkpoint.W4A16AWQ, GroupSize: int64(o.GroupSize), PreQuantScale: true, ExcludeModules: []string{"lm_head"}}
 	case !keep:
 		c.Quantization = checkpoint.Quantization{QuantAlgo: weightOnly[o.QFormat]}
 	}

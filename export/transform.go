@@ -88,7 +88,7 @@ func PlanModel(m source.Model, o Options) (*PlanReport, error) {
 	if err != nil {
 		return nil, err
 	}
-	jobs, err := plan(m, c)
+	jobs, err := plan(inGroups(m, c), c)
 	if err != nil {
 		return nil, err
 	}

@@ -63,7 +63,8 @@ type TensorError struct {
 // Nothing of the way that wrote the checkpoint is used but the readers: which rows
 // and columns of the source a tensor must have follows from its name, and rounding
 // from the definition of the dtype. What the source's reader itself gets wrong is
-// therefore not found.
+// therefore not found. Weights that export rounded to groups of 4 bits are rounded again
+// by the same functions.
 //
 // The first difference found is an error that wraps [ErrDifferent] and names rank,
 // tensor, row, column and both values. A damaged checkpoint gives [ErrInvalid].
@@ -93,7 +94,7 @@ func VerifyModel(ctx context.Context, m source.Model, dir string, o VerifyOption
 		return nil, err
 	}
 	forget(dir, c.Config().Mapping.WorldSize)
-	tensors, shards, err := comparisons(m, c)
+	tensors, shards, err := comparisons(inGroups(m, c.Config()), c)
 	if err != nil {
 		return nil, err
 	}

@@ -152,6 +152,23 @@ func checkpointWeights(t testing.TB, rank *checkpoint.Rank, w *network.Weight) m
 	return m
 }
 
+// groupsOf gives the weight of a W4A16_AWQ linear: numbers times the scales of their groups.
+func groupsOf(t testing.TB, rank *checkpoint.Rank, o *network.Linear) matrix {
+	t.Helper()
+	tensor, _ := rank.Tensor(o.Weight.Name)
+	raw := make([]byte, tensor.Size())
+	require.NoError(t, tensor.ReadAll(raw))
+	scales := checkpointWeights(t, rank, o.Quantisation.WeightScale)
+	m := newMatrix(o.Out.Width, o.In.Width)
+	for n := range m {
+		for k := range m[n] {
+			number := int8(raw[n/2*o.In.Width+k]<<(4*(1-n%2))) >> 4
+			m[n][k] = float64(number) * scales[n][k/o.Quantisation.Group]
+		}
+	}
+	return m
+}
+
 func first(m matrix) []float64 {
 	if m == nil {
 		return nil
@@ -176,7 +193,15 @@ func evaluateNetwork(t testing.TB, net *network.Network, rank *checkpoint.Rank, 
 		case *network.Norm:
 			values[o.Out] = norm(values[o.In], o.Kind == network.LayerNorm, first(weights(o.Weight)), first(weights(o.Bias)), o.Epsilon)
 		case *network.Linear:
-			values[o.Out] = linear(values[o.In], weights(o.Weight), first(weights(o.Bias)))
+			x, w := values[o.In], matrix(nil)
+			if o.Quantisation != nil && o.Quantisation.Algo == checkpoint.W4A16AWQ {
+				w = groupsOf(t, rank, o)
+				factor := first(weights(o.Quantisation.InputFactor))
+				x = mapped(x, func(_, k int, v float64) float64 { return v * factor[k] })
+			} else {
+				w = weights(o.Weight)
+			}
+			values[o.Out] = linear(x, w, first(weights(o.Bias)))
 		case *network.Attention:
 			values[o.Out] = attention(values[o.In], o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, o.Rotary.InvFreq, o.Rotary.Magnitude)
 		case *network.Activation:

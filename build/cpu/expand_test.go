@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/trtgo/trtgo/build/cpu"
+	"github.com/trtgo/trtgo/build/model"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/cpuengine"
@@ -157,6 +158,79 @@ func TestExpandAWQ(t *testing.T) {
 	require.Equal(t, -4*0.5*3.0, m[10][9])
 	require.Equal(t, -7*0.25*3.0, m[11][9])
 	require.Contains(t, strings.Join(p.Notes, "\n"), "expands 12 of 12 W4A16_AWQ weights to bf16") // groups of 4
+}
+
+// TestKeepGroups: numbers and scales stay; factors move into norms and behind activations,
+// but not behind an attention, whose linear is expanded. All of it computes the same.
+func TestKeepGroups(t *testing.T) {
+	for _, dtype := range []string{"bfloat16", "float16", "float32"} {
+		dir := exported(t, testmodel.Dir(t, "llama-text"), export.Options{Dtype: dtype, QFormat: "int4_wo", GroupSize: 32})
+		e, p, err := built(t, dir)
+		require.NoError(t, err)
+		require.Empty(t, p.Notes, "factors of one are none")
+		require.Equal(t, checkpoint.W4A16AWQ, p.WeightDtype)
+		s := e.sectionOf(t, "transformer.layers.0.attention.dense.weight")
+		require.Equal(t, cpuengine.DtypeInt4, s.Dtype)
+		require.Equal(t, 32, s.Group)
+		require.Equal(t, map[string]string{"bfloat16": "bf16"}[dtype] == "bf16", s.ScaleDtype == cpuengine.DtypeBF16)
+		sameLogits(t, dir, e)
+
+		format := checkpoint.SafetensorsDtype(dtype)
+		for _, module := range []string{"attention.qkv", "attention.dense", "mlp.fc", "mlp.gate", "mlp.proj"} {
+			factor := make([]float32, 32)
+			if module == "mlp.proj" {
+				factor = make([]float32, 64)
+			}
+			for k := range factor {
+				factor[k] = 0.5 + float32((k*7+len(module))%16)/8
+			}
+			if module == "mlp.gate" { // reads what fc reads
+				for k := range factor {
+					factor[k] = 0.5 + float32((k*7+len("mlp.fc"))%16)/8
+				}
+			}
+			raw := make([]byte, len(factor)*floatformat.Size(format))
+			floatformat.Encode(raw, factor, format)
+			patch(t, dir, "transformer.layers.1."+module+checkpoint.InputFactor, 0, raw)
+		}
+		e, p, err = built(t, dir)
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(p.Notes, "\n"), "expands 1 of 8 W4A16_AWQ weights")
+		require.Contains(t, strings.Join(p.Notes, "\n"), "transformer.layers.1.attention.dense.weight among them")
+		require.Equal(t, cpuengine.DtypeInt4, e.sectionOf(t, "transformer.layers.1.mlp.proj.weight").Dtype)
+		require.True(t, slices.ContainsFunc(e.file.Program.Ops, func(o cpuengine.Op) bool { return o.Kind == cpuengine.OpActivation && o.OutFactor >= 0 }))
+		sameLogits(t, dir, e)
+
+		// Twins with factors of their own cannot share an input.
+		patch(t, dir, "transformer.layers.1.mlp.gate"+checkpoint.InputFactor, 0, make([]byte, floatformat.Size(format)))
+		e, p, err = built(t, dir)
+		require.NoError(t, err)
+		require.Contains(t, strings.Join(p.Notes, "\n"), "expands 2 of 8 W4A16_AWQ weights")
+		sameLogits(t, dir, e)
+	}
+}
+
+// sameLogits compares an engine with the network of its checkpoint.
+func sameLogits(t *testing.T, dir string, e *engine) {
+	t.Helper()
+	c, err := checkpoint.Open(dir)
+	require.NoError(t, err)
+	defer c.Close()
+	rank, err := c.Rank(0)
+	require.NoError(t, err)
+	net, err := model.New(c.Config(), 0)
+	require.NoError(t, err)
+	prompt := []int32{1, 5, 3, 7, 2}
+	want, got := evaluateNetwork(t, net, rank, prompt), e.evaluate(t, prompt)
+	// An expanded weight is rounded to the engine's dtype, a factor's product to float32.
+	tolerance := map[string]float64{cpuengine.DtypeBF16: 3e-2, cpuengine.DtypeF16: 3e-3, cpuengine.DtypeF32: 1e-5}[e.file.Program.WeightDtype]
+	sum, n := 0.0, 0
+	for i := range want {
+		for k := range want[i] {
+			sum, n = sum+(want[i][k]-got[i][k])*(want[i][k]-got[i][k]), n+1
+		}
+	}
+	require.Less(t, math.Sqrt(sum/float64(n)), tolerance)
 }
 
 func TestExpandRefuses(t *testing.T) {

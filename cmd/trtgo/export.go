@@ -36,7 +36,6 @@ var exportUpstreamFlags = []upstreamFlag{
 	{name: "tokenizer-max-seq-length", kind: valueFlag, why: uncalibrated},
 	{name: "seed", kind: valueFlag, why: uncalibrated},
 	{name: "disable-weight-only-quant-plugin", kind: switchFlag, why: "the builder chooses"},
-	{name: "group-size", kind: valueFlag, why: "groups are kept as the source has them"},
 	{name: "awq-block-size", kind: valueFlag, why: "groups are kept as the source has them"},
 	{name: "moe-tp-size", kind: valueFlag, why: "the models read have no experts"},
 	{name: "moe-ep-size", kind: valueFlag, why: "the models read have no experts"},

@@ -19,6 +19,7 @@ func quantiseFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "qformat", DefaultText: "what the source has", Usage: "full_prec undoes quantisation, as is always done to a quantised GGUF; int8_wo and int4_wo have the weights rounded by the builder; " +
 			"fp8 and int4_awq are for a source that is so already; what needs calibration comes with a later release"},
+		&cli.IntFlag{Name: "group-size", DefaultText: "a scale for each output, of the builder", Usage: "with int4_wo: how many inputs share a scale, 32, 64 or 128; the weights are rounded here and laid out as AWQ's (TensorRT-LLM takes 64 and 128)"},
 		&cli.BoolFlag{Name: "use-weight-only", Usage: "int8_wo, or int4_wo with --weight-only-precision int4"},
 		&cli.StringFlag{Name: "weight-only-precision", Value: "int8", Usage: "int8 or int4, with --use-weight-only"},
 		&cli.StringFlag{Name: "kv-cache-dtype", Aliases: []string{"kv-cache-qformat"}, DefaultText: "what the source has", Usage: "none, or fp8 or int8 of a source that has the scales"},
@@ -43,6 +44,9 @@ func quantiseOptions(c *cli.Context, o *export.Options) error {
 	if slices.Contains(laterQformats, o.QFormat) {
 		return usagef("--qformat %s cannot be used here: %s; use full_prec, int8_wo or int4_wo, or leave the flag out", o.QFormat, calibratedLater)
 	}
+	if o.GroupSize = c.Int("group-size"); c.IsSet("group-size") && !slices.Contains(export.GroupSizes, o.GroupSize) {
+		return usagef("--group-size %d is none of 32, 64, 128", o.GroupSize)
+	}
 	if c.Bool("use-weight-only") {
 		format := map[string]string{"int8": export.QFormatInt8WO, "int4": export.QFormatInt4WO}[c.String("weight-only-precision")]
 		if format == "" {
@@ -51,6 +55,9 @@ func quantiseOptions(c *cli.Context, o *export.Options) error {
 		if err := agree("--qformat", &o.QFormat, "--use-weight-only", format); err != nil {
 			return err
 		}
+	}
+	if o.GroupSize != 0 && o.QFormat != export.QFormatInt4WO {
+		return usagef("--group-size %d is for --qformat int4_wo", o.GroupSize)
 	}
 	for _, f := range []struct {
 		name, other, value string
