@@ -35,7 +35,9 @@ namespace cpu {
 namespace {
 
 // sum + a·b over the pair of whole numbers of 16 bits in each lane.
-TRTGO_INLINE __m512i dot(__m512i sum, __m512i a, __m512i b) { return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b)); }
+TRTGO_INLINE __v16si dot(__v16si sum, __m512i a, __m512i b) {
+  return __v16si(_mm512_add_epi32(__m512i(sum), _mm512_madd_epi16(a, b)));
+}
 
 }  // namespace
 }  // namespace cpu

@@ -12,10 +12,10 @@ using DVec = __m512d;
 constexpr int kLanes = 16;
 
 // 12 rows × 2 panels of sums leave 8 of 32 registers for weights and activations.
-// Up to 8 rows one panel at a time is as fast and reads a single stream.
+// Up to 4 rows memory is the limit, and one panel at a time reads a single stream.
 constexpr int kTileRows = 12;
 constexpr int kTilePanels = 2;
-constexpr int kNarrowRows = 2;
+constexpr int kNarrowRows = 4;
 constexpr int kValueVectors = 4;
 
 TRTGO_INLINE Vec zero() { return _mm512_setzero_ps(); }
@@ -64,6 +64,7 @@ TRTGO_INLINE float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 
 // Sixteen words of 32 bits.
 using Ints = __m512i;
+using IntSum = __v16si;  // GCC moves a sum of another type to and fro
 TRTGO_INLINE Ints load_ints(const uint8_t* p) { return _mm512_loadu_si512(p); }
 TRTGO_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 TRTGO_INLINE Ints bit_and(Ints a, Ints b) { return _mm512_and_si512(a, b); }

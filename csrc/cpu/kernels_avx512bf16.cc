@@ -45,7 +45,7 @@ TRTGO_INLINE __m512 dpbf16(__m512 sum, __m512 a, __m512 b) {
 }
 
 // sum + a·b over the pair of whole numbers of 16 bits in each lane.
-TRTGO_INLINE __m512i dot(__m512i sum, __m512i a, __m512i b) { return _mm512_dpwssd_epi32(sum, a, b); }
+TRTGO_INLINE __v16si dot(__v16si sum, __m512i a, __m512i b) { return __v16si(_mm512_dpwssd_epi32(__m512i(sum), a, b)); }
 
 }  // namespace
 }  // namespace cpu

@@ -19,12 +19,17 @@ constexpr int kLargestGroup = 128;
 // the sum begins with -kOffset times the sum of x.
 struct IntegerProducts {
   static constexpr bool kGroups = true;
-  static constexpr int kHead = 3;  // the power of two, what the sum begins with, the sum of x
-  using Sum = Ints;
+  static constexpr bool kExact = true;  // sums do not depend on the order
+  static constexpr int kHead = 3;       // the power of two, what the sum begins with, the sum of x
+  using Sum = IntSum;
 
-  static TRTGO_INLINE Sum begin(const float* head, int64_t lda, int row) { return bits(set1(head[lda + row])); }
+  static TRTGO_INLINE Sum begin(const float* head, int64_t lda, int row) { return Sum(bits(set1(head[lda + row]))); }
+  static TRTGO_INLINE Sum nothing() { return Sum(bits(zero())); }
+  static TRTGO_INLINE Sum join(Sum a, Sum b) { return Sum(add_ints(Ints(a), Ints(b))); }
   static TRTGO_INLINE Sum multiply(Ints value, Vec x, Sum sum) { return dot(sum, value, bits(x)); }
-  static TRTGO_INLINE Vec end(Sum sum, const float* head, int row) { return mul(to_floats(sum), set1(head[row])); }
+  static TRTGO_INLINE Vec end(Sum sum, const float* head, int row) {
+    return mul(to_floats(Ints(sum)), set1(head[row]));
+  }
   static TRTGO_INLINE Vec sum_of_x(const float* head, int64_t lda, int row) { return set1(head[2 * lda + row]); }
 };
 
@@ -60,10 +65,13 @@ struct Int4Integers : IntegerProducts {
 struct Int4Groups : Int4Weights {
   static constexpr bool kGroups = true;
   static constexpr bool kScaled = false;
+  static constexpr bool kExact = false;
   static constexpr int kHead = 1;  // the sum of x
   using Sum = Vec;
 
   static TRTGO_INLINE Sum begin(const float*, int64_t, int) { return zero(); }
+  static TRTGO_INLINE Sum nothing() { return zero(); }
+  static TRTGO_INLINE Sum join(Sum a, Sum b) { return add(a, b); }
   static TRTGO_INLINE Vec end(Sum sum, const float*, int) { return sum; }
   static TRTGO_INLINE Vec sum_of_x(const float* head, int64_t, int row) { return set1(head[row]); }
 };
@@ -89,8 +97,16 @@ struct Header {
   }
 };
 
-template <class Weights, int I, int MR, int NV>
-TRTGO_INLINE void multiply_group_value(typename Weights::Sum (&sum)[MR][NV], const float* a, int64_t lda,
+// Sums of an output and group: several where the order is free and few outputs are in
+// work, so that one need not wait for the other.
+template <class Weights, int Outputs>
+constexpr int chains() {
+  constexpr int kSums = kTileRows * kTilePanels * kPanelVectors * 2 / 3;
+  return !Weights::kExact ? 1 : std::max(1, std::min(Weights::kValues, kSums / Outputs));
+}
+
+template <class Weights, int I, int MR, int NV, int C>
+TRTGO_INLINE void multiply_group_value(typename Weights::Sum (&sum)[C][MR][NV], const float* a, int64_t lda,
                                        const uint8_t* w, int64_t panel_bytes) {
   decltype(Weights::template value<I>(w, 0)) value[NV];
   for (int v = 0; v < NV; v++) {
@@ -98,22 +114,23 @@ TRTGO_INLINE void multiply_group_value(typename Weights::Sum (&sum)[MR][NV], con
   }
   for (int r = 0; r < MR; r++) {
     const Vec x = set1(a[I * lda + r]);
-    for (int v = 0; v < NV; v++) sum[r][v] = Weights::multiply(value[v], x, sum[r][v]);
+    for (int v = 0; v < NV; v++) sum[I % C][r][v] = Weights::multiply(value[v], x, sum[I % C][r][v]);
   }
 }
 
-template <class Weights, int MR, int NV, int... I>
-TRTGO_INLINE void multiply_group_line(std::integer_sequence<int, I...>, typename Weights::Sum (&sum)[MR][NV],
+template <class Weights, int MR, int NV, int C, int... I>
+TRTGO_INLINE void multiply_group_line(std::integer_sequence<int, I...>, typename Weights::Sum (&sum)[C][MR][NV],
                                       const float* a, int64_t lda, const uint8_t* w, int64_t panel_bytes) {
   (multiply_group_value<Weights, I>(sum, a, lda, w, panel_bytes), ...);
 }
 
 template <class Weights, int MR, int NP>
 TRTGO_TARGET void multiply_groups(const Tile& tile) {
-  constexpr int NV = NP * kPanelVectors;
+  constexpr int NV = NP * kPanelVectors, C = chains<Weights, MR * NV>();
   const Header header(*tile.shape);
   const int group_lines = group_of(*tile.shape) / Weights::kDepth;
-  const int64_t lda = tile.lda, panel_bytes = tile.panel_bytes;
+  const int64_t panel_bytes = tile.panel_bytes;
+  constexpr int64_t lda = MR;  // activations of groups are packed for each tile
   const float* a = tile.a;
   const uint8_t* w = tile.w;
   const uint8_t* scales = nullptr;
@@ -121,31 +138,42 @@ TRTGO_TARGET void multiply_groups(const Tile& tile) {
   begin_tile_sums(tile, total);
   int in_header = 0;  // which of the groups that share a header
   for (int line = 0; line < tile.steps; line += group_lines) {
+    if (MR * NV > 8) asm volatile("" : "+m"(total));  // stays in memory: the registers are the sums'
     if (!Weights::kScaled && in_header == 0) {
       scales = w;
+      prefetch_next<MR, NP>(w, panel_bytes);
       w += header.bytes;
     }
     const float* head = a;
     a += Weights::kHead * lda;
-    typename Weights::Sum sum[MR][NV];
+    typename Weights::Sum sum[C][MR][NV];
     for (int r = 0; r < MR; r++) {
-      for (int v = 0; v < NV; v++) sum[r][v] = Weights::begin(head, lda, r);
+      for (int v = 0; v < NV; v++) {
+        sum[0][r][v] = Weights::begin(head, lda, r);
+        for (int c = 1; c < C; c++) sum[c][r][v] = Weights::nothing();
+      }
     }
     const int lines = std::min(group_lines, tile.steps - line);
     for (int i = 0; i < lines; i++) {
+      prefetch_next<MR, NP>(w, panel_bytes);
       multiply_group_line<Weights>(std::make_integer_sequence<int, Weights::kValues>(), sum, a, lda, w, panel_bytes);
       a += Weights::kValues * lda;
       w += kLineBytes;
     }
+    for (int r = 0; r < MR; r++) {
+      for (int v = 0; v < NV; v++) {
+        for (int c = 1; c < C; c++) sum[0][r][v] = Weights::join(sum[0][r][v], sum[c][r][v]);
+      }
+    }
     if constexpr (Weights::kScaled) {
       for (int r = 0; r < MR; r++) {
-        for (int v = 0; v < NV; v++) total[r][v] = fma(to_floats(sum[r][v]), set1(head[r]), total[r][v]);
+        for (int v = 0; v < NV; v++) total[r][v] = fma(to_floats(Ints(sum[0][r][v])), set1(head[r]), total[r][v]);
       }
       continue;
     }
     for (int v = 0; v < NV; v++) {
       const Vec scale = header.numbers(scales, in_header, panel_bytes, v);
-      for (int r = 0; r < MR; r++) total[r][v] = fma(Weights::end(sum[r][v], head, r), scale, total[r][v]);
+      for (int r = 0; r < MR; r++) total[r][v] = fma(Weights::end(sum[0][r][v], head, r), scale, total[r][v]);
     }
     if (header.zeros) {
       for (int v = 0; v < NV; v++) {
