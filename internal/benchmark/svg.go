@@ -178,7 +178,7 @@ func (p *picture) row(c *Result, y int) {
 		rate, limit, unit = c.GFLOPPerSecond, c.Peak, "GFLOP/s"
 	}
 	p.text("", textLeft, baseline, "start", "%.0f %%", 100*c.OfLimit.Median)
-	p.text("faint", textLeft+44, baseline, "start", "%s tokens/s, %s of %s %s", short(c.TokensPerSecond), short(rate), short(limit), unit)
+	p.text("faint", textLeft+52, baseline, "start", "%s tokens/s, %s of %s %s", short(c.TokensPerSecond), short(rate), short(limit), unit)
 }
 
 // short writes a median in three digits.
