@@ -78,22 +78,11 @@ type rounder struct {
 }
 
 func (g *grouped) rounder(module string, shape []int64, group int64, dtype string) (*rounder, error) {
-	t, err := g.Model.Tensor(module+".weight", shape)
-	if err != nil {
+	j := job{Weight: checkpoint.Weight{Name: module + ".weight", Dtype: "F32", Shape: shape}}
+	if err := j.find(g.Model); err != nil {
 		return nil, err
 	}
-	if err := source.CheckShape(t.Origin, t.Shape, shape); err != nil {
-		return nil, err
-	}
-	if floatformat.Size(t.Dtype) == 0 && t.Dtype != floatformat.E4M3 {
-		return nil, fmt.Errorf("tensor %s: dtype %s is %w: F32, F16, BF16 and F8_E4M3 with a scale are", t.Origin, t.Dtype, ErrUnsupported)
-	}
-	if t.Dtype == floatformat.E4M3 {
-		if err := checkScale(t.Origin, "its scale", t.Scale); err != nil {
-			return nil, err
-		}
-	}
-	return &rounder{t, int(shape[1]), int(group), dtype}, nil
+	return &rounder{j.from, int(shape[1]), int(group), dtype}, nil
 }
 
 // row reads the numbers of one row.

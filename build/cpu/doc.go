@@ -17,6 +17,7 @@
 // rounds (W8A16, W4A16) or finds in groups of 32, 64 or 128 (AWQ) stays numbers of 8 or
 // 4 bits with their scales. The factors that AWQ multiplies inputs by move into the norm
 // before the linear, or become the activation's; where something else computes the input,
-// an attention or a linear, and with other groups, the weights are expanded. Norms, biases and rotary frequencies are float32. A head that equals
-// the embedding bit for bit shares its section.
+// an attention or a linear, and with other groups, the weights are expanded. Norms,
+// biases and rotary frequencies are float32. A head that equals the embedding bit for
+// bit shares its section.
 package cpu

@@ -97,7 +97,7 @@ func (l *lowering) format(o *network.Linear) cpuengine.Section {
 	case checkpoint.W4A16:
 		return cpuengine.Section{Dtype: cpuengine.DtypeInt4}
 	}
-	if !slices.Contains([]int{32, 64, 128}, q.Group) {
+	if !slices.Contains(cpuengine.GroupSizes, q.Group) {
 		return cpuengine.Section{}
 	}
 	scales := cpuengine.DtypeF32 // they hold float16 too

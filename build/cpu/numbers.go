@@ -99,10 +99,7 @@ func halves(weight, scale checkpoint.Tensor, columns, groups int, dtype string) 
 			if _, err := weight.ReadAt(pairs, int64(row/2)*int64(columns)); err != nil {
 				return err
 			}
-			shift := 4 * (1 - row%2)
-			for k, b := range pairs {
-				codes[k] = int8(b<<shift) >> 4
-			}
+			floatformat.DecodeInt4(codes[:columns], pairs, row%2 == 1)
 		}
 		return nil
 	}

@@ -1,6 +1,9 @@
 package cpuengine
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 const (
 	smallAlignment = 64   // a cache line, and one vector register
@@ -9,6 +12,9 @@ const (
 
 	maxDimension = 1 << 31
 )
+
+// GroupSizes are what Section.Group may be, beside 0.
+var GroupSizes = []int{32, 64, 128}
 
 // Alignment is what the offset of a section of size bytes is a multiple of:
 // a page for 64 KiB or more, otherwise 64. The gap behind a section is zero and
@@ -108,7 +114,7 @@ func (s *Section) checkGroups() error {
 	if s.Dtype != DtypeInt4 || s.Layout != LayoutPanel {
 		return fmt.Errorf("groups of %d in %s %s; only %s %s has groups", s.Group, s.Dtype, s.Layout, DtypeInt4, LayoutPanel)
 	}
-	if s.Group != 32 && s.Group != 64 && s.Group != 128 || s.Cols%s.Group != 0 {
+	if !slices.Contains(GroupSizes, s.Group) || s.Cols%s.Group != 0 {
 		return fmt.Errorf("groups of %d for %d columns, want 32, 64 or 128 and a divisor", s.Group, s.Cols)
 	}
 	if s.ScaleDtype != DtypeBF16 && s.ScaleDtype != DtypeF32 {

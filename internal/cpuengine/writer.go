@@ -228,7 +228,12 @@ func packBlock(s *Section, source Source, b block) block {
 		b.err = packed.ReadPacked(b.packed, b.first, b.rows)
 		return b
 	}
-	read := make([]byte, int64(b.rows)*int64(s.Cols)*max(1, plainSize(s.Dtype)))
+	width := plainSize(s.Dtype)
+	if width == 0 {
+		b.err = fmt.Errorf("weights of %s have to come packed", s.Dtype)
+		return b
+	}
+	read := make([]byte, int64(b.rows)*int64(s.Cols)*width)
 	if b.err = source.ReadRows(read, b.first, b.rows); b.err != nil {
 		return b
 	}
@@ -244,8 +249,6 @@ func packBlock(s *Section, source Source, b block) block {
 		PackPanelsBF16(b.packed, read, b.rows, s.Cols)
 	case DtypeF16:
 		PackPanelsF16(b.packed, read, b.rows, s.Cols)
-	default:
-		b.err = fmt.Errorf("weights of %s have to come packed", s.Dtype)
 	}
 	return b
 }
