@@ -66,6 +66,9 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 			m.ActivationPerToken += bytes
 		}
 	}
+	if plan.Program.KVCacheDtype != "" {
+		width = 1
+	}
 	for _, op := range plan.Program.Ops {
 		if op.Kind == cpuengine.OpAttention {
 			m.KVPerToken += 2 * int64(op.KVHeads) * int64(op.HeadSize) * width

@@ -259,11 +259,6 @@ func TestRefusals(t *testing.T) {
 	})
 }
 
-func TestNotes(t *testing.T) {
-	dir := tinycheckpoint.Dir(t, "llama-gqa", func(c *checkpoint.Config) { c.Quantization.KVCacheQuantAlgo = "FP8" })
-	require.Contains(t, strings.Join(plan(t, dir).Notes, "\n"), "KV cache in FP8")
-}
-
 func TestProgressReachesTotal(t *testing.T) {
 	p := plan(t, tinycheckpoint.Dir(t, "nemotron", nil))
 	var seen []int64

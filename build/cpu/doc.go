@@ -16,8 +16,8 @@
 // float16 and float32 stay what they are, FP8 keeps its codes, and what the builder
 // rounds (W8A16, W4A16) or finds in groups of 32, 64 or 128 (AWQ) stays numbers of 8 or
 // 4 bits with their scales. The factors that AWQ multiplies inputs by move into the norm
-// before the linear, or become the activation's; where something else computes the input,
-// an attention or a linear, and with other groups, the weights are expanded. Norms,
-// biases and rotary frequencies are float32. A head that equals the embedding bit for
-// bit shares its section.
+// before the linear, or become the activation's or the attention's; where something else
+// computes the input, and with other groups, the weights are expanded. Norms, biases and
+// rotary frequencies are float32. A head that equals the embedding bit for bit shares its
+// section. A quantised KV cache (kv_cache_quant_algo) keeps the checkpoint's scales.
 package cpu

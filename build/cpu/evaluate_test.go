@@ -336,6 +336,10 @@ func (e *engine) evaluate(t testing.TB, prompt []int32) matrix {
 			}
 			require.Equal(t, o.RotaryDim, 2*len(frequencies))
 			out = attention(in, o.Heads, o.KVHeads, o.HeadSize, o.Window, o.Scale, frequencies, 1)
+			if o.OutFactor >= 0 {
+				factor := first(e.section(o.OutFactor))
+				out = mapped(out, func(_, k int, v float64) float64 { return v * factor[k] })
+			}
 		case cpuengine.OpActivation:
 			out = newMatrix(len(in), o.Width)
 			for i := range in {

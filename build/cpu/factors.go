@@ -8,15 +8,22 @@ import (
 	"github.com/trtgo/trtgo/internal/cpuengine"
 )
 
-// inputNumbers are what quantised linears do to their inputs.
+// inputNumbers are what quantised linears do to their inputs, and caches to keys and values.
 type inputNumbers struct {
-	scales  map[*network.Weight]float32   // of every InputScale
+	scales  map[*network.Weight]float32   // of every InputScale and CacheScale
 	factors map[*network.Weight][]float32 // of every InputFactor that is not all ones
 }
 
 func readInputNumbers(net *network.Network, rank *checkpoint.Rank) (inputNumbers, error) {
 	in := inputNumbers{map[*network.Weight]float32{}, map[*network.Weight][]float32{}}
 	for _, op := range net.Ops {
+		if a, ok := op.(*network.Attention); ok && a.CacheScale != nil {
+			v, err := readScale(rank, a.CacheScale)
+			if err != nil {
+				return in, err
+			}
+			in.scales[a.CacheScale] = v
+		}
 		o, ok := op.(*network.Linear)
 		if !ok || o.Quantisation == nil {
 			continue
@@ -59,10 +66,10 @@ func (l *lowering) factor(o *network.Linear) []float32 {
 }
 
 // moved gives the linear whose factor what writes t can apply in the place of all that read
-// t, or nil: a norm's weights are multiplied by it, an activation's output is.
+// t, or nil: a norm's weights are multiplied by it, an activation's or attention's output is.
 func (l *lowering) moved(t *network.Tensor) *network.Linear {
 	switch l.writers[t].(type) {
-	case *network.Norm, *network.Activation, *network.Gated:
+	case *network.Norm, *network.Activation, *network.Gated, *network.Attention:
 	default:
 		return nil
 	}

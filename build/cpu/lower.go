@@ -193,7 +193,7 @@ func (l *lowering) scaled(section int, factor []float32) int {
 	return section
 }
 
-// outFactor is the section of the factor that an activation applies to t, or -1.
+// outFactor is the section of the factor that an activation or attention applies to t, or -1.
 func (l *lowering) outFactor(t *network.Tensor) int {
 	reader := l.moved(t)
 	if reader == nil {
@@ -205,6 +205,7 @@ func (l *lowering) outFactor(t *network.Tensor) int {
 func (l *lowering) attention(o *network.Attention) error {
 	op := l.emit(cpuengine.OpAttention, o.Name, l.buffer[o.In], l.allocate(o.Name, o.Out))
 	op.Layer, op.Heads, op.KVHeads, op.HeadSize, op.Scale, op.Window = o.Layer, o.Heads, o.KVHeads, o.HeadSize, o.Scale, o.Window
+	op.OutFactor, op.KVScale = l.outFactor(o.Out), l.inputs.scales[o.CacheScale]
 	r := o.Rotary
 	if r == nil {
 		return nil

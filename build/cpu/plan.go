@@ -52,9 +52,6 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	}
 	p := &Plan{}
 	p.noteUnused(rank)
-	if algo := c.Quantization.KVCacheQuantAlgo; algo != "" {
-		p.note("the checkpoint asks for a KV cache in %s; the CPU backend keeps keys and values in float32 or bfloat16", algo)
-	}
 	tied, err := rank.TiedHead(ctx)
 	if err != nil {
 		return nil, err
@@ -67,6 +64,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
 	}
+	program.KVCacheDtype = cacheDtypes[c.Quantization.KVCacheQuantAlgo]
 	p.Program, p.TiedHead, p.WeightDtype = program, tied, c.Dtype
 	if slices.ContainsFunc(weights, func(w weight) bool { return w.kept }) {
 		p.WeightDtype = c.Quantization.QuantAlgo
@@ -109,7 +107,7 @@ func (p *Plan) noteExpanded(algo string, weights []weight) {
 		}
 	}
 	if len(names) > 0 {
-		p.note("the CPU backend expands %d of %d %s weights to %s, %s among them: they take the memory and time of weights that are not quantised (it keeps groups of 32, 64 and 128 inputs, and factors of inputs that a norm or an activation can apply)",
+		p.note("the CPU backend expands %d of %d %s weights to %s, %s among them: they take the memory and time of weights that are not quantised (it keeps groups of 32, 64 and 128 inputs, and factors of inputs that a norm, an activation or an attention can apply)",
 			len(names), matrices, algo, dtype, names[0])
 	}
 }
@@ -180,6 +178,9 @@ func checkDtypes(net *network.Network, rank *checkpoint.Rank, dtype string) erro
 	}
 	return nil
 }
+
+// cacheDtypes are those of a cache, by kv_cache_quant_algo; without one the runner chooses.
+var cacheDtypes = map[string]string{checkpoint.KVCacheFP8: cpuengine.DtypeFP8, "INT8": cpuengine.DtypeInt8}
 
 // engineDtypes are those of matrices that are not quantised: their own.
 var engineDtypes = map[string]string{checkpoint.Float32: cpuengine.DtypeF32, checkpoint.Float16: cpuengine.DtypeF16, checkpoint.BFloat16: cpuengine.DtypeBF16}

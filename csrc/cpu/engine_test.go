@@ -104,6 +104,9 @@ type modelShape struct {
 	ffn, layers, window, maxPositions   int
 	embedding                           string // layout of the embedding; "" is rows
 	seed                                uint64
+	kvDtype                             string // of the KV cache; "" is the runner's choice
+	kvScale                             float32
+	pairs                               bool // whether kernels multiply keys and values as pairs of bfloat16, for the reference
 	weights                             []*testWeight
 	program                             *cpuengine.Program
 }
@@ -135,7 +138,7 @@ func (m *modelShape) write(t testing.TB) string {
 		layout = m.embedding
 	}
 	m.program = &cpuengine.Program{
-		VocabSize: m.vocab, HiddenSize: m.hidden, NumLayers: m.layers, MaxPositionEmbeddings: m.maxPositions, WeightDtype: m.dtype,
+		VocabSize: m.vocab, HiddenSize: m.hidden, NumLayers: m.layers, MaxPositionEmbeddings: m.maxPositions, WeightDtype: m.dtype, KVCacheDtype: m.kvDtype,
 		Buffers: []cpuengine.Buffer{
 			{Name: "x", Width: m.hidden}, {Name: "normed", Width: m.hidden, LinearInput: true}, {Name: "qkv", Width: width},
 			{Name: "attended", Width: m.heads * m.head, LinearInput: true}, {Name: "gated", Width: 2 * m.ffn},
@@ -157,7 +160,7 @@ func (m *modelShape) write(t testing.TB) string {
 		norm("input_layernorm", 0, 1)
 		linear("qkv", 1, 2, width, m.hidden, false)
 		op(cpuengine.Op{Kind: cpuengine.OpAttention, Name: "attention", In: 2, Out: 3, Weight: -1, Bias: -1, InvFreq: frequencies, OutFactor: -1, Layer: layer,
-			Heads: m.heads, KVHeads: m.kvHeads, HeadSize: m.head, RotaryDim: 4, Scale: 0.4, Window: m.window})
+			Heads: m.heads, KVHeads: m.kvHeads, HeadSize: m.head, RotaryDim: 4, Scale: 0.4, Window: m.window, KVScale: m.kvScale})
 		linear("dense", 3, 0, m.hidden, m.heads*m.head, true)
 		norm("post_layernorm", 0, 1)
 		linear("fc", 1, 4, 2*m.ffn, m.hidden, false)

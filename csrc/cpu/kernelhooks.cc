@@ -5,6 +5,7 @@
 #include "e4m3.h"
 #include "kernels.h"
 #include "kernels_tables.h"
+#include "kvnumbers.h"
 #include "threads.h"
 
 using trtgo::cpu::AttentionArgs;
@@ -37,34 +38,44 @@ int64_t trtgo_kernel_linear_scratch_bytes(const char* set, int m, int k) {
   return kernels_by_name(set)->linear_scratch_bytes(m, k);
 }
 
-void trtgo_kernel_attention(const char* set, int bf16_cache, const float* q, int64_t ldq, void* out, int64_t ldo,
-                            int out_bf16, const uint8_t* kv, int64_t block_stride, int64_t v_offset,
-                            const int32_t* block_table, int block_size, int head_size, int group, int rows,
-                            int first_position, int window, float scale, float* scratch) {
-  const trtgo::cpu::Kernels* kernels = kernels_by_name(set);
+static AttentionArgs attention_args(const trtgo_attention_args* a) {
   AttentionArgs args;
-  args.q = q;
-  args.ldq = ldq;
-  args.out = out;
-  args.ldo = ldo;
-  args.out_bf16 = out_bf16 != 0;
-  args.kv = kv;
-  args.block_stride = block_stride;
-  args.v_offset = v_offset;
-  args.block_table = block_table;
-  args.block_size = block_size;
-  args.head_size = head_size;
-  args.group = group;
-  args.rows = rows;
-  args.first_position = first_position;
-  args.window = window;
-  args.scale = scale;
-  args.scratch = scratch;
-  if (bf16_cache != 0) {
-    kernels->attention_bf16(args);
-  } else {
-    kernels->attention_f32(args);
-  }
+  args.q = a->q;
+  args.ldq = a->ldq;
+  args.out = a->out;
+  args.ldo = a->ldo;
+  args.out_bf16 = a->out_bf16 != 0;
+  args.out_factor = a->out_factor;
+  args.kv = a->kv;
+  args.block_stride = a->block_stride;
+  args.v_offset = a->v_offset;
+  args.block_table = a->block_table;
+  args.block_size = a->block_size;
+  args.head_size = a->head_size;
+  args.group = a->group;
+  args.rows = a->rows;
+  args.first_position = a->first_position;
+  args.window = a->window;
+  args.scale = a->scale;
+  args.kv_scale = a->kv_scale;
+  args.partials = a->partials;
+  args.range = a->range;
+  args.scratch = a->scratch;
+  return args;
+}
+
+void trtgo_kernel_attention(const char* set, const trtgo_attention_args* args) {
+  kernels_by_name(set)->attention[args->format](attention_args(args));
+}
+
+void trtgo_kernel_attention_merge(const char* set, const trtgo_attention_args* args) {
+  kernels_by_name(set)->attention_merge(attention_args(args));
+}
+
+int64_t trtgo_partial_floats(int head_size) { return trtgo::cpu::partial_floats(head_size); }
+
+void trtgo_encode_kv(int format, const float* x, float scale, int n, uint8_t* out) {
+  (format == trtgo::cpu::kKVInt8 ? trtgo::cpu::encode_int8 : trtgo::cpu::encode_fp8)(x, scale, n, out);
 }
 
 int64_t trtgo_kernel_attention_scratch_bytes(const char* set, int group, int head_size, int block_size) {

@@ -6,7 +6,10 @@ package cpu
 // #include "kernelhooks.h"
 import "C"
 
-import "unsafe"
+import (
+	"runtime"
+	"unsafe"
+)
 
 // A kernelSet is the name of a kernel set; its methods call one kernel each, for
 // tests. Shapes and strides are those of kernels.h.
@@ -68,12 +71,13 @@ func (s kernelSet) linearScratchBytes(m, k int) int {
 }
 
 type attentionCall struct {
-	bf16Cache            bool
+	format               kvFormat
 	q                    *float32
 	ldq                  int
 	out                  unsafe.Pointer
 	ldo                  int
 	outBF16              bool
+	outFactor            *float32
 	kv                   *byte
 	blockStride, vOffset int
 	blockTable           *int32
@@ -81,15 +85,62 @@ type attentionCall struct {
 	group, rows          int
 	firstPosition        int
 	window               int
-	scale                float32
+	scale, kvScale       float32
+	partials             *float32
+	attentionRange       int
 	scratch              *float32
 }
 
+// A kvFormat is what a KV cache holds.
+type kvFormat int
+
+const (
+	kvF32 kvFormat = iota
+	kvBF16
+	kvInt8
+	kvFP8
+)
+
+// c gives the call to C; what it points at is pinned until pins are released.
+func (c attentionCall) c(pins *runtime.Pinner) *C.trtgo_attention_args {
+	for _, p := range []unsafe.Pointer{
+		unsafe.Pointer(c.q), c.out, unsafe.Pointer(c.outFactor), unsafe.Pointer(c.kv), unsafe.Pointer(c.blockTable),
+		unsafe.Pointer(c.partials), unsafe.Pointer(c.scratch),
+	} {
+		if p != nil {
+			pins.Pin(p)
+		}
+	}
+	return &C.trtgo_attention_args{
+		format: C.int(c.format), q: cfloats(c.q), ldq: C.int64_t(c.ldq), out: c.out, ldo: C.int64_t(c.ldo),
+		out_bf16: cbool(c.outBF16), out_factor: cfloats(c.outFactor), kv: (*C.uint8_t)(c.kv), block_stride: C.int64_t(c.blockStride),
+		v_offset: C.int64_t(c.vOffset), block_table: (*C.int32_t)(c.blockTable), block_size: C.int(c.blockSize),
+		head_size: C.int(c.headSize), group: C.int(c.group), rows: C.int(c.rows), first_position: C.int(c.firstPosition),
+		window: C.int(c.window), scale: C.float(c.scale), kv_scale: C.float(c.kvScale), partials: cfloats(c.partials),
+		_range: C.int(c.attentionRange), scratch: cfloats(c.scratch),
+	}
+}
+
 func (s kernelSet) attention(c attentionCall) {
-	C.trtgo_kernel_attention(s.name, cbool(c.bf16Cache), cfloats(c.q), C.int64_t(c.ldq), c.out, C.int64_t(c.ldo),
-		cbool(c.outBF16), (*C.uint8_t)(c.kv), C.int64_t(c.blockStride), C.int64_t(c.vOffset),
-		(*C.int32_t)(c.blockTable), C.int(c.blockSize), C.int(c.headSize), C.int(c.group), C.int(c.rows),
-		C.int(c.firstPosition), C.int(c.window), C.float(c.scale), cfloats(c.scratch))
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	C.trtgo_kernel_attention(s.name, c.c(&pins))
+}
+
+func (s kernelSet) attentionMerge(c attentionCall) {
+	var pins runtime.Pinner
+	defer pins.Unpin()
+	C.trtgo_kernel_attention_merge(s.name, c.c(&pins))
+}
+
+// partialFloats is what one query keeps of a range of positions.
+func partialFloats(headSize int) int { return int(C.trtgo_partial_floats(C.int(headSize))) }
+
+// encodeKV gives x as an int8 or FP8 cache holds it.
+func encodeKV(format kvFormat, x []float32, scale float32) []byte {
+	out := make([]byte, len(x))
+	C.trtgo_encode_kv(C.int(format), cfloats(unsafe.SliceData(x)), C.float(scale), C.int(len(x)), (*C.uint8_t)(unsafe.SliceData(out)))
+	return out
 }
 
 func (s kernelSet) attentionScratchBytes(group, headSize, blockSize int) int {

@@ -76,30 +76,64 @@ struct LinearArgs {
 };
 using LinearFunction = void (*)(const LinearArgs&);
 
+// Numbers of a KV cache. int8 is stored as number + 128.
+enum KVFormat : int { kKVF32 = 0, kKVBf16 = 1, kKVInt8 = 2, kKVFp8 = 3, kKVFormats = 4 };
+
+// Positions whose softmax is begun anew, and merged with what is before it. They begin at
+// multiples of it, so that they may be computed anywhere, in any order.
+constexpr int kAttentionRange = 512;
+
 // Attention of one KV head's query group for consecutive positions of one sequence.
 //
-// KV block b of this layer and KV head begins at kv + b*block_stride: first the
-// keys, packed as panels of 16 tokens with K = head_size (bf16 [block/16][d/2][16][2],
-// f32 [block/16][d][16]), then, v_offset bytes on, the values [block][d] row-major.
+// KV block b of this layer and KV head begins at kv + b*block_stride, its values v_offset
+// bytes on; KVLayout tells where each number is. Slots and columns that were not written
+// may hold anything.
+//
+// What one query computes depends on its position only. Its positions are cut at multiples
+// of 128. Of each such piece, ascending, it takes the scores (one chain over ascending
+// columns, times scale and kv_scale), scales total and sums down if the maximum grows, and
+// adds exp(score - maximum) to the total and, times the values, to the sums (one chain over
+// ascending positions). A range of 512 begins anew; ranges are merged ascending. The result
+// is sums / total * kv_scale (* out_factor), rounded to bf16 if asked.
+//
+// With a cache of bf16, int8 or fp8 a set that has the dot product of pairs of bf16 uses it
+// for scores and sums: queries and exponentials are rounded to bf16 (the total is of the
+// unrounded ones), int8 and fp8 are bf16 exactly. The other sets multiply floats.
+//
+// A NaN or infinity in a value makes all later queries that see it NaN or infinite in its
+// column, also where it weighs 0. A score of -inf weighs 0 as long as one is finite; with
+// none, or with a score of +inf or NaN, the query's result is NaN.
 struct AttentionArgs {
   const float* q;  // row r, head g: q + r*ldq + g*head_size; rotated, not scaled
   int64_t ldq;
   void* out;  // same indexing with ldo; float, or bf16 when out_bf16
   int64_t ldo;
   bool out_bf16;
+  const float* out_factor;  // [group*head_size], or null
   const uint8_t* kv;
   int64_t block_stride;  // bytes
   int64_t v_offset;      // bytes
   const int32_t* block_table;
-  int block_size;  // multiple of 16
+  int block_size;  // 16, 32, 64 or 128
   int head_size;   // even, at most 512
   int group;       // query heads of this KV head
   int rows;        // queries at positions first_position … first_position+rows-1
   int first_position;
-  int window;  // 0: all earlier positions, else the last `window` ones
-  float scale;
+  int window;      // 0: all earlier positions, else the last `window` ones
+  float scale;     // of scores, above 0
+  float kv_scale;  // of the numbers in the cache; 1 for float and bf16
+  // Null: the whole result. Otherwise the kernel computes the positions of one range, and
+  // writes for each row and head that sees any of it what it came to, partial_floats(head_size)
+  // floats of [ranges][rows][group], the first range being that of the first position that
+  // row 0 sees; attention_merge makes out of them, and changes them.
+  float* partials;
+  int range;
   float* scratch;  // attention_scratch_bytes(group, head_size, block_size), of this thread
 };
+using AttentionFunction = void (*)(const AttentionArgs&);
+
+// Sums of the columns, up to a multiple of 16, then the maximum, then the total.
+constexpr int64_t partial_floats(int head_size) { return (head_size + 15) / 16 * 16 + 16; }
 
 // What a row of logits is reduced to.
 struct RowStatistics {
@@ -113,8 +147,8 @@ struct Kernels {
   LinearFunction linear[kWeightFormats][2];       // [format][0: x is float (`exact`), 1: bf16 (`fast`)]; no [kF32][1]
   int64_t (*linear_scratch_bytes)(int m, int k);  // enough for every format
 
-  void (*attention_f32)(const AttentionArgs&);   // float cache
-  void (*attention_bf16)(const AttentionArgs&);  // bf16 cache
+  AttentionFunction attention[kKVFormats];
+  AttentionFunction attention_merge;  // of all ranges; for every format
   int64_t (*attention_scratch_bytes)(int group, int head_size, int block_size);
 
   // out[n] = x / sqrt(mean(x²) + epsilon) * weight; out is float, or bf16 (rounded

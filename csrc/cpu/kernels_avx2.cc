@@ -37,7 +37,6 @@ constexpr int kLanes = 8;
 constexpr int kTileRows = 6;
 constexpr int kTilePanels = 1;
 constexpr int kNarrowRows = kTileRows;
-constexpr int kValueVectors = 4;
 
 TRTGO_INLINE Vec zero() { return _mm256_setzero_ps(); }
 TRTGO_INLINE Vec set1(float x) { return _mm256_set1_ps(x); }
@@ -238,8 +237,8 @@ const Kernels kAvx2Kernels = {
      {linear_int4_floats, linear_integers},
      {linear<Fp8Weights, FloatActivations>, linear<Fp8Weights, WidenedActivations>}},
     linear_scratch_bytes,
-    attention<float, FloatWeights>,
-    attention<uint16_t, Bf16Weights>,
+    {attention<FloatWeights>, attention<Bf16Weights>, attention<Int8Weights>, attention<Fp8Weights>},
+    attention_merge,
     attention_scratch_bytes,
     rms_norm,
     layer_norm,

@@ -60,8 +60,13 @@ namespace trtgo {
 namespace cpu {
 namespace {
 
+// Attention over caches that are multiplied as pairs of bf16.
+struct CacheFunctions {
+  AttentionFunction bf16, int8, fp8;
+};
+
 // pairs: bf16 and fp8 with bf16 x. integers: int8 and int4.
-constexpr Kernels kernels_with(const char* name, LinearFunction pairs, LinearFunction integers) {
+constexpr Kernels kernels_with(const char* name, LinearFunction pairs, LinearFunction integers, CacheFunctions caches) {
   return {
       name,
       {{linear<FloatWeights, FloatActivations>, nullptr},
@@ -71,8 +76,8 @@ constexpr Kernels kernels_with(const char* name, LinearFunction pairs, LinearFun
        {linear_int4_floats, integers},
        {linear<Fp8Weights, FloatActivations>, pairs}},
       linear_scratch_bytes,
-      attention<float, FloatWeights>,
-      attention<uint16_t, Bf16Weights>,
+      {attention<FloatWeights>, caches.bf16, caches.int8, caches.fp8},
+      attention_merge,
       attention_scratch_bytes,
       rms_norm,
       layer_norm,
@@ -85,9 +90,12 @@ constexpr Kernels kernels_with(const char* name, LinearFunction pairs, LinearFun
 
 }  // namespace
 
-const Kernels kAvx512Bf16Kernels = kernels_with("avx512bf16", pairs_avx512bf16, integers_avx512vnni);
+const Kernels kAvx512Bf16Kernels =
+    kernels_with("avx512bf16", pairs_avx512bf16, integers_avx512vnni,
+                 {attention_bf16_avx512bf16, attention_int8_avx512bf16, attention_fp8_avx512bf16});
 const Kernels kAvx512Bf16EmulatedKernels =
-    kernels_with("avx512bf16-emulated", pairs_avx512bf16_emulated, linear_integers);
+    kernels_with("avx512bf16-emulated", pairs_avx512bf16_emulated, linear_integers,
+                 {attention_bf16_emulated, attention_int8_emulated, attention_fp8_emulated});
 
 }  // namespace cpu
 }  // namespace trtgo

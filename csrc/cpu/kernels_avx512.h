@@ -16,7 +16,6 @@ constexpr int kLanes = 16;
 constexpr int kTileRows = 12;
 constexpr int kTilePanels = 2;
 constexpr int kNarrowRows = 4;
-constexpr int kValueVectors = 4;
 
 TRTGO_INLINE Vec zero() { return _mm512_setzero_ps(); }
 TRTGO_INLINE Vec set1(float x) { return _mm512_set1_ps(x); }

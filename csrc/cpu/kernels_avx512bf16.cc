@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// The linear layers of AVX-512 BF16 and VNNI (Zen 4, Cooper Lake, Sapphire Rapids and later).
+// The linear layers and attention of AVX-512 BF16 and VNNI (Zen 4, Cooper Lake, Sapphire Rapids and later).
 #if defined(__x86_64__)
 
 // Multiply and add are fused only where the code says so.
@@ -54,9 +54,14 @@ TRTGO_INLINE __v16si dot(__v16si sum, __m512i a, __m512i b) { return __v16si(_mm
 #include "kernels_avx512.h"
 // After kernels_avx512.h:
 #include "kernels_formats.h"
+#include "kernels_math.h"
 // After kernels_formats.h:
 #include "kernels_linear.h"
 #include "kernels_pairs.h"
+// After kernels_pairs.h:
+#include "kernels_attention_pairs.h"
+// After kernels_linear.h and kernels_math.h:
+#include "kernels_attention.h"
 // After kernels_linear.h:
 #include "kernels_integers.h"
 
@@ -69,6 +74,10 @@ void pairs_avx512bf16(const LinearArgs& args) {
 }
 
 void integers_avx512vnni(const LinearArgs& args) { linear_integers(args); }
+
+void attention_bf16_avx512bf16(const AttentionArgs& args) { attention<PairWeights>(args); }
+void attention_int8_avx512bf16(const AttentionArgs& args) { attention<Int8Pairs>(args); }
+void attention_fp8_avx512bf16(const AttentionArgs& args) { attention<Fp8Pairs>(args); }
 
 }  // namespace cpu
 }  // namespace trtgo

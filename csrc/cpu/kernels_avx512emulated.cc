@@ -1,6 +1,6 @@
 //go:build linux && (amd64 || arm64)
 
-// The linear layers of AVX-512 BF16 computed without it, for tests on processors that
+// The linear layers and attention of AVX-512 BF16 computed without it, for tests on processors that
 // lack the instruction.
 #if defined(__x86_64__)
 
@@ -65,9 +65,14 @@ TRTGO_TARGET __attribute__((noinline)) __m512 dpbf16(__m512 sum, __m512 a, __m51
 #include "kernels_avx512.h"
 // After kernels_avx512.h:
 #include "kernels_formats.h"
+#include "kernels_math.h"
 // After kernels_formats.h:
 #include "kernels_linear.h"
 #include "kernels_pairs.h"
+// After kernels_pairs.h:
+#include "kernels_attention_pairs.h"
+// After kernels_linear.h and kernels_math.h:
+#include "kernels_attention.h"
 
 namespace trtgo {
 namespace cpu {
@@ -76,6 +81,10 @@ void pairs_avx512bf16_emulated(const LinearArgs& args) {
   if (args.shape.format == kFp8) return linear<Fp8Pairs, FloatActivations>(args);
   linear<PairWeights, FloatActivations>(args);
 }
+
+void attention_bf16_emulated(const AttentionArgs& args) { attention<PairWeights>(args); }
+void attention_int8_emulated(const AttentionArgs& args) { attention<Int8Pairs>(args); }
+void attention_fp8_emulated(const AttentionArgs& args) { attention<Fp8Pairs>(args); }
 
 }  // namespace cpu
 }  // namespace trtgo

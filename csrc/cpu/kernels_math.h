@@ -1,4 +1,4 @@
-// exp and erf of a vector. A kernel set includes this once, after its vector type
+// exp and erf of a vector, and where results go. A kernel set includes this once, after its vector type
 // and max, min, sub, div, round_nearest, scale_power2, absolute, copy_sign,
 // select_less. The coefficients are made by scripts/kernel_polynomials.py.
 #ifndef TRTGO_CPU_KERNELS_MATH_H_
@@ -7,6 +7,15 @@
 namespace trtgo {
 namespace cpu {
 namespace {
+
+// out[i … i+count) = value's first lanes, as float or bf16.
+TRTGO_INLINE void put(void* out, bool bf16, int i, Vec value, int count) {
+  if (bf16) {
+    store_part(static_cast<uint16_t*>(out) + i, value, count);
+  } else {
+    store_part(static_cast<float*>(out) + i, value, count);
+  }
+}
 
 // e^x to about one unit in the last place: 0 below the smallest denormal, infinity
 // above the largest float, NaN for NaN. x = n ln 2 + r, |r| <= ln(2)/2.

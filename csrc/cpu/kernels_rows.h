@@ -8,15 +8,6 @@ namespace trtgo {
 namespace cpu {
 namespace {
 
-// out[i … i+count) = value's first lanes, as float or bf16.
-TRTGO_INLINE void put(void* out, bool bf16, int i, Vec value, int count) {
-  if (bf16) {
-    store_part(static_cast<uint16_t*>(out) + i, value, count);
-  } else {
-    store_part(static_cast<float*>(out) + i, value, count);
-  }
-}
-
 TRTGO_TARGET void rms_norm(const float* x, const float* weight, float epsilon, int n, void* out, bool out_bf16) {
   DVec low = set1(0.0), high = set1(0.0);
   for (int i = 0; i < n; i += kLanes) {

@@ -12,12 +12,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels.h"
 #include "kernels_bf16.h"
 #include "kernels_scalar_linear.h"
 #include "kernels_tables.h"
+#include "kvlayout.h"
 
 namespace trtgo {
 namespace cpu {
@@ -33,57 +35,16 @@ inline void store(void* out, bool bf16, int64_t i, float value) {
   }
 }
 
-// One query over the blocks that its position sees, ascending. T is the cache's
-// type. scratch: scores[block_size], then sum[head_size].
-template <class T, class Panel>
-void attend(const AttentionArgs& args, int row, int head) {
-  const int size = args.head_size;
-  const float* q = args.q + row * args.ldq + int64_t{head} * size;
-  const int position = args.first_position + row;
-  const int first = args.window > 0 ? std::max(0, position - args.window + 1) : 0;
-  float* scores = args.scratch;
-  float* sum = scores + args.block_size;
-  std::fill(sum, sum + size, 0.0f);
-  float max = -kInfinity, total = 0;
-  for (int block = first / args.block_size; block <= position / args.block_size; block++) {
-    const uint8_t* keys = args.kv + args.block_table[block] * args.block_stride;
-    const T* values = reinterpret_cast<const T*>(keys + args.v_offset);
-    const int base = block * args.block_size;
-    const int begin = std::max(first - base, 0);
-    const int end = std::min(position + 1 - base, args.block_size);
-    float block_max = max;
-    for (int t = begin - begin % kPanelRows; t < end; t += kPanelRows) {
-      float dot[1][kPanelRows] = {};
-      Panel::template multiply<float, 1>(q, 0, keys + t / kPanelRows * Panel::bytes(size), size, dot);
-      for (int j = 0; j < kPanelRows; j++) scores[t + j] = dot[0][j] * args.scale;
-    }
-    for (int t = begin; t < end; t++) block_max = std::max(block_max, scores[t]);
-    if (block_max > max) {
-      const float shrink = std::exp(max - block_max);
-      for (int d = 0; d < size; d++) sum[d] *= shrink;
-      total *= shrink;
-      max = block_max;
-    }
-    for (int t = begin; t < end; t++) {
-      // Scores of -inf before the first finite one weigh nothing.
-      const float p = max == -kInfinity && scores[t] == max ? 0.0f : std::exp(scores[t] - max);
-      total += p;
-      const T* value = values + int64_t{t} * size;
-      for (int d = 0; d < size; d++) sum[d] += p * widen(value[d]);
-    }
-  }
-  const int64_t out = row * args.ldo + int64_t{head} * size;
-  for (int d = 0; d < size; d++) store(args.out, args.out_bf16, out + d, sum[d] / total);
-}
+}  // namespace
+}  // namespace cpu
+}  // namespace trtgo
 
-template <class T, class Panel>
-void attention(const AttentionArgs& args) {
-  for (int row = 0; row < args.rows; row++) {
-    for (int head = 0; head < args.group; head++) attend<T, Panel>(args, row, head);
-  }
-}
+// After store:
+#include "kernels_attention_scalar.h"
 
-int64_t attention_scratch_bytes(int, int head_size, int block_size) { return (int64_t{head_size} + block_size) * 4; }
+namespace trtgo {
+namespace cpu {
+namespace {
 
 void rms_norm(const float* x, const float* weight, float epsilon, int n, void* out, bool out_bf16) {
   double squares = 0;
@@ -175,8 +136,8 @@ const Kernels kScalarKernels = {
      {linear_int4<float>, linear_integers<Int4Numbers>},
      {linear_scaled<float, Fp8Numbers>, linear_scaled<uint16_t, Fp8Numbers>}},
     linear_scratch_bytes,
-    attention<float, FloatPanel>,
-    attention<uint16_t, Bf16Panel>,
+    {attention<kKVF32>, attention<kKVBf16>, attention<kKVInt8>, attention<kKVFp8>},
+    attention_merge,
     attention_scratch_bytes,
     rms_norm,
     layer_norm,

@@ -26,6 +26,14 @@ extern const Kernels kAvx512Bf16EmulatedKernels;
 void pairs_avx512bf16(const LinearArgs&);
 void pairs_avx512bf16_emulated(const LinearArgs&);
 void integers_avx512vnni(const LinearArgs&);
+
+// Attention over caches of these formats with VDPBF16PS.
+void attention_bf16_avx512bf16(const AttentionArgs&);
+void attention_int8_avx512bf16(const AttentionArgs&);
+void attention_fp8_avx512bf16(const AttentionArgs&);
+void attention_bf16_emulated(const AttentionArgs&);
+void attention_int8_emulated(const AttentionArgs&);
+void attention_fp8_emulated(const AttentionArgs&);
 #endif
 
 }  // namespace cpu

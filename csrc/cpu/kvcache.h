@@ -2,8 +2,10 @@
 //
 // A block holds TRTGO_CPU_BLOCK_SIZE tokens of all layers and KV heads, so that
 // copying one is one copy and an unused one costs no memory. Inside it, each
-// (layer, KV head) has its keys, packed as panels of 16 tokens, then its values,
-// as AttentionArgs in kernels.h describes.
+// (layer, KV head) has its keys, then its values, as KVLayout describes.
+//
+// A cache of int8 or FP8 holds value / scale, rounded; `exact` arithmetic reads the same
+// numbers times scale from a cache of floats.
 #ifndef TRTGO_CPU_KVCACHE_H_
 #define TRTGO_CPU_KVCACHE_H_
 
@@ -11,6 +13,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "kvlayout.h"
 #include "memory.h"
 #include "trtgo_cpu.h"
 
@@ -24,21 +27,25 @@ class KVCache {
   struct Layer {
     int kv_heads = 0;
     int head_size = 0;
+    float scale = 1;     // of the numbers
     int64_t offset = 0;  // of its first head in a block
   };
 
   KVCache() = default;
-  // bf16 chooses the dtype. layers' offsets are computed here. Throws Failure.
-  KVCache(std::vector<Layer> layers, int num_blocks, bool bf16);
+  // held: what the cache holds; rounded: what values are rounded to, held or, if that is
+  // float, any. layers' offsets are computed here. Throws Failure.
+  KVCache(std::vector<Layer> layers, int num_blocks, KVFormat held, KVFormat rounded);
 
   int num_blocks() const { return num_blocks_; }
-  bool bf16() const { return bf16_; }
+  KVFormat format() const { return format_; }
   int64_t block_bytes() const { return block_bytes_; }
 
   // Base for AttentionArgs: block b of this layer and head is block_bytes()*b on.
   const uint8_t* head(int layer, int kv_head) const;
   // Bytes from a head's keys to its values.
   int64_t v_offset(int layer) const;
+  // AttentionArgs.kv_scale.
+  float scale(int layer) const;
 
   // Writes one token's rotated key and its value [head_size] of one head. Distinct
   // tokens or heads may be written by distinct threads at once.
@@ -49,14 +56,14 @@ class KVCache {
   void copy_block(int src, int dst, int n);
 
  private:
-  int64_t head_bytes(const Layer& layer) const;
-  int64_t value_bytes() const { return bf16_ ? 2 : 4; }
-  template <class T>
-  void copy_tokens(int src, int dst, int n);
+  KVLayout layout(const Layer& layer) const { return {format_, layer.head_size, kBlockSize}; }
+  int64_t head_bytes(const Layer& layer) const { return layout(layer).key_bytes() + layout(layer).value_bytes(); }
+  void encode(const float* values, const Layer& layer, const Kernels& kernels, uint8_t* numbers) const;
 
   std::vector<Layer> layers_;
   int num_blocks_ = 0;
-  bool bf16_ = false;
+  KVFormat format_ = kKVF32;
+  KVFormat rounded_ = kKVF32;
   int64_t block_bytes_ = 0;
   Mapping arena_;
 };

@@ -161,7 +161,7 @@ func TestTooLittleMemory(t *testing.T) {
 		want      []string
 	}{
 		"one block": {small, weights + activations + 1000*block - 1, []string{
-			"for a KV cache: one block of 32 tokens needs 1536 bytes, 1535 are available, a share of 0.001 of the 1535999 that", "raise kv_cache_free_gpu_memory_fraction",
+			"for a KV cache: one block of 32 tokens needs 2816 bytes, 2815 are available, a share of 0.001 of the 2815999 that", "raise kv_cache_free_gpu_memory_fraction",
 		}},
 		"activations": {copied, weights + 2*least - 1, []string{
 			"for activations: steps of 32 tokens on 2 threads need " + decimal(least) + " bytes, " + decimal(least-1) + " are available", "ask for fewer threads",
@@ -221,7 +221,7 @@ func boundedProcess(t *testing.T, path string) {
 	require.ErrorContains(t, err, "for activations of 4194304 tokens; lower max_num_tokens")
 	_, err = open(t.Context(), path, Options{Threads: 2, KVCacheBytes: 2 * bound}, 0)
 	require.ErrorIs(t, err, executor.ErrOutOfMemory)
-	require.ErrorContains(t, err, "the system refused 2147483136 bytes for the KV cache; ask for a smaller one")
+	require.ErrorContains(t, err, "the system refused 2147481600 bytes for the KV cache; ask for a smaller one")
 
 	// An address space with no room for the file: mapped or copied.
 	big := filledFile(t, path, 2*bound)

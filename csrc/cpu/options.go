@@ -108,16 +108,30 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 	return o, nil
 }
 
+// kvCacheDtype is what the KV cache holds, as executor.Limits names it.
+func kvCacheDtype(p *cpuengine.Program, precision string) string {
+	switch {
+	case precision == "exact":
+		return "float32"
+	case p.KVCacheDtype != "":
+		return p.KVCacheDtype
+	default:
+		return "bfloat16"
+	}
+}
+
+var kvNumberBytes = map[string]int64{"float32": 4, "bfloat16": 2, cpuengine.DtypeInt8: 1, cpuengine.DtypeFP8: 1}
+
 // kvBytesPerBlock is the size of a KV block of the program in all layers.
 func kvBytesPerBlock(p *cpuengine.Program, precision string) int64 {
-	size := int64(2)
-	if precision == "exact" {
-		size = 4
-	}
+	size := kvNumberBytes[kvCacheDtype(p, precision)]
+	// Columns of keys fill words of 4 bytes, those of values panels of 16.
+	up := func(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
 	var bytes int64
 	for _, op := range p.Ops {
 		if op.Kind == cpuengine.OpAttention {
-			bytes += 2 * blockSize * int64(op.KVHeads) * int64(op.HeadSize) * size
+			keys, values := up(int64(op.HeadSize)*size, 4), up(int64(op.HeadSize), cpuengine.PanelRows)*size
+			bytes += blockSize * int64(op.KVHeads) * (keys + values)
 		}
 	}
 	return bytes

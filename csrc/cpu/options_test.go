@@ -82,7 +82,7 @@ func TestRefusedOptions(t *testing.T) {
 		"length":              {Options{MaxSeqLen: math.MaxInt32 + 1}, "max_seq_len is 2147483648, want 0 (the default) to 2147483647"},
 		"negative KV tokens":  {Options{KVCacheTokens: -5}, "KV cache tokens is -5, want 0"},
 		"negative KV bytes":   {Options{KVCacheBytes: math.MinInt64}, "KV cache bytes is -9223372036854775808, want 0"},
-		"KV cache too small":  {Options{KVCacheBytes: 1535}, "a KV cache of 1535 bytes holds no block: one of 32 tokens has 1536 bytes"},
+		"KV cache too small":  {Options{KVCacheBytes: 2815}, "a KV cache of 2815 bytes holds no block: one of 32 tokens has 2816 bytes"},
 		"negative fraction":   {Options{KVCacheFraction: -0.1}, "the KV cache's fraction of the memory is -0.1, want a number above 0 and below 1"},
 		"all the memory":      {Options{KVCacheFraction: 1}, "the KV cache's fraction of the memory is 1, want a number above 0 and below 1"},
 		"fraction NaN":        {Options{KVCacheFraction: math.NaN()}, "the KV cache's fraction of the memory is NaN"},
@@ -154,7 +154,12 @@ func TestKVBytesPerBlock(t *testing.T) {
 	m := smallModel(bf16)
 	m.layers = 3
 	m.write(t)
-	// keys and values × 32 tokens × 3 layers × 2 heads of 6 values
-	require.EqualValues(t, 2*32*3*2*6*2, kvBytesPerBlock(m.program, "fast"))
-	require.EqualValues(t, 2*32*3*2*6*4, kvBytesPerBlock(m.program, "exact"))
+	// 32 tokens × 3 layers × 2 heads of 6 columns: of keys words of 4 bytes, of values panels of 16
+	require.EqualValues(t, 32*3*2*(6+16)*2, kvBytesPerBlock(m.program, "fast"))
+	require.EqualValues(t, 32*3*2*(6+16)*4, kvBytesPerBlock(m.program, "exact"))
+	for _, dtype := range []string{cpuengine.DtypeInt8, cpuengine.DtypeFP8} {
+		m.program.KVCacheDtype = dtype
+		require.EqualValues(t, 32*3*2*(8+16), kvBytesPerBlock(m.program, "fast"))
+		require.EqualValues(t, 32*3*2*(6+16)*4, kvBytesPerBlock(m.program, "exact"))
+	}
 }

@@ -4,6 +4,7 @@ package cpu
 
 import (
 	"math"
+	"slices"
 
 	"github.com/trtgo/trtgo/internal/cpuengine"
 )
@@ -138,7 +139,7 @@ func (ref *reference) attention(qkv [][]float64, frequencies []float64) [][]floa
 			rotate(row[h*m.head:(h+1)*m.head], frequencies, t)
 		}
 		for i := m.heads * m.head; i < len(row); i++ { // keys and values
-			row[i] = ref.kept(row[i])
+			row[i] = ref.cached(row[i])
 		}
 		first := 0
 		if m.window > 0 {
@@ -152,17 +153,41 @@ func (ref *reference) attention(qkv [][]float64, frequencies []float64) [][]floa
 	return out
 }
 
-// attend gives softmax(0.4 q·k)·v over rows, whose keys and values begin at columns.
+// cached is a value as the KV cache holds it.
+func (ref *reference) cached(v float64) float64 {
+	scale := ref.m.kvScale
+	switch ref.m.kvDtype {
+	case cpuengine.DtypeInt8:
+		return float64(int(encodeKV(kvInt8, []float32{float32(v)}, scale)[0])-128) * float64(scale)
+	case cpuengine.DtypeFP8:
+		return e4m3(encodeKV(kvFP8, []float32{float32(v)}, scale)[0]) * float64(scale)
+	}
+	return ref.kept(v)
+}
+
+// paired is a value as pairs of bfloat16 have it, where the model's kernels use them.
+func (ref *reference) paired(v float64) float64 {
+	if ref.m.pairs {
+		return ref.kept(v)
+	}
+	return v
+}
+
+// attend gives softmax(0.4 q·k)·v over at most 128 rows, whose keys and values begin at
+// columns.
 func (ref *reference) attend(rows [][]float64, q []float64, key, value int) []float64 {
 	weights := make([]float64, len(rows))
-	var total float64
 	for t, row := range rows {
-		var score float64
 		for i, v := range q {
-			score += v * row[key+i]
+			weights[t] += 0.4 * ref.paired(v) * row[key+i]
 		}
-		weights[t] = math.Exp(0.4 * score)
-		total += weights[t]
+	}
+	var total float64
+	top := slices.Max(weights)
+	for t := range weights {
+		weight := math.Exp(weights[t] - top)
+		total += weight
+		weights[t] = ref.paired(weight)
 	}
 	out := make([]float64, len(q))
 	for t, row := range rows {

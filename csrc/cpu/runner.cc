@@ -55,8 +55,10 @@ Runner::Runner(const trtgo_cpu_program& program, const trtgo_cpu_options& option
   copy_program(program);
   map_buffers(program);
   check_linears();
-  map_cache(options.num_blocks);
+  map_cache(program, options.num_blocks);
   map_scratch();
+  partials_ = Mapping(partials_bytes(team_.size()), activations_);
+  attention_work_.resize(ops_.size());
   sequence_of_.resize(static_cast<size_t>(options.max_num_tokens));
 }
 
@@ -78,11 +80,26 @@ void Runner::copy_program(const trtgo_cpu_program& program) {
   for (size_t i = 0; i < ops_.size(); i++) {
     const trtgo_cpu_op& op = ops_[i];
     pad_bias(op);
+    work_of_op_.push_back(work_of(i));
     if (op.kind == TRTGO_CPU_SELECT) select_op_ = i;
     if (op.kind == TRTGO_CPU_ATTENTION && op.rotary_dim > 0) {
       rotary_of_op_[i] = rotary_of(op.inv_freq, op.rotary_dim / 2);
     }
   }
+}
+
+// The first attention operation of the same shape; -1 for others.
+int Runner::work_of(size_t index) const {
+  const trtgo_cpu_op& op = ops_[index];
+  if (op.kind != TRTGO_CPU_ATTENTION) return -1;
+  for (size_t i = 0; i < index; i++) {
+    const trtgo_cpu_op& other = ops_[i];
+    if (other.kind == TRTGO_CPU_ATTENTION && other.heads == op.heads && other.kv_heads == op.kv_heads &&
+        other.head_size == op.head_size && other.window == op.window) {
+      return work_of_op_[i];
+    }
+  }
+  return static_cast<int>(index);
 }
 
 // Kernels add whole panels of bias.
@@ -130,15 +147,20 @@ void Runner::check_linears() const {
   }
 }
 
-void Runner::map_cache(int num_blocks) {
+void Runner::map_cache(const trtgo_cpu_program& program, int num_blocks) {
   std::vector<KVCache::Layer> layers;
   for (const trtgo_cpu_op& op : ops_) {
     if (op.kind != TRTGO_CPU_ATTENTION) continue;
     if (layers.size() <= static_cast<size_t>(op.layer)) layers.resize(static_cast<size_t>(op.layer) + 1);
     layers[static_cast<size_t>(op.layer)].kv_heads = op.kv_heads;
     layers[static_cast<size_t>(op.layer)].head_size = op.head_size;
+    if (op.kv_scale > 0) layers[static_cast<size_t>(op.layer)].scale = op.kv_scale;
   }
-  cache_ = KVCache(std::move(layers), num_blocks, options_.fast != 0);
+  const bool fast = options_.fast != 0;
+  KVFormat format = fast ? kKVBf16 : kKVF32;
+  if (program.kv_dtype == TRTGO_CPU_INT8) format = kKVInt8;
+  if (program.kv_dtype == TRTGO_CPU_FP8) format = kKVFp8;
+  cache_ = KVCache(std::move(layers), num_blocks, fast ? format : kKVF32, format);
 }
 
 void Runner::map_scratch() {
@@ -165,7 +187,7 @@ void Runner::describe(trtgo_cpu_description* d) const {
   d->isa = kernels_->name;
   d->kv_bytes_per_block = cache_.block_bytes();
   d->kv_bytes = cache_.block_bytes() * cache_.num_blocks();
-  d->activation_bytes = scratch_.size();
+  d->activation_bytes = scratch_.size() + partials_.size();
   for (const Activation& a : buffers_) d->activation_bytes += a.memory.size();
   for (const Rotary& r : rotaries_) d->activation_bytes += r.memory.size();
 }
@@ -185,6 +207,7 @@ bool Runner::step(const trtgo_cpu_step& step) {
 void Runner::plan(const trtgo_cpu_step& step) {
   step_ = &step;
   tiles_.clear();
+  appends_.clear();
   for (int s = 0; s < step.num_sequences; s++) {
     const trtgo_cpu_sequence& sequence = step.sequences[s];
     for (int i = 0; i < sequence.num_tokens; i++) sequence_of_[static_cast<size_t>(sequence.first_token + i)] = s;
@@ -192,6 +215,15 @@ void Runner::plan(const trtgo_cpu_step& step) {
       tiles_.push_back(
           {s, sequence.first_token + i, std::min(kQueryTile, sequence.num_tokens - i), sequence.first_position + i});
     }
+    for (int i = 0; i < sequence.num_tokens;) {
+      const int position = sequence.first_position + i;
+      const int tokens = std::min(kBlockSize - position % kBlockSize, sequence.num_tokens - i);
+      appends_.push_back({s, sequence.first_token + i, tokens, position});
+      i += tokens;
+    }
+  }
+  for (size_t i = 0; i < ops_.size(); i++) {
+    if (work_of_op_[i] == static_cast<int>(i)) attention_work_[i] = plan_attention(ops_[i]);
   }
   if (step.observations != nullptr) {
     first_time_ = monotonic_nanoseconds();

@@ -107,14 +107,10 @@ func newRunner(file *cpuengine.File, w *weights, o Options, blocks int, memory e
 	var d C.trtgo_cpu_description
 	C.trtgo_cpu_describe(r.c, &d)
 	r.isa = C.GoString(d.isa)
-	dtype := "bfloat16"
-	if o.Precision == "exact" {
-		dtype = "float32"
-	}
 	r.limits = executor.Limits{
 		VocabSize: p.VocabSize, MaxSeqLen: min(o.MaxSeqLen, blocks*blockSize), MaxBatchSize: o.MaxBatchSize, MaxNumTokens: o.MaxNumTokens,
 		BlockSize: blockSize, NumBlocks: blocks, SharedBlocks: true,
-		MaxCandidates: min(executor.MaxCandidates, p.VocabSize), KVCacheDtype: dtype, Memory: memory,
+		MaxCandidates: min(executor.MaxCandidates, p.VocabSize), KVCacheDtype: kvCacheDtype(p, o.Precision), Memory: memory,
 	}
 	return r, nil
 }

@@ -17,7 +17,7 @@ namespace trtgo {
 namespace cpu {
 
 // Queries of one attention work item. Any number gives the same bits.
-constexpr int kQueryTile = 16;
+constexpr int kQueryTile = 24;
 
 // The named kernel set, or the best one for no name. Throws Failure when this machine
 // cannot run it.
@@ -63,11 +63,25 @@ class Runner {
     int first_position;
   };
 
+  // A KV head's queries of a tile, over one range of positions, or all when it is -1.
+  struct AttentionItem {
+    int tile;
+    int kv_head;
+    int range;
+    int64_t partials;  // where in partials_ its ranges begin, in floats
+  };
+
+  // Items of a step's attention operations, and those cut by ranges, to be merged.
+  struct AttentionWork {
+    std::vector<AttentionItem> items, merges;
+  };
+
   void copy_program(const trtgo_cpu_program& program);
   void map_buffers(const trtgo_cpu_program& program);
   void check_linears() const;
   void map_scratch();
-  void map_cache(int num_blocks);
+  int work_of(size_t index) const;
+  void map_cache(const trtgo_cpu_program& program, int num_blocks);
   void pad_bias(const trtgo_cpu_op& op);
   int rotary_of(int section, int half);
 
@@ -89,7 +103,9 @@ class Runner {
   bool attention(const trtgo_cpu_op& op, int worker);
   bool activation(const trtgo_cpu_op& op, int64_t rows);
   bool select(const trtgo_cpu_op& op, int first_row, int64_t rows);
-  void append_token(const trtgo_cpu_op& op, int64_t token, int sequence, int position);
+  AttentionWork plan_attention(const trtgo_cpu_op& op) const;
+  AttentionArgs attention_args(const trtgo_cpu_op& op, const AttentionItem& item, int worker) const;
+  void append_tokens(const trtgo_cpu_op& op, const QueryTile& tokens, int kv_head);
 
   const uint8_t* section_data(int section) const;
   const float* section_floats(int section) const { return reinterpret_cast<const float*>(section_data(section)); }
@@ -107,19 +123,23 @@ class Runner {
   size_t select_op_ = 0;
   std::vector<std::vector<float>> biases_;  // of each op, padded to whole panels; empty without
   std::vector<int> rotary_of_op_;
+  std::vector<int> work_of_op_;  // in attention_work_; that of the first operation of its shape
 
   std::vector<Activation> buffers_;
   std::vector<Rotary> rotaries_;
   KVCache cache_;
   Mapping scratch_;
+  Mapping partials_;               // of attention ranges
   ScratchSize scratch_size_ = {};  // of each worker
 
   // Of the running step.
   const trtgo_cpu_step* step_ = nullptr;
   std::vector<int32_t> sequence_of_;  // of each token
   std::vector<QueryTile> tiles_;
-  int64_t first_time_ = 0;  // when the observed step began
-  int64_t last_time_ = 0;   // when the observed operation began
+  std::vector<QueryTile> appends_;             // the tokens of each block
+  std::vector<AttentionWork> attention_work_;  // at the first operation of each shape
+  int64_t first_time_ = 0;                     // when the observed step began
+  int64_t last_time_ = 0;                      // when the observed operation began
 
   Team team_;  // last: its threads must be gone before anything else
 };

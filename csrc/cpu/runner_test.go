@@ -97,7 +97,7 @@ func TestStepAgreesWithFloat64(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s %s %s", name, precision.dtype, precision.precision), func(t *testing.T) {
 					m := *shape
-					m.dtype = precision.dtype
+					m.dtype, m.pairs = precision.dtype, isa == "avx512bf16"
 					r := openEngine(t, m.write(t), Options{ISA: isa, Precision: precision.precision})
 					require.Equal(t, isa, r.Describe().ISA)
 					tokens := randomTokens(11, 75, m.vocab)
@@ -105,6 +105,29 @@ func TestStepAgreesWithFloat64(t *testing.T) {
 						rowLogits(step(t, r, wanting(piece(tokens, 0, 5, 0, 2), 0))))
 					require.LessOrEqual(t, largest, precision.largest)
 					require.LessOrEqual(t, rms, precision.rms)
+				})
+			}
+		}
+	})
+}
+
+// A cache of int8 or FP8 gives what rounded keys and values give, in `exact` as well.
+func TestQuantisedCaches(t *testing.T) {
+	eachISA(t, func(t *testing.T, isa string) {
+		for dtype, scale := range map[string]float32{cpuengine.DtypeInt8: 0.05, cpuengine.DtypeFP8: 0.02} {
+			for precision, held := range map[string]string{"exact": "float32", "fast": dtype} {
+				t.Run(dtype+" "+precision, func(t *testing.T) {
+					m := smallModel(bf16)
+					m.layers, m.kvDtype, m.kvScale, m.pairs = 2, dtype, scale, isa == "avx512bf16"
+					r := openEngine(t, m.write(t), Options{ISA: isa, Precision: precision})
+					require.Equal(t, held, r.Limits().KVCacheDtype)
+					tokens := randomTokens(11, 75, m.vocab)
+					got := rowLogits(step(t, r, wanting(piece(tokens, 0, 5, 0, 2), 0)))
+					_, rms := differences(m.logits(precision == "fast", tokens), got)
+					m.kvDtype = ""
+					_, unrounded := differences(m.logits(precision == "fast", tokens), got)
+					require.Greater(t, unrounded, 1e-3)
+					require.LessOrEqual(t, rms, unrounded/10)
 				})
 			}
 		}

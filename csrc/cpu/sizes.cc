@@ -47,7 +47,8 @@ ScratchSize scratch_size(const trtgo_cpu_op* ops, int num_ops, const Kernels& ke
 }
 
 int64_t activation_bytes(const trtgo_cpu_program& program, const Kernels& kernels, const trtgo_cpu_options& options) {
-  int64_t bytes = scratch_size(program.ops, program.num_ops, kernels, options).bytes * options.threads;
+  int64_t bytes = scratch_size(program.ops, program.num_ops, kernels, options).bytes * options.threads +
+                  partials_bytes(options.threads);
   for (const BufferSize& size : buffer_sizes(program, options)) bytes += size.bytes();
   std::set<int32_t> rotaries;
   for (int i = 0; i < program.num_ops; i++) {

@@ -33,6 +33,9 @@ struct BufferSize {
 // them has float32 weights, for which no kernel takes bf16.
 std::vector<BufferSize> buffer_sizes(const trtgo_cpu_program& program, const trtgo_cpu_options& options);
 
+// What attention of long contexts keeps between phases, of all threads.
+inline int64_t partials_bytes(int threads) { return threads > 1 ? threads * (int64_t{1} << 18) : 0; }
+
 // cos and sin of a step's tokens, [tokens, 2*half].
 int64_t rotary_bytes(int half, const trtgo_cpu_options& options);
 

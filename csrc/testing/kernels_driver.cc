@@ -12,6 +12,8 @@
 
 #include "check.h"
 #include "kernels.h"
+#include "kvlayout.h"
+#include "kvnumbers.h"
 
 namespace {
 
@@ -109,50 +111,110 @@ struct AttentionShape {
 };
 
 // Keys and values of one sequence, plain and in blocks whose order is reversed.
-template <class T>
 struct Cache {
-  Array<T> kv;
+  KVLayout layout;
+  float scale;
+  Array<uint8_t> kv;
   std::vector<double> keys, values;
   std::vector<int32_t> table;
-  int64_t block_values;
 
-  Cache(const AttentionShape& s, Values& from)
-      : kv(0 + (s.tokens + s.block_size - 1) / s.block_size * 2 * s.block_size * s.head_size),
-        block_values(2 * s.block_size * s.head_size) {
+  Cache(KVFormat format, const AttentionShape& s, Values& from)
+      : layout{format, s.head_size, s.block_size},
+        scale(format == kKVInt8 || format == kKVFp8 ? 0.03f : 1.0f),
+        kv((s.tokens + s.block_size - 1) / s.block_size * block_bytes()) {
     const int blocks = (s.tokens + s.block_size - 1) / s.block_size;
     for (int b = 0; b < blocks; b++) table.push_back(blocks - 1 - b);
     for (int t = 0; t < s.tokens; t++) {
       const int slot = t % s.block_size;
-      T* block = kv.data() + table[static_cast<size_t>(t / s.block_size)] * block_values;
-      T* panel = block + slot / 16 * 16 * s.head_size;
+      uint8_t* block = kv.data() + table[static_cast<size_t>(t / s.block_size)] * block_bytes();
       for (int d = 0; d < s.head_size; d++) {
-        const int key = sizeof(T) == 2 ? (d / 2 * 16 + slot % 16) * 2 + d % 2 : d * 16 + slot % 16;
-        keys.push_back(put(panel + key, from.normal(1)));
-        values.push_back(put(block + (s.block_size + slot) * s.head_size + d, from.normal(1)));
+        keys.push_back(put(block + layout.key_offset(slot, d), from.normal(1)));
+        values.push_back(put(block + layout.key_bytes() + layout.value_offset(slot, d), from.normal(1)));
       }
     }
   }
 
-  static double put(float* to, float v) { return *to = v; }
-  static double put(uint16_t* to, float v) { return widen(*to = nearest_bf16(v)); }
+  int64_t block_bytes() const { return layout.key_bytes() + layout.value_bytes(); }
+
+  // Writes a number and returns what it stands for.
+  double put(uint8_t* to, float v) const {
+    const uint16_t rounded = nearest_bf16(v);
+    switch (layout.format) {
+      case kKVF32: std::memcpy(to, &v, 4); return v;
+      case kKVBf16: std::memcpy(to, &rounded, 2); return widen(rounded);
+      case kKVInt8: encode_int8(&v, scale, 1, to); return double{decode_int8(*to)} * scale;
+      default: encode_fp8(&v, scale, 1, to); return double{decode_fp8(*to)} * scale;
+    }
+  }
 };
 
-template <class T>
-void check_attention(const Kernels& set, const AttentionShape& s, bool out_bf16, Tally& tally) {
+// Compares one output with softmax in float64. pairs: queries are rounded to bf16, as
+// here, and weights, by 2^-8 of each.
+void compare_query(const AttentionArgs& args, const Cache& cache, int r, int g, bool pairs, const std::string& what,
+                   Tally& tally) {
+  const int last = args.first_position + r, begin = args.window > 0 ? std::max(0, last - args.window + 1) : 0;
+  const float* query = args.q + r * args.ldq + g * args.head_size;
+  std::vector<double> weights(static_cast<size_t>(last + 1));
+  const auto at = [&](int t, int d) { return static_cast<size_t>(t * args.head_size + d); };
+  double top = -1e300, magnitude = 0, total = 0;
+  for (int t = begin; t <= last; t++) {
+    double score = 0, size = 0;
+    for (int d = 0; d < args.head_size; d++) {
+      const double product = double{pairs ? widen(nearest_bf16(query[d])) : query[d]} * cache.keys[at(t, d)];
+      score += product;
+      size += std::fabs(product);
+    }
+    weights[static_cast<size_t>(t)] = double{args.scale} * score;
+    top = std::max(top, double{args.scale} * score);
+    magnitude = std::max(magnitude, double{args.scale} * size);
+  }
+  for (int t = begin; t <= last; t++) {
+    weights[static_cast<size_t>(t)] = std::exp(weights[static_cast<size_t>(t)] - top);
+    total += weights[static_cast<size_t>(t)];
+  }
+  for (int d = 0; d < args.head_size; d++) {
+    const double factor = args.out_factor != nullptr ? args.out_factor[g * args.head_size + d] : 1;
+    double sum = 0, size = 0;
+    for (int t = begin; t <= last; t++) {
+      const double part = weights[static_cast<size_t>(t)] / total * cache.values[at(t, d)] * factor;
+      sum += part;
+      size += std::fabs(part);
+    }
+    // An error of a score is one of its exponential; both of numerator and total.
+    double bound = size * (2 * likely(2 * args.head_size) * (1 + magnitude) + likely(4 * (last + 1)) + 12 * kUnit +
+                           (pairs ? kBf16Unit : 0));
+    const int64_t out = r * args.ldo + g * args.head_size + d;
+    float got;
+    if (args.out_bf16) {
+      got = widen(static_cast<const uint16_t*>(args.out)[out]);
+      bound += std::fabs(sum) * kBf16Unit;
+    } else {
+      got = static_cast<const float*>(args.out)[out];
+    }
+    tally.within(sum, got, bound, what);
+  }
+}
+
+void check_attention(const Kernels& set, KVFormat format, const AttentionShape& s, bool out_bf16, Tally& tally) {
   Values from(static_cast<unsigned>(s.tokens * 100 + s.head_size + s.group));
-  Cache<T> cache(s, from);
+  const Cache cache(format, s, from);
   const int rows = s.tokens - s.first, width = s.group * s.head_size;
-  const Array<float> q = from.normals(int64_t{rows} * width, 1);
-  Array<uint16_t> out(int64_t{rows} * width * (out_bf16 ? 1 : 2));  // of floats, or of bf16
+  const Array<float> q = from.normals(int64_t{rows} * width, 1), factor = from.normals(width, 1);
+  Array<float> out(out_bf16 ? 0 : int64_t{rows} * width);
+  Array<uint16_t> rounded(out_bf16 ? int64_t{rows} * width : 0);
   Array<float> scratch(set.attention_scratch_bytes(s.group, s.head_size, s.block_size) / 4);
+  const int first = s.window > 0 ? std::max(0, s.first - s.window + 1) / kAttentionRange : 0;
+  const int last = (s.tokens - 1) / kAttentionRange;
+  Array<float> partials((last - first + 1) * rows * s.group * partial_floats(s.head_size));
   AttentionArgs args;
   args.q = q.data();
   args.ldq = args.ldo = width;
-  args.out = out.data();
+  args.out = out_bf16 ? static_cast<void*>(rounded.data()) : out.data();
   args.out_bf16 = out_bf16;
-  args.kv = reinterpret_cast<const uint8_t*>(cache.kv.data());
-  args.block_stride = cache.block_values * static_cast<int64_t>(sizeof(T));
-  args.v_offset = args.block_stride / 2;
+  args.out_factor = out_bf16 ? factor.data() : nullptr;
+  args.kv = cache.kv.data();
+  args.block_stride = cache.block_bytes();
+  args.v_offset = cache.layout.key_bytes();
   args.block_table = cache.table.data();
   args.block_size = s.block_size;
   args.head_size = s.head_size;
@@ -161,53 +223,24 @@ void check_attention(const Kernels& set, const AttentionShape& s, bool out_bf16,
   args.first_position = s.first;
   args.window = s.window;
   args.scale = 0.3f;
+  args.kv_scale = cache.scale;
+  args.partials = nullptr;
+  args.range = 0;
   args.scratch = scratch.data();
-  (sizeof(T) == 2 ? set.attention_bf16 : set.attention_f32)(args);
-  std::vector<double> weights(static_cast<size_t>(s.tokens));
+  set.attention[format](args);
+  const std::string what = std::string(set.name) + " attention of cache " + std::to_string(format) + " " +
+                           shape({s.tokens, s.first, s.group, s.head_size, s.block_size, s.window});
+  const bool pairs = format != kKVF32 && std::strncmp(set.name, "avx512bf16", 10) == 0;
   for (int r = 0; r < rows; r++) {
-    for (int g = 0; g < s.group; g++) {
-      const int last = s.first + r, begin = s.window > 0 ? std::max(0, last - s.window + 1) : 0;
-      const float* query = q.data() + r * width + g * s.head_size;
-      double top = -1e300, magnitude = 0, total = 0;
-      for (int t = begin; t <= last; t++) {
-        double score = 0, size = 0;
-        for (int d = 0; d < s.head_size; d++) {
-          const double product = query[d] * cache.keys[static_cast<size_t>(t * s.head_size + d)];
-          score += product;
-          size += std::fabs(product);
-        }
-        weights[static_cast<size_t>(t)] = double{args.scale} * score;
-        top = std::max(top, double{args.scale} * score);
-        magnitude = std::max(magnitude, double{args.scale} * size);
-      }
-      for (int t = begin; t <= last; t++) {
-        weights[static_cast<size_t>(t)] = std::exp(weights[static_cast<size_t>(t)] - top);
-        total += weights[static_cast<size_t>(t)];
-      }
-      for (int d = 0; d < s.head_size; d++) {
-        double sum = 0, size = 0;
-        for (int t = begin; t <= last; t++) {
-          const double part =
-              weights[static_cast<size_t>(t)] / total * cache.values[static_cast<size_t>(t * s.head_size + d)];
-          sum += part;
-          size += std::fabs(part);
-        }
-        // An error of a score is one of its exponential; both of numerator and total.
-        double bound = size * (2 * likely(2 * s.head_size) * (1 + magnitude) + likely(4 * s.tokens) + 8 * kUnit);
-        const int64_t at = r * width + g * s.head_size + d;
-        float got;
-        if (out_bf16) {
-          got = widen(out[at]);
-          bound += std::fabs(sum) * kBf16Unit;
-        } else {
-          std::memcpy(&got, out.data() + 2 * at, sizeof got);
-        }
-        tally.within(sum, got, bound,
-                     std::string(set.name) + " attention " +
-                         shape({s.tokens, s.first, s.group, s.head_size, s.block_size, s.window}));
-      }
-    }
+    for (int g = 0; g < s.group; g++) compare_query(args, cache, r, g, pairs, what, tally);
   }
+  if (out_bf16) return;
+  // The same range by range gives the same bits.
+  const Array<float> whole(out);
+  args.partials = partials.data();
+  for (args.range = last; args.range >= first; args.range--) set.attention[format](args);
+  set.attention_merge(args);
+  tally.require(std::memcmp(whole.data(), out.data(), out.bytes()) == 0, what + " by ranges");
 }
 
 void check_attentions(const Kernels& set, Tally& tally) {
@@ -217,10 +250,11 @@ void check_attentions(const Kernels& set, Tally& tally) {
                                                                        {33, 32, 1, 64, 32, 0},
                                                                        {70, 0, 2, 34, 32, 9},
                                                                        {100, 99, 13, 128, 32, 40},
-                                                                       {65, 30, 9, 512, 32, 32}}) {
-    for (bool out_bf16 : {false, true}) {
-      check_attention<float>(set, s, out_bf16, tally);
-      check_attention<uint16_t>(set, s, out_bf16, tally);
+                                                                       {65, 30, 9, 512, 32, 32},
+                                                                       {530, 505, 3, 16, 32, 0},
+                                                                       {1030, 1021, 2, 10, 32, 511}}) {
+    for (int format = 0; format < kKVFormats; format++) {
+      for (bool out_bf16 : {false, true}) check_attention(set, static_cast<KVFormat>(format), s, out_bf16, tally);
     }
   }
   tally.report(std::string(set.name) + ": attention");

@@ -456,7 +456,8 @@ void check_odd_calls(const Model& model, Tally& tally) {
   Opened opened(model, "", 3);
   trtgo_cpu_description d;
   trtgo_cpu_describe(opened.runner, &d);
-  tally.require(d.kv_bytes_per_block == 2 * 32 * kKVHeads * kHead * 4 && d.kv_bytes == 12 * d.kv_bytes_per_block,
+  const int64_t columns = kHead + (kHead + 15) / 16 * 16;  // of keys, and of values in panels of 16
+  tally.require(d.kv_bytes_per_block == 32 * kKVHeads * columns * 4 && d.kv_bytes == 12 * d.kv_bytes_per_block,
                 "sizes");
   tally.require(std::string(d.isa) == trtgo::cpu::kernels_best()->name, "the fastest kernel set");
   for (int threads : {0, 1, 3}) {

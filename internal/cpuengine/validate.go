@@ -55,8 +55,10 @@ func (v *validator) sizes() error {
 	if plainSize(v.WeightDtype) == 0 {
 		return fmt.Errorf("weight_dtype %q is not %s, %s or %s", v.WeightDtype, DtypeF32, DtypeBF16, DtypeF16)
 	}
-	if v.KVCacheDtype != "" {
-		return fmt.Errorf("kv_cache_dtype %q is not known", v.KVCacheDtype)
+	switch v.KVCacheDtype {
+	case "", DtypeInt8, DtypeFP8:
+	default:
+		return fmt.Errorf("kv_cache_dtype %q is not %s or %s", v.KVCacheDtype, DtypeInt8, DtypeFP8)
 	}
 	if len(v.Ops) == 0 {
 		return errors.New("there are no operations")
@@ -138,14 +140,27 @@ func (v *validator) buffers(o *Op) error {
 			return fmt.Errorf("buffer %d %q is a linear_input", o.In, v.Buffers[o.In].Name)
 		}
 	}
-	if o.OutFactor != -1 && o.Kind != OpActivation {
-		return fmt.Errorf("out_factor is %d, only an activation has one", o.OutFactor)
+	if err := v.outFactor(o); err != nil {
+		return err
 	}
 	if v.Buffers[o.Out].Selected != (v.selected || o.Kind == OpSelect) {
 		return fmt.Errorf("buffer %d %q is on the other side of the selection", o.Out, v.Buffers[o.Out].Name)
 	}
 	if v.Buffers[o.Out].LinearInput && (o.Kind == OpEmbedding || o.Kind == OpLinear || o.Kind == OpSelect) {
 		return fmt.Errorf("buffer %d %q is a linear_input, which this kind does not write", o.Out, v.Buffers[o.Out].Name)
+	}
+	return nil
+}
+
+func (v *validator) outFactor(o *Op) error {
+	if o.OutFactor == -1 {
+		return nil
+	}
+	if o.Kind != OpActivation && o.Kind != OpAttention {
+		return fmt.Errorf("out_factor is %d, only an attention and an activation have one", o.OutFactor)
+	}
+	if err := v.vector(o.OutFactor, v.Buffers[o.Out].Width); err != nil {
+		return fmt.Errorf("out_factor: %w", err)
 	}
 	return nil
 }
@@ -277,6 +292,9 @@ func (v *validator) attention(o *Op) error {
 	if !(o.Scale > 0) || math.IsInf(float64(o.Scale), 0) {
 		return fmt.Errorf("scale is %g, want a positive number", o.Scale)
 	}
+	if quantised := v.KVCacheDtype != ""; quantised != (o.KVScale > 0) || math.IsInf(float64(o.KVScale), 0) || o.KVScale != o.KVScale {
+		return fmt.Errorf("kv_scale is %g with kv_cache_dtype %q, want a positive number with one and 0 without", o.KVScale, v.KVCacheDtype)
+	}
 	if o.Window < 0 || o.Window > math.MaxInt32 {
 		return fmt.Errorf("window is %d", o.Window)
 	}
@@ -301,11 +319,6 @@ func (v *validator) activation(o *Op) error {
 	}
 	if err := width("out", v.Buffers[o.Out], o.Width); err != nil {
 		return err
-	}
-	if o.OutFactor != -1 {
-		if err := v.vector(o.OutFactor, o.Width); err != nil {
-			return fmt.Errorf("out_factor: %w", err)
-		}
 	}
 	return width("in", v.Buffers[o.In], in)
 }
