@@ -229,8 +229,7 @@ inline int depth_block(int rows) {
 // Floats of packed activations, of any format, a multiple of 16. Groups of 32 or more have
 // up to three values beside them.
 inline int64_t packed_floats(int m, int k) {
-  const int rows = std::min(m, kRowBlock), depth = std::min(k, depth_block(rows));
-  return round_up(int64_t{rows} * (round_up(depth, 8) + 3 * ceil_div(depth, 32)), 16);
+  return round_up(int64_t{std::min(m, kRowBlock)} * (round_up(k, 8) + 3 * ceil_div(k, 32)), 16);
 }
 
 inline int64_t linear_scratch_bytes(int m, int k) {
@@ -304,40 +303,39 @@ TRTGO_TARGET void pack_block(const LinearArgs& args, const Block& block, float* 
   }
 }
 
-// All of k at once: activations are packed once for all panels.
+// One block of rows. Its activations are packed block of k by block of k, once for all
+// panels, and left in scratch for the next call.
 template <class Weights, class Activations>
 TRTGO_TARGET void multiply_rows(const LinearArgs& args, int row, int rows) {
-  const Block block = {row, rows, 0, args.shape.k, args.panel_begin, args.panel_end - args.panel_begin, true, true};
-  float* packed = static_cast<float*>(args.scratch);
-  if (args.m == 1 && Activations::kInPlace) {
-    return multiply_block<Weights, Activations>(args, block, static_cast<const float*>(args.x), packed);
+  const int k = args.shape.k, depths = ceil_div(k, depth_block(rows));
+  const int depth = depths == 1 ? k : static_cast<int>(round_up(ceil_div(k, depths), kDepthUnit));
+  const int64_t packed_depth = rows * Activations::template packed_floats<Weights>(depth, group_of(args.shape));
+  auto* packed = static_cast<float*>(args.scratch);
+  float* sums = packed + packed_floats(args.m, k);
+  const auto block_at = [&](int i, int panel, int panels) {
+    const int from = i * depth, to = std::min(k, from + depth);
+    return Block{row, rows, from, to - from, panel, panels, from == 0, to == k};
+  };
+  const bool in_place = args.m == 1 && Activations::kInPlace;
+  const float* activations = in_place ? static_cast<const float*>(args.x) : packed;
+  if (!in_place && (!args.packed || args.m > kRowBlock)) {
+    for (int i = 0; i * depth < k; i++) {
+      pack_block<Weights, Activations>(args, block_at(i, 0, 0), packed + i * packed_depth);
+    }
   }
-  if (!args.packed || args.m > kRowBlock) pack_block<Weights, Activations>(args, block, packed);
-  multiply_block<Weights, Activations>(args, block, packed, nullptr);
+  const int panel_block = depths == 1 ? args.panel_end - args.panel_begin : kPanelBlock;
+  for (int panel = args.panel_begin; panel < args.panel_end; panel += panel_block) {
+    for (int i = 0; i * depth < k; i++) {
+      const Block block = block_at(i, panel, std::min(panel_block, args.panel_end - panel));
+      multiply_block<Weights, Activations>(args, block, activations + i * packed_depth, sums);
+    }
+  }
 }
 
 template <class Weights, class Activations>
 TRTGO_TARGET void linear(const LinearArgs& args) {
-  float* packed = static_cast<float*>(args.scratch);
-  float* sums = packed + packed_floats(args.m, args.shape.k);
   for (int row = 0; row < args.m; row += kRowBlock) {
-    const int rows = std::min(kRowBlock, args.m - row);
-    const int depths = ceil_div(args.shape.k, depth_block(rows));
-    if (depths <= 1) {
-      multiply_rows<Weights, Activations>(args, row, rows);
-      continue;
-    }
-    const int depth = static_cast<int>(round_up(ceil_div(args.shape.k, depths), kDepthUnit));
-    for (int panel = args.panel_begin; panel < args.panel_end; panel += kPanelBlock) {
-      for (int k = 0; k < args.shape.k; k += depth) {
-        const Block block = {row,    rows,
-                             k,      std::min(depth, args.shape.k - k),
-                             panel,  std::min(kPanelBlock, args.panel_end - panel),
-                             k == 0, k + depth >= args.shape.k};
-        pack_block<Weights, Activations>(args, block, packed);
-        multiply_block<Weights, Activations>(args, block, packed, sums);
-      }
-    }
+    multiply_rows<Weights, Activations>(args, row, std::min(kRowBlock, args.m - row));
   }
 }
 

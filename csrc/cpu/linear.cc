@@ -20,8 +20,8 @@ constexpr int64_t kChunkBytes = 256 << 10;
 // One worker has nobody to share with; its chunks end so that an abort is seen.
 constexpr int64_t kLoneChunkBytes = 4 << 20;
 
-// From this many rows on, a chunk has at least kChunkPanels panels: kernels pack the
-// rows again for each chunk, which must not show beside the multiplications.
+// From this many rows on, a chunk has at least kChunkPanels panels: the kernels' tiles and
+// blocks of panels shall be whole.
 constexpr int kManyRows = 8;
 constexpr int64_t kChunkPanels = 32;
 
@@ -74,9 +74,10 @@ bool Runner::linear(size_t index, int worker, int64_t rows) {
   const std::vector<float>& bias = biases_[index];
   int64_t packed_row = -1;  // the first of the rows that this worker's scratch holds
   return team_.for_each(panel_chunks * row_chunks, [&](int64_t chunk) {
-    // Rows run fastest, so that a panel's weights are read again while they are near.
-    const int64_t first_row = chunk % row_chunks * kLinearRows;
-    const int64_t first_panel = chunk / row_chunks * panels_per_chunk;
+    // Panels run fastest: a worker packs its rows once. That many rows have much to do with
+    // a weight, so that it may come from far.
+    const int64_t first_row = chunk / panel_chunks * kLinearRows;
+    const int64_t first_panel = chunk % panel_chunks * panels_per_chunk;
     LinearArgs args;
     args.x = in.row(first_row);
     args.ldx = in.ld;
