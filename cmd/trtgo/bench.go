@@ -23,7 +23,7 @@ import (
 
 // madeUpDtypes are the values of bench --dtype.
 var madeUpDtypes = map[string]string{
-	"float32": cpuengine.DtypeF32, "bfloat16": cpuengine.DtypeBF16,
+	"float32": cpuengine.DtypeF32, "bfloat16": cpuengine.DtypeBF16, "float16": cpuengine.DtypeF16,
 	"int8": cpuengine.DtypeInt8, "int4": cpuengine.DtypeInt4, "fp8": cpuengine.DtypeFP8,
 }
 

@@ -78,6 +78,7 @@ type Result struct {
 	Cost
 	Rounds             int             `json:"rounds"`
 	Seconds            benchdoc.Spread `json:"seconds"` // of a step
+	MeanSeconds        float64         `json:"mean_seconds"`
 	TokensPerSecond    benchdoc.Spread `json:"tokens_per_second"`
 	BytesPerToken      float64         `json:"bytes_per_token"`
 	OperationsPerToken float64         `json:"operations_per_token"`

@@ -48,7 +48,7 @@ func madeUpFile(t *testing.T, s Shape, w Weights) string {
 // Engines of every weight type open, and compute finite numbers of a usual size.
 func TestMadeUpWeights(t *testing.T) {
 	for _, w := range []Weights{
-		{Dtype: cpuengine.DtypeF32}, {Dtype: cpuengine.DtypeBF16}, {Dtype: cpuengine.DtypeInt8}, {Dtype: cpuengine.DtypeFP8},
+		{Dtype: cpuengine.DtypeF32}, {Dtype: cpuengine.DtypeBF16}, {Dtype: cpuengine.DtypeF16}, {Dtype: cpuengine.DtypeInt8}, {Dtype: cpuengine.DtypeFP8},
 		{Dtype: cpuengine.DtypeInt4}, {Dtype: cpuengine.DtypeInt4, Group: 32},
 	} {
 		for _, nemotron := range []bool{false, true} {
@@ -160,6 +160,8 @@ func TestRun(t *testing.T) {
 		c := &r.Cases[i]
 		require.Equal(t, 3, c.Rounds)
 		require.Positive(t, c.TokensPerSecond.Least)
+		require.GreaterOrEqual(t, c.MeanSeconds, c.Seconds.Least)
+		require.LessOrEqual(t, c.MeanSeconds, c.Seconds.Most)
 		require.Positive(t, c.Stream.Median)
 		require.Positive(t, c.OfLimit.Median)
 		require.LessOrEqual(t, c.OfLimit.Least, c.OfLimit.Most)

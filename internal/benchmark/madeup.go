@@ -103,6 +103,8 @@ func (m *madeUp) fill(dst []byte, seed uint64) {
 		random.fill(dst, 0x807fffff_807fffff, uint64(127+exponent)<<23*0x1_00000001)
 	case cpuengine.DtypeBF16:
 		random.fill(dst, 0x807f_807f_807f_807f, uint64(127+exponent)<<7*0x1_0001_0001_0001)
+	case cpuengine.DtypeF16:
+		random.fill(dst, 0x83ff_83ff_83ff_83ff, uint64(15+exponent)<<10*0x1_0001_0001_0001)
 	case cpuengine.DtypeFP8: // below 2, and never NaN
 		random.fill(dst, 0xbfbfbfbf_bfbfbfbf, 0)
 		m.putScales(dst, 2*size)

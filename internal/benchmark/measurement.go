@@ -199,6 +199,10 @@ func (s *samples) summarize(r *Result) {
 		return benchdoc.SpreadOf(rates)
 	}
 	r.Seconds, r.TokensPerSecond = benchdoc.SpreadOf(s.seconds), rate(float64(r.Tokens))
+	r.MeanSeconds = 0
+	for _, seconds := range s.seconds {
+		r.MeanSeconds += seconds / float64(len(s.seconds))
+	}
 	r.GBPerSecond, r.GFLOPPerSecond = rate(r.Bytes()/1e9), rate(r.Cost.Operations()/1e9)
 	r.Stream, r.Peak = benchdoc.SpreadOf(s.stream), benchdoc.SpreadOf(s.peak)
 	r.OfStream, r.OfPeak, r.OfLimit = benchdoc.SpreadOf(s.ofStream), benchdoc.SpreadOf(s.ofPeak), benchdoc.SpreadOf(s.ofLimit)

@@ -30,7 +30,7 @@ var Shapes = []Shape{
 }
 
 // Weights say how made-up weights are stored. The head and what is no linear layer is
-// never quantised, as in TensorRT-LLM's checkpoints; it is bfloat16, or float32 with the others.
+// never quantised, as in TensorRT-LLM's checkpoints; it is bfloat16 beside quantised weights.
 type Weights struct {
 	Dtype string // cpuengine's
 	Group int    // of int4; 0 is a scale for each output
