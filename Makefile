@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-export bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-kernels bench-peers bench-export bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -88,7 +88,13 @@ format:
 	gofmt -w $$(git ls-files '*.go')
 	clang-format -i $$(git ls-files '*.cc' '*.h')
 
-bench: build ## decode speed against this machine's stream bandwidth
+bench: build $(MODEL_GGUF) ## the CPU engine against this machine's limits, tables and picture in docs (BENCH_LAYERS=4 for less)
+	go run ./scripts/benchcpu
+
+bench-peers: build $(MODEL_GGUF) ## the CPU engine beside llama.cpp and transformers, which it builds (PEERS_ROUNDS=1 for less)
+	go run ./scripts/benchpeers
+
+bench-kernels: setup ## the CPU engine's kernels one by one
 	go test -run '^$$' -bench . ./csrc/cpu
 
 bench-export: build ## export against cp, 16.5 GB in each form (BENCH_SCALE=8 for less)

@@ -5,10 +5,7 @@ package trtllm
 import (
 	"context"
 	"log/slog"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -131,23 +128,6 @@ func ownCPU() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// machineCPU is the time that all processes have spent on the machine's CPUs, and
-// other machines of the same host on them.
-func machineCPU() time.Duration {
-	text, _ := os.ReadFile("/proc/stat")
-	line, _, _ := strings.Cut(string(text), "\n")
-	total := time.Duration(0)
-	for i, field := range strings.Fields(line) {
-		ticks, err := strconv.ParseInt(field, 10, 64)
-		idle := i == 4 || i == 5 // idle and iowait
-		guest := i > 8           // counted as user time already
-		if err == nil && !idle && !guest {
-			total += time.Duration(ticks) * time.Second / 100
-		}
-	}
-	return total
 }
 
 // The arithmetic of the benchmark: a round of two streams whose steps take 100 ms and

@@ -14,13 +14,13 @@ import (
 // benchmarkReport gathers the rows of the tables.
 type benchmarkReport struct {
 	began                                           time.Time
-	own, machine                                    time.Duration // CPU time by then
+	load                                            benchdoc.Load
 	rounds                                          int
 	overheads, idles, gaps, firstTokens, cancelRows []string
 }
 
 func newBenchmarkReport(rounds int) *benchmarkReport {
-	return &benchmarkReport{began: time.Now(), own: ownCPU(), machine: machineCPU(), rounds: rounds}
+	return &benchmarkReport{began: time.Now(), load: benchdoc.BeginLoad(), rounds: rounds}
 }
 
 // metrics reports the three numbers of a spread.
@@ -73,11 +73,9 @@ func (r *benchmarkReport) cancel(b *testing.B, model string, n int, full time.Du
 
 // section is what goes into the document.
 func (r *benchmarkReport) section() string {
-	elapsed := time.Since(r.began)
-	others := max(0, (machineCPU()-r.machine)-(ownCPU()-r.own)).Seconds() / elapsed.Seconds()
 	var t strings.Builder
 	fmt.Fprintf(&t, "`make bench-executor`, %s, %s, of which other programs took %.1f meanwhile. Where three numbers have no other name they are the least, the median and the greatest; shares of a step are medians of a round, rounds: %d.\n\n",
-		r.began.Format(time.DateOnly), benchdoc.Machine(), others, r.rounds)
+		r.began.Format(time.DateOnly), benchdoc.Machine(), r.load.Others(), r.rounds)
 	table := func(title, head string, rows []string) {
 		fmt.Fprintf(&t, "%s\n\n| %s |\n|%s\n%s\n\n", title, head, strings.Repeat("---|", strings.Count(head, "|")+1), strings.Join(rows, "\n"))
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"regexp"
 	"runtime"
@@ -32,6 +33,28 @@ func (s Spread) Text(format string) string {
 	return fmt.Sprintf(format+" / "+format+" / "+format, s.Least, s.Median, s.Most)
 }
 
+// Range writes the median, and the other two behind it: "2.5 (1.0 – 4.0)".
+func (s Spread) Range(format string) string {
+	return fmt.Sprintf(format+" ("+format+" – "+format+")", s.Median, s.Least, s.Most)
+}
+
+// Ratios is the spread of a[i] / b[i].
+func Ratios(a, b []float64) Spread {
+	list := make([]float64, len(a))
+	for i := range a {
+		list[i] = a[i] / b[i]
+	}
+	return SpreadOf(list)
+}
+
+// Verdict tells whether a figure reaches an aim, both as a table prints them: in hundredths.
+func Verdict(figure, aim float64) string {
+	if math.Round(100*figure) >= math.Round(100*aim) {
+		return "reached"
+	}
+	return "**missed**"
+}
+
 // Machine names what the numbers depend on.
 func Machine() string {
 	text, _ := os.ReadFile("/proc/cpuinfo")
@@ -40,6 +63,26 @@ func Machine() string {
 		model = strings.TrimSpace(string(m[1]))
 	}
 	return fmt.Sprintf("%d cores of %s", runtime.NumCPU(), model)
+}
+
+// Extensions names those of the processor's instruction set that matter to the speed of
+// matrix products; "" where /proc/cpuinfo does not tell.
+func Extensions() string {
+	text, _ := os.ReadFile("/proc/cpuinfo")
+	return strings.Join(extensions(string(text)), ", ")
+}
+
+func extensions(cpuinfo string) []string {
+	_, rest, _ := strings.Cut(cpuinfo, "\nflags")
+	line, _, _ := strings.Cut(rest, "\n")
+	has := strings.Fields(line)
+	var names []string
+	for _, e := range [][2]string{{"avx2", "AVX2"}, {"avx512f", "AVX-512"}, {"avx512_vnni", "AVX-512-VNNI"}, {"avx512_bf16", "AVX-512-BF16"}, {"avx_vnni", "AVX-VNNI"}, {"amx_tile", "AMX"}} {
+		if slices.Contains(has, e[0]) {
+			names = append(names, e[1])
+		}
+	}
+	return names
 }
 
 // Update puts a section between its marks in the document at path, at the end where

@@ -13,9 +13,22 @@ func TestSpread(t *testing.T) {
 	require.Equal(t, Spread{1, 3, 4}, SpreadOf(values))
 	require.Equal(t, []float64{4, 1, 3}, values)
 	require.Equal(t, "1.0 / 2.5 / 4.0", SpreadOf([]float64{4, 1, 3, 2}).Text("%.1f"))
+	require.Equal(t, "2.5 (1.0 – 4.0)", SpreadOf([]float64{4, 1, 3, 2}).Range("%.1f"))
+	// Those of the pairs, which the ratio of the medians is not.
+	require.Equal(t, Spread{0.5, 2, 4}, Ratios([]float64{2, 2, 4}, []float64{4, 1, 1}))
+}
+
+func TestVerdict(t *testing.T) {
+	require.Equal(t, "reached", Verdict(0.846, 0.85))
+	require.Equal(t, "**missed**", Verdict(0.844, 0.85))
 }
 
 func TestMachine(t *testing.T) { require.Regexp(t, `^\d+ cores of .`, Machine()) }
+
+func TestExtensions(t *testing.T) {
+	require.Equal(t, []string{"AVX2", "AVX-512", "AVX-512-BF16"}, extensions("processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16\nbugs\t: amx_tile\n"))
+	require.Empty(t, extensions(""))
+}
 
 func TestUpdate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "benchmarks.md")

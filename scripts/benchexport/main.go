@@ -22,7 +22,6 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -31,6 +30,7 @@ import (
 
 	"github.com/trtgo/trtgo/internal/benchdoc"
 	"github.com/trtgo/trtgo/internal/bigmodel"
+	"github.com/trtgo/trtgo/scripts/internal/benchrun"
 )
 
 // settings are what the environment says.
@@ -76,23 +76,10 @@ func run(ctx context.Context) error {
 
 // read reads the settings.
 func read(getenv func(string) string) (settings, error) {
-	text := func(name, standard string) string {
-		if v := getenv("BENCH_" + name); v != "" {
-			return v
-		}
-		return standard
-	}
-	var failed error
-	number := func(name, standard string) int64 {
-		n, err := strconv.ParseInt(text(name, standard), 10, 64)
-		if err != nil || n < 1 {
-			failed = errors.Join(failed, fmt.Errorf("BENCH_%s=%s is not a positive number", name, text(name, standard)))
-		}
-		return n
-	}
+	e := benchrun.Environment{Getenv: getenv, Prefix: "BENCH_"}
 	s := settings{
-		scale: number("SCALE", "1"), repeats: number("REPEATS", "3"), tensorParallel: number("TP", "8"),
-		dir: text("DIR", "out/bench"), trtgo: text("TRTGO", "out/bin/trtgo"), output: text("OUTPUT", "docs/benchmarks.md"),
+		scale: e.Number("SCALE", 1), repeats: e.Number("REPEATS", 3), tensorParallel: e.Number("TP", 8),
+		dir: e.Text("DIR", "out/bench"), trtgo: e.Text("TRTGO", "out/bin/trtgo"), output: e.Text("OUTPUT", "docs/benchmarks.md"),
 	}
 	names := map[string]bigmodel.Form{}
 	var all []string
@@ -100,13 +87,13 @@ func read(getenv func(string) string) (settings, error) {
 		names[string(f)] = f
 		all = append(all, string(f))
 	}
-	for name := range strings.SplitSeq(text("FORMS", strings.Join(all, ",")), ",") {
+	for name := range strings.SplitSeq(e.Text("FORMS", strings.Join(all, ",")), ",") {
 		if names[name] == "" {
-			failed = errors.Join(failed, fmt.Errorf("BENCH_FORMS: %q is none of %s", name, strings.Join(all, ", ")))
+			e.Fail(fmt.Errorf("BENCH_FORMS: %q is none of %s", name, strings.Join(all, ", ")))
 		}
 		s.forms = append(s.forms, names[name])
 	}
-	return s, failed
+	return s, e.Err()
 }
 
 // measure makes a checkpoint, runs all pairs on it, and removes it.
