@@ -127,3 +127,52 @@ func TestMakeFrom(t *testing.T) {
 	require.NoError(t, os.Chtimes(source, time.Time{}, time.Now().Add(time.Minute)))
 	require.EqualError(t, makeFrom(source, path, func(string) error { return errors.New("made again") }), "made again")
 }
+
+// A stand-in for python3 makes environments whose pip reaches no wheels without CUDA.
+const pythonStandIn = `#!/bin/sh
+mkdir -p "$3/bin"
+cat >"$3/bin/python" <<'END'
+#!/bin/sh
+echo "$@" >>installs
+case "$*" in *+cpu*) echo "no such index" >&2; exit 1 ;; esac
+END
+chmod +x "$3/bin/python"
+`
+
+func TestInstall(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.Mkdir("path", 0o755))
+	require.NoError(t, os.WriteFile("path/python3", []byte(pythonStandIn), 0o755))
+	t.Setenv("PATH", filepath.Join(mustGetwd(t), "path")+":"+os.Getenv("PATH"))
+	for range 2 {
+		torch := &transformers{dir: mustGetwd(t)}
+		require.NoError(t, torch.install(t.Context()))
+		require.Equal(t, filepath.Join(mustGetwd(t), "venv/bin/python"), torch.python)
+	}
+	text, err := os.ReadFile("installs")
+	require.NoError(t, err)
+	require.Equal(t, "-m pip install --disable-pip-version-check --retries 0 torch==2.9.1+cpu --index-url https://download.pytorch.org/whl/cpu\n"+
+		"-m pip install --disable-pip-version-check torch==2.9.1\n"+
+		"-m pip install --disable-pip-version-check transformers==5.23.0 tokenizers==0.23.3 gguf==0.19.0 numpy==2.4.6 safetensors==0.8.0\n", string(text), "once")
+
+	named := &transformers{dir: mustGetwd(t), python: "false"}
+	require.ErrorContains(t, named.install(t.Context()), "transformers-import.log")
+}
+
+func TestVersionOfLlama(t *testing.T) {
+	l := &llamaCpp{dir: t.TempDir()}
+	_, err := l.version(t.Context())
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.NoError(t, os.Mkdir(filepath.Join(l.dir, "llama.cpp"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(l.dir, "llama.cpp/CMakeCache.txt"), []byte("CMAKE_BUILD_TYPE:STRING=Release\nCMAKE_CXX_COMPILER:FILEPATH=echo\n"+
+		"GGML_NATIVE:BOOL=ON\nGGML_OPENMP:BOOL=ON\nLLAMA_BUILD_COMMIT:UNINITIALIZED=0c1e570\n"), 0o644))
+	text, err := l.version(t.Context())
+	require.NoError(t, err)
+	require.Contains(t, text, "llama.cpp commit 0c1e570 (in llama-cpp-python 0.3.36), Release with GGML_NATIVE=ON and GGML_OPENMP=ON by ")
+}
+
+func mustGetwd(t *testing.T) string {
+	dir, err := os.Getwd()
+	require.NoError(t, err)
+	return dir
+}
