@@ -16,7 +16,7 @@ import (
 func TestRead(t *testing.T) {
 	s, err := read(func(string) string { return "" })
 	require.NoError(t, err)
-	require.Equal(t, settings{15, 32, 5 * time.Second, []int{1, 2}, "out/bench", "out/bin/trtgo", "models/SmolLM2-135M-Instruct.Q4_1.gguf", "docs/benchmarks.md"}, s)
+	require.Equal(t, settings{15, 3, 32, 5 * time.Second, []int{1, 2}, "out/bench", "out/bin/trtgo", "models/SmolLM2-135M-Instruct.Q4_1.gguf", "docs/benchmarks.md"}, s)
 	values := map[string]string{"BENCH_THREADS": "1,,2", "BENCH_MAX_TIME": "soon"}
 	_, err = read(func(name string) string { return values[name] })
 	require.ErrorContains(t, err, "BENCH_THREADS=1,,2")

@@ -6,6 +6,7 @@
 //
 //	BENCH_ROUNDS    steps of each case that are measured, three at least; default 15
 //	BENCH_MAX_TIME  for the rounds of a case, but there are three; default 5s
+//	BENCH_TRIES     how often SmolLM2 is measured at most, where other programs are busy meanwhile; default 3
 //	BENCH_THREADS   numbers of threads; default 1,2
 //	BENCH_LAYERS    of the shape; default all 32, 8.4 GB in the directory for temporary files
 //	BENCH_DIR       where engines are kept; default out/bench
@@ -43,7 +44,7 @@ const (
 
 // settings are what the environment says.
 type settings struct {
-	rounds, layers           int
+	rounds, tries, layers    int
 	maxTime                  time.Duration
 	threads                  []int
 	dir, trtgo, gguf, output string
@@ -67,7 +68,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	began, load, quiet := time.Now(), benchdoc.BeginLoad(), &benchrun.Quiet{Say: say}
+	began, load, quiet := time.Now(), benchdoc.BeginLoad(), &benchrun.Quiet{Tries: s.tries, Say: say}
 	m, err := s.measure(ctx, quiet)
 	if err != nil {
 		return err
@@ -92,7 +93,7 @@ func run(ctx context.Context) error {
 func read(getenv func(string) string) (settings, error) {
 	e := benchrun.Environment{Getenv: getenv, Prefix: "BENCH_"}
 	s := settings{
-		rounds: int(e.Number("ROUNDS", 15)), layers: int(e.Number("LAYERS", shapeLayers)), maxTime: e.Duration("MAX_TIME", 5*time.Second), threads: e.Numbers("THREADS", "1,2"),
+		rounds: int(e.Number("ROUNDS", 15)), tries: int(e.Number("TRIES", 3)), layers: int(e.Number("LAYERS", shapeLayers)), maxTime: e.Duration("MAX_TIME", 5*time.Second), threads: e.Numbers("THREADS", "1,2"),
 		dir: e.Text("DIR", "out/bench"), trtgo: e.Text("TRTGO", "out/bin/trtgo"), gguf: e.Text("GGUF", "models/SmolLM2-135M-Instruct.Q4_1.gguf"), output: e.Text("OUTPUT", "docs/benchmarks.md"),
 	}
 	return s, e.Err()

@@ -71,7 +71,7 @@ func steady(name string, order *[]string, rates ...float64) *contestant {
 	}}
 }
 
-func silent() benchrun.Quiet { return benchrun.Quiet{Say: func(string, ...any) {}} }
+func silent() benchrun.Quiet { return benchrun.Quiet{Tries: 1, Say: func(string, ...any) {}} }
 
 // Rates and their order are those of the run; ratios are the rounds'.
 func TestContest(t *testing.T) {

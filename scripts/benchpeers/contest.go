@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"github.com/trtgo/trtgo/internal/benchmark"
 	"github.com/trtgo/trtgo/scripts/internal/benchrun"
@@ -58,7 +59,7 @@ func (c *contest) run(ctx context.Context) error {
 // measure takes one sample.
 func (c *contest) measure(ctx context.Context, k key) (sample, error) {
 	s, err := benchrun.Quietly(&c.quiet, k.of.name, func() (sample, error) { return k.of.measure(ctx, k.threads, k.phase) })
-	if err == nil && s.rate <= 0 {
+	if err == nil && (!(s.rate > 0) || math.IsInf(s.rate, 0)) {
 		err = fmt.Errorf("%.3f tokens/s is no speed", s.rate)
 	}
 	return s, err

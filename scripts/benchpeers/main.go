@@ -8,6 +8,7 @@
 //
 //	PEERS_ROUNDS   how often each measurement is taken; default 5
 //	PEERS_THREADS  numbers of threads; default 1,2
+//	PEERS_TRIES    how often at most, where other programs are busy meanwhile; default 3
 //	PEERS_DIR      where everything is kept; default out/peers
 //	PEERS_PYTHON   a Python that has torch, transformers and gguf; by default they are installed, 7 GB
 //	               where only the torch with CUDA's libraries is to be had
@@ -45,7 +46,7 @@ const (
 // settings are what the environment says.
 type settings struct {
 	dir, python, gguf, trtgo, output string
-	rounds, jobs                     int
+	rounds, tries, jobs              int
 	threads                          []int
 	measure                          bool
 }
@@ -68,7 +69,7 @@ func run(ctx context.Context) error {
 	if err != nil || !s.measure {
 		return err
 	}
-	c := contest{rounds: s.rounds, threads: s.threads, groups: groups, quiet: benchrun.Quiet{Say: say}}
+	c := contest{rounds: s.rounds, threads: s.threads, groups: groups, quiet: benchrun.Quiet{Tries: s.tries, Say: say}}
 	began, load := time.Now(), benchdoc.BeginLoad()
 	if err := c.run(ctx); err != nil {
 		return err
@@ -84,7 +85,7 @@ func read(getenv func(string) string) (settings, error) {
 	e := benchrun.Environment{Getenv: getenv, Prefix: "PEERS_"}
 	s := settings{
 		dir: e.Text("DIR", "out/peers"), python: e.Text("PYTHON", ""), gguf: e.Text("GGUF", "models/SmolLM2-135M-Instruct.Q4_1.gguf"), trtgo: e.Text("TRTGO", "out/bin/trtgo"),
-		rounds: int(e.Number("ROUNDS", 5)), jobs: int(e.Number("JOBS", int64(runtime.NumCPU()))), threads: e.Numbers("THREADS", "1,2"), measure: e.Text("MEASURE", "yes") != "no",
+		rounds: int(e.Number("ROUNDS", 5)), tries: int(e.Number("TRIES", 3)), jobs: int(e.Number("JOBS", int64(runtime.NumCPU()))), threads: e.Numbers("THREADS", "1,2"), measure: e.Text("MEASURE", "yes") != "no",
 		output: "docs/benchmarks.md",
 	}
 	if path := getenv("BENCH_OUTPUT"); path != "" {

@@ -58,7 +58,7 @@ const standIn = `#!/bin/sh
 case $1 in
 export) echo "$@" >>exports ;;
 build) mkdir -p "$(dirname "$7")"; mkdir -p "$7" ;;
-bench) echo '{"name":"e","cases":[{"phase":"decode","threads":2,"batch_size":1,"tokens":1,"context":128,"mean_seconds":0.5}]}' ;;
+bench) echo '{"name":"e","cases":[{"phase":"decode","threads":2,"batch_size":1,"tokens":1,"context":128,"mean_seconds":0.5,"tokens_per_second":{"min":1,"median":2,"max":3}}]}' ;;
 esac
 `
 
@@ -100,4 +100,6 @@ func TestParseReport(t *testing.T) {
 	require.ErrorContains(t, err, "no JSON")
 	_, err = parseReport([]byte("{}"))
 	require.ErrorContains(t, err, "measured nothing")
+	_, err = parseReport([]byte(`{"cases":[{"phase":"prefill","tokens":512}]}`))
+	require.ErrorContains(t, err, "tells no times of prefill 512: is it of another version?")
 }

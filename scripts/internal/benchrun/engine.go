@@ -102,6 +102,11 @@ func parseReport(text []byte) (*benchmark.Report, error) {
 	if len(r.Cases) == 0 {
 		return nil, fmt.Errorf("trtgo bench --json measured nothing: %q", text)
 	}
+	for i := range r.Cases {
+		if c := &r.Cases[i]; c.MeanSeconds <= 0 || c.TokensPerSecond.Least <= 0 {
+			return nil, fmt.Errorf("trtgo bench --json tells no times of %s: is it of another version? `make build` makes it anew", c.Label())
+		}
+	}
 	return r, nil
 }
 

@@ -6,15 +6,13 @@ import (
 	"github.com/trtgo/trtgo/internal/benchdoc"
 )
 
-// A measurement during which other programs had more of a core is taken again, so often
-// at most; of all tries the least disturbed one counts.
-const (
-	quietCores = 0.1
-	quietTries = 3
-)
+// quietCores is how much of a core other programs may take of a measurement.
+const quietCores = 0.1
 
-// Quiet keeps measurements from the times at which other programs are busy.
+// Quiet keeps measurements from the times at which other programs are busy: one that is
+// disturbed is taken again, so often at most; of all tries the least disturbed one counts.
 type Quiet struct {
+	Tries     int
 	Say       func(format string, a ...any)
 	disturbed []float64 // cores that others took during measurements that count
 }
@@ -31,7 +29,7 @@ func Quietly[T any](q *Quiet, name string, measure func() (T, error)) (T, error)
 // leastDisturbed is Quietly with a measure that tells the cores of others too.
 func leastDisturbed[T any](q *Quiet, name string, measure func() (T, float64, error)) (best T, err error) {
 	least := 0.0
-	for try := range quietTries {
+	for try := range q.Tries {
 		t, others, err := measure()
 		if err != nil {
 			return best, err
@@ -53,5 +51,5 @@ func (q *Quiet) Text() string {
 	if len(q.disturbed) == 0 {
 		return fmt.Sprintf("during no measurement more than %.1f", quietCores)
 	}
-	return fmt.Sprintf("during %d measurements more than %.1f, up to %.1f, in the quietest of %d tries", len(q.disturbed), quietCores, benchdoc.SpreadOf(q.disturbed).Most, quietTries)
+	return fmt.Sprintf("during %d measurements more than %.1f, up to %.1f, in the quietest of %d tries", len(q.disturbed), quietCores, benchdoc.SpreadOf(q.disturbed).Most, q.Tries)
 }

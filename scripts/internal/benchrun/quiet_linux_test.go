@@ -9,7 +9,7 @@ import (
 
 func TestQuietly(t *testing.T) {
 	said := 0
-	q := &Quiet{Say: func(string, ...any) { said++ }}
+	q := &Quiet{Tries: 3, Say: func(string, ...any) { said++ }}
 	measure := func(others ...float64) (int, error) {
 		n := 0
 		return leastDisturbed(q, "it", func() (int, float64, error) {
