@@ -8,6 +8,7 @@ import "C"
 
 import (
 	"runtime"
+	"slices"
 	"unsafe"
 )
 
@@ -17,7 +18,7 @@ type kernelSet struct{ name *C.char }
 
 // kernelSetNames are all sets, those of other processors too. The emulated one is
 // for tests only.
-var kernelSetNames = []string{"scalar", "avx2", "avx512bf16", "avx512bf16-emulated"}
+var kernelSetNames = append(slices.Clone(kernelSets), "avx512bf16-emulated")
 
 // newKernelSet returns the set of that name; the name's memory is never freed.
 func newKernelSet(name string) kernelSet { return kernelSet{C.CString(name)} }

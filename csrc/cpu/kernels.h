@@ -172,7 +172,7 @@ struct Kernels {
 
 enum Activation : int { kSilu = 0, kSquaredRelu = 1, kRelu = 2, kGelu = 3, kGeluTanh = 4 };
 
-// The table named "scalar", "avx2" or "avx512bf16"; null when the name is none
+// The table named "scalar", "avx2", "avx512bf16" or "neon"; null when the name is none
 // of them or is not compiled for this architecture. ("avx512bf16-emulated", which
 // computes VDPBF16PS by other instructions, is found too; it is for tests alone.)
 // supported() tells whether this machine (CPUID and the operating

@@ -80,7 +80,9 @@ TRTGO_TARGET void multiply_cache(const Product& product) {
     a += Weights::kValues * lda;
     w += kLineBytes;
   }
+  TRTGO_UNROLL
   for (int r = 0; r < MR; r++) {
+    TRTGO_UNROLL
     for (int v = 0; v < NV; v++) store(y + r * ldy + v * kLanes, sum[r][v]);
   }
 }

@@ -99,6 +99,7 @@ TRTGO_INLINE float reduce_max(Vec x) {
 using Ints = __m256i;
 using IntSum = __m256i;
 TRTGO_INLINE Ints load_ints(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+TRTGO_INLINE Ints load_halves(const uint8_t* p) { return load_ints(p); }
 TRTGO_INLINE Ints add_ints(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
 TRTGO_INLINE Ints bit_and(Ints a, Ints b) { return _mm256_and_si256(a, b); }
 TRTGO_INLINE Ints bit_or(Ints a, Ints b) { return _mm256_or_si256(a, b); }

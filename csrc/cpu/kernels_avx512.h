@@ -65,6 +65,7 @@ TRTGO_INLINE float reduce_max(Vec x) { return _mm512_reduce_max_ps(x); }
 using Ints = __m512i;
 using IntSum = __v16si;  // GCC moves a sum of another type to and fro
 TRTGO_INLINE Ints load_ints(const uint8_t* p) { return _mm512_loadu_si512(p); }
+TRTGO_INLINE Ints load_halves(const uint8_t* p) { return load_ints(p); }
 TRTGO_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 TRTGO_INLINE Ints bit_and(Ints a, Ints b) { return _mm512_and_si512(a, b); }
 TRTGO_INLINE Ints bit_or(Ints a, Ints b) { return _mm512_or_si512(a, b); }

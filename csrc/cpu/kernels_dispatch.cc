@@ -71,6 +71,9 @@ const Entries& entries() {
     found.list[found.count++] = {&kAvx512Bf16Kernels, features.avx512bf16};
     found.list[found.count++] = {&kAvx2Kernels, features.avx2};
 #endif
+#if TRTGO_CPU_ARM
+    found.list[found.count++] = {&kNeonKernels, true};
+#endif
     found.list[found.count++] = {&kScalarKernels, true};
 #if TRTGO_CPU_X86
     found.list[found.count++] = {&kAvx512Bf16EmulatedKernels, features.avx512};

@@ -1,8 +1,9 @@
 // Linear layers whose outputs are a chain over groups of k: int8 and int4 with bf16 x in
 // integers, as kernels.h states, and int4 in groups with float x. A kernel set includes
 // this once, after kernels_linear.h; it has defined, beside that file's, dot(sum, a, b): the
-// sum of products of pairs of 16 bits in each word, add_ints, to_floats, round_ints,
-// store_halves, reduce_add, reduce_max_bits, absolute, shift_right_halves.
+// sum of products of pairs of 16 bits in each word, load_halves: words of weights as dot
+// takes them, add_ints, to_floats, round_ints, store_halves, reduce_add, reduce_max_bits,
+// absolute, shift_right_halves.
 //
 // Packed activations of a tile of rows are, for each group, kHead lines of a value for
 // each row, then the values of its lines of weights.
@@ -42,7 +43,7 @@ struct Int8Integers : IntegerProducts {
 
   template <int I>
   static TRTGO_INLINE Ints value(const uint8_t* line, int vector) {
-    const Ints words = load_ints(line + vector * kLanes * 4);
+    const Ints words = load_halves(line + vector * kLanes * 4);
     return I == 0 ? bit_and(words, ints(0x00ff00ffu)) : shift_right_halves<8>(words);
   }
 };
@@ -56,7 +57,7 @@ struct Int4Integers : IntegerProducts {
 
   template <int I>
   static TRTGO_INLINE Ints value(const uint8_t* line, int vector) {
-    const Ints halves = shift_right_halves<4 * I>(load_ints(line + vector * kLanes * 4));
+    const Ints halves = shift_right_halves<4 * I>(load_halves(line + vector * kLanes * 4));
     return I == 3 ? halves : bit_and(halves, ints(0x000f000fu));
   }
 };

@@ -12,6 +12,13 @@
 #ifndef TRTGO_CPU_KERNELS_LINEAR_H_
 #define TRTGO_CPU_KERNELS_LINEAR_H_
 
+// Before loops over all sums at the end of a tile. A set whose tiles are many vectors tells
+// the compiler to unroll them: otherwise it keeps the sums in memory, to find there the one
+// that the loop has come to.
+#ifndef TRTGO_UNROLL
+#define TRTGO_UNROLL
+#endif
+
 namespace trtgo {
 namespace cpu {
 namespace {
@@ -54,7 +61,9 @@ TRTGO_INLINE Vec load_header(const uint8_t* header, int64_t panel_bytes, int v) 
 
 template <bool Scaled, int MR, int NV>
 TRTGO_INLINE void end_tile_sums(const Tile& tile, const Vec (&sum)[MR][NV]) {
+  TRTGO_UNROLL
   for (int r = 0; r < MR; r++) {
+    TRTGO_UNROLL
     for (int v = 0; v < NV; v++) {
       if (!tile.last) {
         store(tile.partial + (r * NV + v) * kLanes, sum[r][v]);

@@ -10,6 +10,11 @@
 #else
 #define TRTGO_CPU_X86 0
 #endif
+#if defined(__aarch64__)
+#define TRTGO_CPU_ARM 1
+#else
+#define TRTGO_CPU_ARM 0
+#endif
 
 namespace trtgo {
 namespace cpu {
@@ -34,6 +39,9 @@ void attention_fp8_avx512bf16(const AttentionArgs&);
 void attention_bf16_emulated(const AttentionArgs&);
 void attention_int8_emulated(const AttentionArgs&);
 void attention_fp8_emulated(const AttentionArgs&);
+#endif
+#if TRTGO_CPU_ARM
+extern const Kernels kNeonKernels;
 #endif
 
 }  // namespace cpu

@@ -19,7 +19,7 @@ type Options struct {
 	// ones) or "" for fast, and exact with float16 weights. An engine with float32
 	// weights is always exact.
 	Precision string
-	// ISA is the kernel set: "scalar", "avx2", "avx512bf16". "" is what the
+	// ISA is the kernel set: "scalar", "avx2", "avx512bf16", "neon". "" is what the
 	// environment's TRTGO_CPU_ISA says, else the fastest.
 	ISA string
 	// MaxBatchSize, MaxNumTokens and MaxSeqLen bound a step and a sequence; 0 is
@@ -40,6 +40,9 @@ type Options struct {
 	Load string
 }
 
+// kernelSets are those that a user can ask for, on any processor.
+var kernelSets = []string{"scalar", "avx2", "avx512bf16", "neon"}
+
 const (
 	defaultMaxBatchSize = 8
 	defaultMaxNumTokens = 2048
@@ -59,7 +62,7 @@ func (o Options) complete(p *cpuengine.Program) (Options, error) {
 	}{
 		{"precision", o.Precision, []string{"", "exact", "fast"}},
 		{"load", o.Load, []string{"", "mmap", "copy"}},
-		{"TRTGO_CPU_ISA", o.ISA, []string{"", "scalar", "avx2", "avx512bf16"}},
+		{"TRTGO_CPU_ISA", o.ISA, append([]string{""}, kernelSets...)},
 	} {
 		if !slices.Contains(choice.allowed, choice.value) {
 			return o, fmt.Errorf("%s %q is none of %v", choice.name, choice.value, choice.allowed[1:])

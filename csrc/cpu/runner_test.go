@@ -20,7 +20,7 @@ const f32, bf16 = cpuengine.DtypeF32, cpuengine.DtypeBF16
 // machine cannot run are skipped by name.
 func eachISA(t *testing.T, f func(t *testing.T, isa string)) {
 	t.Helper()
-	for _, isa := range []string{"scalar", "avx2", "avx512bf16"} {
+	for _, isa := range kernelSets {
 		t.Run(isa, func(t *testing.T) {
 			if !newKernelSet(isa).supported() {
 				t.Skipf("this processor cannot run kernel set %s", isa)

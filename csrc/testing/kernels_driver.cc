@@ -345,7 +345,7 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "--overrun") return trtgo::testing::overrun();
   Tally tally(mode == "--fault");
-  for (const char* name : {"scalar", "avx2", "avx512bf16", "avx512bf16-emulated"}) {
+  for (const char* name : {"scalar", "avx2", "avx512bf16", "avx512bf16-emulated", "neon"}) {
     const Kernels* set = kernels_by_name(name);
     if (set == nullptr || !kernels_supported(set)) {
       std::printf("%s: not on this machine\n", name);
