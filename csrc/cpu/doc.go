@@ -13,7 +13,7 @@
 //	}}, &out)
 //
 // The kernel set is the fastest that the machine has; TRTGO_CPU_ISA=scalar, avx2,
-// avx512bf16 or neon chooses another. Weights are mapped from the engine file unless
+// avx512bf16, neon, neondotprod or neonbf16 chooses another. Weights are mapped from the engine file unless
 // Options.Load is "copy": a file that is truncated while it is mapped kills the
 // process, a copy does not have that danger.
 //

@@ -3,11 +3,14 @@
 package cpu
 
 import (
+	"encoding/binary"
 	"math"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
 
@@ -29,4 +32,31 @@ func TestRoundE4M3(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Every code as a weight, at each place in its line, comes out of a linear as it is.
+func TestLinearTakesEveryE4M3(t *testing.T) {
+	eachKernelSet(t, func(t *testing.T, s kernelSet) {
+		const k, n, panelBytes = 4, 256, 64 + 64
+		for at := range k {
+			panels := make([]byte, n/16*panelBytes)
+			for code := range n {
+				panel, lane := panels[code/16*panelBytes:], code%16
+				binary.LittleEndian.PutUint32(panel[4*lane:], math.Float32bits(1))
+				panel[64+4*lane+[]int{0, 2, 1, 3}[at]] = byte(code)
+			}
+			floats, halves, y := make([]float32, 8), make([]uint16, 8), make([]float32, n)
+			floats[at], halves[at] = 1, roundBF16(1)
+			scratch, _ := alignedBytes(s.linearScratchBytes(1, k))
+			for xBF16, x := range map[bool]unsafe.Pointer{false: unsafe.Pointer(&floats[0]), true: unsafe.Pointer(&halves[0])} {
+				s.linear(linearCall{xBF16: xBF16, shape: weightShape{dtype: cpuengine.DtypeFP8, k: k}, x: x, w: unsafe.Pointer(&panels[0]), scratch: scratch, y: &y[0], ldx: 8, ldy: n, m: 1, panelEnd: n / 16})
+				for code, got := range y {
+					want := floatformat.FromE4M3(byte(code))
+					if got != want && (got == got || want == want) {
+						require.Equal(t, want, got, "code %#x at %d, bf16 %v", code, at, xBF16)
+					}
+				}
+			}
+		}
+	})
 }

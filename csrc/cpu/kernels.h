@@ -29,7 +29,8 @@
 // A group of x with an infinity or NaN has all n 0 and NaN for 2^e.
 //
 // So a row of x with an infinity or NaN gives NaN in all outputs of integer weights with
-// bf16 x, and what IEEE 754 says in the others. VDPBF16PS takes denormals for zero.
+// bf16 x, and what IEEE 754 says in the others. VDPBF16PS and BFDOT take denormals for zero.
+// BFDOT adds two products before it adds them to the total, and rounds both sums to odd.
 #ifndef TRTGO_CPU_KERNELS_H_
 #define TRTGO_CPU_KERNELS_H_
 
@@ -172,11 +173,11 @@ struct Kernels {
 
 enum Activation : int { kSilu = 0, kSquaredRelu = 1, kRelu = 2, kGelu = 3, kGeluTanh = 4 };
 
-// The table named "scalar", "avx2", "avx512bf16" or "neon"; null when the name is none
-// of them or is not compiled for this architecture. ("avx512bf16-emulated", which
+// The table named "scalar", "avx2", "avx512bf16", "neon", "neondotprod" or "neonbf16"; null
+// when the name is none of them or is not compiled for this architecture. ("avx512bf16-emulated", which
 // computes VDPBF16PS by other instructions, is found too; it is for tests alone.)
-// supported() tells whether this machine (CPUID and the operating
-// system's XCR0) can run it.
+// kernels_supported tells whether this machine (CPUID and the operating system's XCR0, or
+// the hardware capabilities that it tells on ARM) can run it.
 const Kernels* kernels_by_name(const char* name);
 bool kernels_supported(const Kernels*);
 // The fastest supported table.

@@ -42,7 +42,7 @@ func (f kvFormat) String() string { return []string{"f32", "bf16", "int8", "fp8"
 
 // pairs tells whether a kernel set multiplies this cache as pairs of bf16.
 func (s kernelSet) pairs(f kvFormat) bool {
-	return f != kvF32 && strings.HasPrefix(s.String(), "avx512bf16")
+	return f != kvF32 && strings.Contains(s.String(), "bf16")
 }
 
 func newAttentionProblem(r *rand.Rand, format kvFormat, shape attentionShape, spread float64) *attentionProblem {

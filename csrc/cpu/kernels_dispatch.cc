@@ -1,7 +1,8 @@
 //go:build linux && (amd64 || arm64)
 
-// Which kernel sets this machine can run, asked of the processor (CPUID) and of
-// the operating system (XCR0: does it save the registers?).
+// Which kernel sets this machine can run. x86: asked of the processor (CPUID) and of
+// the operating system (XCR0: does it save the registers?). AArch64: the operating system
+// tells what it found.
 #include <cstring>
 
 #include "kernels.h"
@@ -9,6 +10,8 @@
 
 #if TRTGO_CPU_X86
 #include <cpuid.h>
+#elif TRTGO_CPU_ARM
+#include <sys/auxv.h>
 #endif
 
 namespace trtgo {
@@ -19,6 +22,8 @@ struct Features {
   bool avx2 = false;        // AVX2, FMA and F16C
   bool avx512 = false;      // F, BW, DQ, VL
   bool avx512bf16 = false;  // the same, BF16 and VNNI
+  bool neondotprod = false;
+  bool neonbf16 = false;  // and dot products of bytes
 };
 
 #if TRTGO_CPU_X86
@@ -50,6 +55,16 @@ Features detect() {
   return features;
 }
 
+#elif TRTGO_CPU_ARM
+
+Features detect() {
+  constexpr unsigned long kDotProd = 1UL << 20, kBf16 = 1UL << 14;  // HWCAP_ASIMDDP, HWCAP2_BF16
+  Features features;
+  features.neondotprod = (getauxval(AT_HWCAP) & kDotProd) != 0;
+  features.neonbf16 = features.neondotprod && (getauxval(AT_HWCAP2) & kBf16) != 0;
+  return features;
+}
+
 #endif
 
 struct Entry {
@@ -72,6 +87,9 @@ const Entries& entries() {
     found.list[found.count++] = {&kAvx2Kernels, features.avx2};
 #endif
 #if TRTGO_CPU_ARM
+    const Features features = detect();
+    found.list[found.count++] = {&kNeonBf16Kernels, features.neonbf16};
+    found.list[found.count++] = {&kNeonDotProdKernels, features.neondotprod};
     found.list[found.count++] = {&kNeonKernels, true};
 #endif
     found.list[found.count++] = {&kScalarKernels, true};

@@ -20,8 +20,8 @@ constexpr int kLargestGroup = 128;
 // the sum begins with -kOffset times the sum of x.
 struct IntegerProducts {
   static constexpr bool kGroups = true;
-  static constexpr bool kExact = true;  // sums do not depend on the order
-  static constexpr int kHead = 3;       // the power of two, what the sum begins with, the sum of x
+  static constexpr int kLeastChains = 1, kMostChains = 4;  // see chains()
+  static constexpr int kHead = 3;                          // the power of two, what the sum begins with, the sum of x
   using Sum = IntSum;
 
   static TRTGO_INLINE Sum begin(const float* head, int64_t lda, int row) { return Sum(bits(set1(head[lda + row]))); }
@@ -32,6 +32,10 @@ struct IntegerProducts {
     return mul(to_floats(Ints(sum)), set1(head[row]));
   }
   static TRTGO_INLINE Vec sum_of_x(const float* head, int64_t lda, int row) { return set1(head[2 * lda + row]); }
+
+  // Puts n numbers of x, a multiple of 8, as lines of weights meet them, and gives the sum of
+  // what meets kOffset; sum is that of all.
+  static TRTGO_INLINE int32_t arrange(int16_t*, int, int32_t sum) { return sum; }
 };
 
 template <bool Scaled>
@@ -66,7 +70,7 @@ struct Int4Integers : IntegerProducts {
 struct Int4Groups : Int4Weights {
   static constexpr bool kGroups = true;
   static constexpr bool kScaled = false;
-  static constexpr bool kExact = false;
+  static constexpr int kLeastChains = 1, kMostChains = 1;
   static constexpr int kHead = 1;  // the sum of x
   using Sum = Vec;
 
@@ -98,12 +102,12 @@ struct Header {
   }
 };
 
-// Sums of an output and group: several where the order is free and few outputs are in
-// work, so that one need not wait for the other.
+// Sums of an output and group, value I of a line going to sum I % chains: several where
+// the order is free and few outputs are in work, so that one need not wait for the other.
 template <class Weights, int Outputs>
 constexpr int chains() {
   constexpr int kSums = kTileRows * kTilePanels * kPanelVectors * 2 / 3;
-  return !Weights::kExact ? 1 : std::max(1, std::min(Weights::kValues, kSums / Outputs));
+  return std::max(Weights::kLeastChains, std::min({Weights::kMostChains, Weights::kValues, kSums / Outputs}));
 }
 
 template <class Weights, int I, int MR, int NV, int C>
@@ -235,10 +239,12 @@ struct IntegerActivations {
     const float* rows[kTileRows];
     for (int k = 0; k < depth; k += size) {
       const int lines = ceil_div(std::min(size, depth - k), Weights::kDepth);
+      const int n = static_cast<int>(round_up(std::min(size, depth - k), 8));
       for (int r = 0; r < count; r++) {
-        round(x + r * ldx + k, static_cast<int>(round_up(std::min(size, depth - k), 8)), &groups[r]);
+        round(x + r * ldx + k, n, &groups[r]);
+        const int32_t offsets = Weights::arrange(groups[r].numbers, n, groups[r].sum);
         out[r] = groups[r].power;
-        out[count + r] = float_from_bits(static_cast<uint32_t>(-Weights::kOffset * groups[r].sum));
+        out[count + r] = float_from_bits(static_cast<uint32_t>(-Weights::kOffset * offsets));
         out[2 * count + r] = static_cast<float>(groups[r].sum) * groups[r].power;
         rows[r] = reinterpret_cast<const float*>(groups[r].numbers);
       }

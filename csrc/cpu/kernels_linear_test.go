@@ -328,8 +328,40 @@ func pairStep(sum float32, a, b [2]uint16) float32 {
 	return sum
 }
 
-func TestPairsAreVDPBF16PS(t *testing.T) {
-	for _, name := range []string{"avx512bf16", "avx512bf16-emulated"} {
+// bfdotStep is BFDOT on one lane, exactly: the sum of the products is added, each operation
+// rounded to odd: toward zero, with the last bit set if anything was lost. Denormals are
+// taken for zero.
+func bfdotStep(sum float32, a, b [2]uint16) float32 {
+	exact := func(x float32) *big.Float {
+		if math.Abs(float64(x)) < 0x1p-126 {
+			x = 0
+		}
+		return new(big.Float).SetPrec(1000).SetFloat64(float64(x))
+	}
+	odd := func(x *big.Float) float32 {
+		rounded := new(big.Float).SetPrec(24).SetMode(big.ToZero).Set(x)
+		value, _ := rounded.Float32()
+		if math.Abs(float64(value)) < 0x1p-126 {
+			return 0
+		}
+		if rounded.Acc() != big.Exact {
+			value = math.Float32frombits(math.Float32bits(value) | 1)
+		}
+		return value
+	}
+	product := func(i int) *big.Float { // its 16 bits are a float32 unless it is too small
+		x := exact(widenBF16(a[i]))
+		return exact(odd(x.Mul(x, exact(widenBF16(b[i])))))
+	}
+	products := product(0)
+	products = exact(odd(products.Add(products, product(1))))
+	return odd(products.Add(products, exact(sum)))
+}
+
+func TestPairsAreTheInstruction(t *testing.T) {
+	for name, step := range map[string]func(float32, [2]uint16, [2]uint16) float32{
+		"avx512bf16": pairStep, "avx512bf16-emulated": pairStep, "neonbf16": bfdotStep,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := newKernelSet(name)
 			if !s.supported() {
@@ -351,7 +383,7 @@ func TestPairsAreVDPBF16PS(t *testing.T) {
 						for i := 0; i < k; i += 2 {
 							a := [2]uint16{roundBF16(x[row*k+i]), roundBF16(x[row*k+i+1])}
 							b := [2]uint16{roundBF16(w[j*k+i]), roundBF16(w[j*k+i+1])}
-							sum = pairStep(sum, a, b)
+							sum = step(sum, a, b)
 						}
 						want[row*p.ldy+j] = sum
 					}

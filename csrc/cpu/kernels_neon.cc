@@ -1,6 +1,7 @@
 //go:build linux && (amd64 || arm64)
 
-// The kernel set of NEON, for every AArch64 processor.
+// The kernel sets of NEON: the one for every AArch64 processor, and those that compute some linear
+// layers and attention with later instructions, which stand in files of their own.
 #if defined(__aarch64__)
 
 // Multiply and add are fused only where the code says so.
@@ -55,26 +56,52 @@ constexpr int kNarrowRows = kTileRows;
 
 namespace trtgo {
 namespace cpu {
+namespace {
 
-const Kernels kNeonKernels = {
-    "neon",
-    {{linear<FloatWeights, FloatActivations>, nullptr},
-     {linear<Bf16Weights, FloatActivations>, linear<Bf16Weights, WidenedActivations>},
-     {linear<F16Weights, FloatActivations>, linear<F16Weights, WidenedActivations>},
-     {linear<Int8Weights, FloatActivations>, linear_integers},
-     {linear_int4_floats, linear_integers},
-     {linear<Fp8Weights, FloatActivations>, linear<Fp8Weights, WidenedActivations>}},
-    linear_scratch_bytes,
-    {attention<FloatWeights>, attention<Bf16Weights>, attention<Int8Weights>, attention<Fp8Weights>},
-    attention_merge,
-    attention_scratch_bytes,
-    rms_norm,
-    layer_norm,
-    activation,
-    row_statistics,
-    amax,
-    to_bf16,
+// What sets of more instructions compute otherwise: linears with bf16 x and attention.
+struct Differences {
+  LinearFunction bf16, fp8, integers;
+  AttentionFunction cache_bf16, cache_int8, cache_fp8;
 };
+
+constexpr Kernels kernels_with(const char* name, Differences own) {
+  return {
+      name,
+      {{linear<FloatWeights, FloatActivations>, nullptr},
+       {linear<Bf16Weights, FloatActivations>, own.bf16},
+       {linear<F16Weights, FloatActivations>, linear<F16Weights, WidenedActivations>},
+       {linear<Int8Weights, FloatActivations>, own.integers},
+       {linear_int4_floats, own.integers},
+       {linear<Fp8Weights, FloatActivations>, own.fp8}},
+      linear_scratch_bytes,
+      {attention<FloatWeights>, own.cache_bf16, own.cache_int8, own.cache_fp8},
+      attention_merge,
+      attention_scratch_bytes,
+      rms_norm,
+      layer_norm,
+      activation,
+      row_statistics,
+      amax,
+      to_bf16,
+  };
+}
+
+constexpr Differences widened(LinearFunction integers) {
+  return {linear<Bf16Weights, WidenedActivations>,
+          linear<Fp8Weights, WidenedActivations>,
+          integers,
+          attention<Bf16Weights>,
+          attention<Int8Weights>,
+          attention<Fp8Weights>};
+}
+
+}  // namespace
+
+const Kernels kNeonKernels = kernels_with("neon", widened(linear_integers));
+const Kernels kNeonDotProdKernels = kernels_with("neondotprod", widened(integers_neondotprod));
+const Kernels kNeonBf16Kernels =
+    kernels_with("neonbf16", {pairs_neonbf16, pairs_neonbf16, integers_neondotprod, attention_bf16_neonbf16,
+                              attention_int8_neonbf16, attention_fp8_neonbf16});
 
 }  // namespace cpu
 }  // namespace trtgo

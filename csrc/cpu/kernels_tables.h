@@ -42,6 +42,17 @@ void attention_fp8_emulated(const AttentionArgs&);
 #endif
 #if TRTGO_CPU_ARM
 extern const Kernels kNeonKernels;
+extern const Kernels kNeonDotProdKernels;
+extern const Kernels kNeonBf16Kernels;
+
+// Linears with bf16 x: int8 and int4 weights of the first, bf16 and fp8 of the second.
+void integers_neondotprod(const LinearArgs&);
+void pairs_neonbf16(const LinearArgs&);
+
+// Attention over caches of these formats with BFDOT.
+void attention_bf16_neonbf16(const AttentionArgs&);
+void attention_int8_neonbf16(const AttentionArgs&);
+void attention_fp8_neonbf16(const AttentionArgs&);
 #endif
 
 }  // namespace cpu

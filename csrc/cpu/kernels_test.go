@@ -119,7 +119,7 @@ func TestKernelSetsAreFoundByName(t *testing.T) {
 	best := bestKernels()
 	require.NotEqual(t, "avx512bf16-emulated", best)
 	require.True(t, newKernelSet(best).supported())
-	for _, name := range []string{"avx512bf16", "avx2", "neon"} { // fastest first
+	for _, name := range []string{"avx512bf16", "avx2", "neonbf16", "neondotprod", "neon"} { // fastest first
 		if newKernelSet(name).supported() {
 			require.Equal(t, name, best)
 			break

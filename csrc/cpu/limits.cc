@@ -13,9 +13,8 @@
 
 #if TRTGO_CPU_X86
 #include <immintrin.h>
-#elif defined(__aarch64__)
+#elif TRTGO_CPU_ARM
 #include <arm_neon.h>
-#include <sys/auxv.h>
 #endif
 
 namespace trtgo {
@@ -108,7 +107,7 @@ __attribute__((target("avx512f,avx512vnni"))) double integers_vnni(int64_t round
   return 32.0 * kChains * static_cast<double>(rounds);
 }
 
-#elif defined(__aarch64__)
+#elif TRTGO_CPU_ARM
 
 double floats_neon(int64_t rounds) {
   float32x4_t sum[kChains];
@@ -151,6 +150,20 @@ double integers_neon(int64_t rounds) {
   for (int i = 1; i < kChains; i++) sum[0] = vaddq_s32(sum[0], sum[i]);
   keep(vgetq_lane_s32(sum[0], 0));
   return 4.0 * kChains * static_cast<double>(rounds);
+}
+
+// A product of 16 bits is one of a low and one of a high byte.
+__attribute__((target("arch=armv8.2-a+dotprod"))) double bytes_neon(int64_t rounds) {
+  int32x4_t sum[kChains];
+  for (int i = 0; i < kChains; i++) sum[i] = vdupq_n_s32(i);
+  int8x16_t x = vdupq_n_s8(3);
+  for (int64_t n = 0; n < rounds; n++) {
+    asm volatile("" : "+w"(x));
+    for (int i = 0; i < kChains; i++) sum[i] = vdotq_s32(sum[i], x, x);
+  }
+  for (int i = 1; i < kChains; i++) sum[0] = vaddq_s32(sum[0], sum[i]);
+  keep(vgetq_lane_s32(sum[0], 0));
+  return 8.0 * kChains * static_cast<double>(rounds);
 }
 
 #endif
@@ -242,12 +255,10 @@ Limits::Multiply Limits::multiplication(int arithmetic) const {
     return pairs && std::strcmp(name, "avx512bf16") == 0 ? pairs_avx512 : floats_avx512;
   }
   if (std::strcmp(name, "avx2") == 0) return integers ? integers_avx2 : floats_avx2;
-#elif defined(__aarch64__)
+#elif TRTGO_CPU_ARM
   if (std::strncmp(name, "neon", 4) == 0) {
-    constexpr unsigned long kBf16 = 1UL << 14;  // HWCAP2_BF16
-    if (integers) return integers_neon;
-    return pairs && std::strstr(name, "bf16") != nullptr && (getauxval(AT_HWCAP2) & kBf16) != 0 ? pairs_neon
-                                                                                                : floats_neon;
+    if (integers) return std::strcmp(name, "neon") == 0 ? integers_neon : bytes_neon;
+    return pairs && std::strcmp(name, "neonbf16") == 0 ? pairs_neon : floats_neon;
   }
 #endif
   static_cast<void>(name);

@@ -60,6 +60,7 @@ func TestArithmeticOf(t *testing.T) {
 		want                  Arithmetic
 	}{
 		{"avx512bf16", "fast", cpuengine.DtypeBF16, Pairs}, {"avx512bf16", "fast", cpuengine.DtypeFP8, Pairs},
+		{"neonbf16", "fast", cpuengine.DtypeBF16, Pairs}, {"neondotprod", "fast", cpuengine.DtypeBF16, Floats},
 		{"avx512bf16", "exact", cpuengine.DtypeBF16, Floats}, {"avx2", "fast", cpuengine.DtypeBF16, Floats},
 		{"avx2", "fast", cpuengine.DtypeInt4, Integers}, {"avx2", "exact", cpuengine.DtypeInt8, Floats},
 		{"avx512bf16", "fast", cpuengine.DtypeF16, Floats}, {"avx512bf16", "exact", cpuengine.DtypeF32, Floats},

@@ -259,7 +259,7 @@ func TestBitsDoNotDependOnTheBatch(t *testing.T) {
 	for _, name := range []string{"llama-gqa", "nemotron", "mistral-window"} {
 		prompts := testmodel.Golden(t, name).Prompts
 		engine := buildEngine(t, testmodel.Dir(t, name), "bfloat16")
-		for _, isa := range []string{"scalar", "avx2", "avx512bf16", "neon"} {
+		for _, isa := range []string{"scalar", "avx2", "avx512bf16", "neon", "neondotprod", "neonbf16"} {
 			for _, precision := range []string{"exact", "fast"} {
 				t.Run(name+" "+isa+" "+precision, func(t *testing.T) {
 					var alone [][][]float32

@@ -19,8 +19,8 @@ type Options struct {
 	// ones) or "" for fast, and exact with float16 weights. An engine with float32
 	// weights is always exact.
 	Precision string
-	// ISA is the kernel set: "scalar", "avx2", "avx512bf16", "neon". "" is what the
-	// environment's TRTGO_CPU_ISA says, else the fastest.
+	// ISA is the kernel set: "scalar", "avx2", "avx512bf16", "neon",
+	// "neondotprod", "neonbf16". "" is what the environment's TRTGO_CPU_ISA says, else the fastest.
 	ISA string
 	// MaxBatchSize, MaxNumTokens and MaxSeqLen bound a step and a sequence; 0 is
 	// 8 sequences, 2048 tokens, and the engine's max_position_embeddings, which
@@ -41,7 +41,7 @@ type Options struct {
 }
 
 // kernelSets are those that a user can ask for, on any processor.
-var kernelSets = []string{"scalar", "avx2", "avx512bf16", "neon"}
+var kernelSets = []string{"scalar", "avx2", "avx512bf16", "neon", "neondotprod", "neonbf16"}
 
 const (
 	defaultMaxBatchSize = 8

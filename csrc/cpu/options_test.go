@@ -70,7 +70,7 @@ func TestRefusedOptions(t *testing.T) {
 	}{
 		"precision":           {Options{Precision: "fp8"}, `precision "fp8" is none of [exact fast]`},
 		"load":                {Options{Load: "hugetlbfs"}, `load "hugetlbfs" is none of [mmap copy]`},
-		"kernel set":          {Options{ISA: "avx1024"}, `TRTGO_CPU_ISA "avx1024" is none of [scalar avx2 avx512bf16 neon]`},
+		"kernel set":          {Options{ISA: "avx1024"}, `TRTGO_CPU_ISA "avx1024" is none of [scalar avx2 avx512bf16 neon neondotprod neonbf16]`},
 		"test kernel set":     {Options{ISA: "avx512bf16-emulated"}, `TRTGO_CPU_ISA "avx512bf16-emulated" is none of`},
 		"negative threads":    {Options{Threads: -1}, "threads is -1, want 0 (the default) to 1024"},
 		"threads":             {Options{Threads: 1025}, "threads is 1025, want 0 (the default) to 1024"},
@@ -100,7 +100,7 @@ func TestRefusedOptions(t *testing.T) {
 	}
 	t.Setenv("TRTGO_CPU_ISA", "sse9")
 	_, err := Open(t.Context(), path, Options{})
-	require.ErrorContains(t, err, `TRTGO_CPU_ISA "sse9" is none of [scalar avx2 avx512bf16 neon]`)
+	require.ErrorContains(t, err, `TRTGO_CPU_ISA "sse9" is none of [scalar avx2 avx512bf16 neon neondotprod neonbf16]`)
 }
 
 // TestKernelSetsAreChosen asks for each set: the one that runs is the one asked for,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -97,7 +98,7 @@ func TestStepAgreesWithFloat64(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s %s %s", name, precision.dtype, precision.precision), func(t *testing.T) {
 					m := *shape
-					m.dtype, m.pairs = precision.dtype, isa == "avx512bf16"
+					m.dtype, m.pairs = precision.dtype, strings.Contains(isa, "bf16")
 					r := openEngine(t, m.write(t), Options{ISA: isa, Precision: precision.precision})
 					require.Equal(t, isa, r.Describe().ISA)
 					tokens := randomTokens(11, 75, m.vocab)
@@ -118,7 +119,7 @@ func TestQuantisedCaches(t *testing.T) {
 			for precision, held := range map[string]string{"exact": "float32", "fast": dtype} {
 				t.Run(dtype+" "+precision, func(t *testing.T) {
 					m := smallModel(bf16)
-					m.layers, m.kvDtype, m.kvScale, m.pairs = 2, dtype, scale, isa == "avx512bf16"
+					m.layers, m.kvDtype, m.kvScale, m.pairs = 2, dtype, scale, strings.Contains(isa, "bf16")
 					r := openEngine(t, m.write(t), Options{ISA: isa, Precision: precision})
 					require.Equal(t, held, r.Limits().KVCacheDtype)
 					tokens := randomTokens(11, 75, m.vocab)

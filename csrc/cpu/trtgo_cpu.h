@@ -126,7 +126,7 @@ typedef struct {
 } trtgo_cpu_program;
 
 typedef struct {
-  const char* isa; /* "scalar", "avx2", "avx512bf16", "neon"; empty is the fastest */
+  const char* isa; /* "scalar", "avx2", "avx512bf16", "neon", "neondotprod", "neonbf16"; empty is the fastest */
   int32_t threads; /* at least 1, the caller of step included */
   int32_t fast;    /* bfloat16 linear inputs and KV cache; for bf16 weights only */
   int32_t max_num_tokens;

@@ -230,7 +230,7 @@ void check_attention(const Kernels& set, KVFormat format, const AttentionShape& 
   set.attention[format](args);
   const std::string what = std::string(set.name) + " attention of cache " + std::to_string(format) + " " +
                            shape({s.tokens, s.first, s.group, s.head_size, s.block_size, s.window});
-  const bool pairs = format != kKVF32 && std::strncmp(set.name, "avx512bf16", 10) == 0;
+  const bool pairs = format != kKVF32 && std::strstr(set.name, "bf16") != nullptr;
   for (int r = 0; r < rows; r++) {
     for (int g = 0; g < s.group; g++) compare_query(args, cache, r, g, pairs, what, tally);
   }
@@ -345,7 +345,7 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "";
   if (mode == "--overrun") return trtgo::testing::overrun();
   Tally tally(mode == "--fault");
-  for (const char* name : {"scalar", "avx2", "avx512bf16", "avx512bf16-emulated", "neon"}) {
+  for (const char* name : {"scalar", "avx2", "avx512bf16", "avx512bf16-emulated", "neon", "neondotprod", "neonbf16"}) {
     const Kernels* set = kernels_by_name(name);
     if (set == nullptr || !kernels_supported(set)) {
       std::printf("%s: not on this machine\n", name);

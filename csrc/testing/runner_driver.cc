@@ -493,7 +493,7 @@ int main(int argc, char** argv) {
   if (mode == "--overrun") return trtgo::testing::overrun();
   Tally tally(mode == "--fault");
   const Model model;
-  for (const char* isa : {"scalar", "avx2", "avx512bf16", "neon"}) {
+  for (const char* isa : {"scalar", "avx2", "avx512bf16", "neon", "neondotprod", "neonbf16"}) {
     const trtgo::cpu::Kernels* set = trtgo::cpu::kernels_by_name(isa);
     if (set == nullptr || !trtgo::cpu::kernels_supported(set)) {
       std::printf("%s: not on this machine\n", isa);

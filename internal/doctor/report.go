@@ -27,7 +27,7 @@ type Report struct {
 
 // CPU is the state of the CPU backend, found by running a small engine.
 type CPU struct {
-	ISA             string `json:"isa,omitempty"` // of the kernels: "scalar", "avx2", "avx512bf16" or "neon"
+	ISA             string `json:"isa,omitempty"` // of the kernels: "scalar", "avx2", "avx512bf16", "neon"…
 	Threads         int    `json:"threads,omitempty"`
 	AvailableMemory int64  `json:"available_memory,omitempty"` // bytes; 0 is unknown
 	Error           string `json:"error,omitempty"`            // why it does not work here
