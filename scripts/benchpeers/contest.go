@@ -31,29 +31,36 @@ type key struct {
 
 var phases = []benchmark.Phase{benchmark.Prefill, benchmark.Decode}
 
-// run measures everything. Those that are compared come one after the other, another one
-// first in every round.
+// run measures everything.
 func (c *contest) run(ctx context.Context) error {
 	c.results = map[key][]sample{}
 	for round := range c.rounds {
-		for _, threads := range c.threads {
-			for _, g := range c.groups {
-				for _, phase := range phases {
-					all := g.all()
-					for i := range all {
-						k := key{all[(i+round)%len(all)], threads, phase}
-						s, err := c.measure(ctx, k)
-						if err != nil {
-							return fmt.Errorf("%s, %s with %d threads, round %d: %w", k.of.name, phase, threads, round+1, err)
-						}
-						c.results[k] = append(c.results[k], s)
-						c.quiet.Say("round %d of %d, %s, %d threads, %s: %.1f tokens/s", round+1, c.rounds, phase, threads, k.of.name, s.rate)
-					}
+		for _, k := range c.turns(round) {
+			s, err := c.measure(ctx, k)
+			if err != nil {
+				return fmt.Errorf("%s, %s with %d threads, round %d: %w", k.of.name, k.phase, k.threads, round+1, err)
+			}
+			c.results[k] = append(c.results[k], s)
+			c.quiet.Say("round %d of %d, %s, %d threads, %s: %.1f tokens/s", round+1, c.rounds, k.phase, k.threads, k.of.name, s.rate)
+		}
+	}
+	return nil
+}
+
+// turns are the measurements of a round. Those that are compared come one after the
+// other, another one first in every round.
+func (c *contest) turns(round int) (turns []key) {
+	for _, threads := range c.threads {
+		for _, g := range c.groups {
+			all := g.all()
+			for _, phase := range phases {
+				for i := range all {
+					turns = append(turns, key{all[(i+round)%len(all)], threads, phase})
 				}
 			}
 		}
 	}
-	return nil
+	return turns
 }
 
 // measure takes one sample.

@@ -110,7 +110,7 @@ func parseReport(text []byte) (*benchmark.Report, error) {
 	return r, nil
 }
 
-// Find gives the case of a report; every command asks for those only that it has had measured.
+// Find gives a case of a report.
 func Find(r *benchmark.Report, phase benchmark.Phase, threads, batch, context int) (*benchmark.Result, error) {
 	for i := range r.Cases {
 		c := &r.Cases[i]
