@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-kernels bench-peers bench-export bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native arm64 lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-kernels bench-peers bench-export bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -16,7 +16,7 @@ FUZZ_TIME := 5s
 SOAK_TIME := 10m
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 setup: ## check for Go, a C++17 compiler and pip; install what is missing
 	@scripts/setup.sh $(SETUP)
@@ -32,7 +32,8 @@ model: $(MODEL_GGUF) ## fetch the model of the demo and the tests
 $(MODEL_GGUF):
 	@scripts/fetch_model.sh $(MODEL_GGUF)
 
-test: setup lint unit race asan tsan native verify-tensorrt verify-executor verify-docker fuzz module ## everything that CI runs
+test: SETUP ?= ci
+test: setup lint unit race asan tsan native arm64 verify-tensorrt verify-executor verify-docker fuzz module ## everything that CI runs
 
 unit: $(MODEL_GGUF)
 	TRTGO_REQUIRE_MODELS=1 go test ./...
@@ -56,6 +57,9 @@ native: ## C++ with all warnings as errors, drivers under UBSan
 	cmake --preset sanitize
 	cmake --build --preset sanitize
 	ctest --preset sanitize
+
+arm64: ## the kernels of AArch64, under qemu-user on other machines
+	@scripts/test_arm64.sh
 
 lint: out/tools/bin/golangci-lint
 	test -z "$$(gofmt -l . | tee /dev/stderr)"

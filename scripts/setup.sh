@@ -30,6 +30,13 @@ has_cxx17() {
 	return $ok
 }
 
+# A cross compiler for AArch64 with its libraries, and an emulator; asked for where Debian's packages are.
+has_arm64() {
+	command -v apt-get >/dev/null && [ "$(uname -m)" != aarch64 ] || return 0
+	command -v qemu-aarch64 >/dev/null || return 1
+	printf '#include <optional>\nint main() { return 0; }\n' | aarch64-linux-gnu-g++ -std=c++17 -x c++ -o /dev/null - >/dev/null 2>&1
+}
+
 has_pip() { python3 -m pip --version >/dev/null 2>&1; }
 
 missing() {
@@ -40,6 +47,7 @@ missing() {
 	if [ "${1:-}" = ci ]; then
 		command -v cmake >/dev/null || echo "cmake"
 		command -v ninja >/dev/null || echo "ninja"
+		has_arm64 || echo "a C++17 cross compiler for AArch64, and qemu-user"
 	fi
 }
 
@@ -55,6 +63,7 @@ install_packages() {
 	if [ "${1:-}" = ci ]; then
 		command -v cmake >/dev/null || { debian+=(cmake); fedora+=(cmake); arch+=(cmake); }
 		command -v ninja >/dev/null || { debian+=(ninja-build); fedora+=(ninja-build); arch+=(ninja); }
+		has_arm64 || debian+=(g++-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user)
 	fi
 	[ ${#debian[@]} -gt 0 ] || return 0
 	if command -v apt-get >/dev/null; then
