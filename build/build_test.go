@@ -248,6 +248,7 @@ func TestOptionErrors(t *testing.T) {
 		{build.Options{KVCacheType: "Paged", PagedKVCache: "disable"}, build.ErrOption, "--paged_kv_cache disable contradicts --kv_cache_type paged"},
 		{build.Options{PagedKVCache: "on"}, build.ErrOption, "--paged_kv_cache"},
 		{build.Options{LoraDir: []string{"lora"}}, build.ErrUnsupported, "--lora_dir"},
+		{build.Options{HeadDtype: "fp8"}, build.ErrOption, `--lm_head_dtype is "fp8", want int8`},
 		{build.Options{LoraCkptSource: "ggml"}, build.ErrOption, "--lora_ckpt_source"},
 		{build.Options{LoraTargetModules: []string{"attn_q"}}, build.ErrUnsupported, "--lora_target_modules"},
 		{build.Options{SpeculativeDecodingMode: "medusa"}, build.ErrUnsupported, "--speculative_decoding_mode"},

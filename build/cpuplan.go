@@ -2,6 +2,7 @@ package build
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,7 +20,10 @@ type cpuPlan struct {
 }
 
 func newCPUPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (*cpuPlan, error) {
-	p, err := cpu.New(ctx, ckpt)
+	p, err := cpu.New(ctx, ckpt, cpu.Options{HeadDtype: s.HeadDtype})
+	if errors.Is(err, cpu.ErrUnsupported) && s.HeadDtype != "" {
+		return nil, fmt.Errorf("%w: --lm_head_dtype: %w", ErrOption, err)
+	}
 	if err != nil {
 		return nil, err
 	}

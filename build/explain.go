@@ -66,14 +66,10 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 			m.ActivationPerToken += bytes
 		}
 	}
-	if plan.Program.KVCacheDtype != "" {
+	if m.Precision == "fast" && plan.Program.KVCacheDtype != "" {
 		width = 1
 	}
-	for _, op := range plan.Program.Ops {
-		if op.Kind == cpuengine.OpAttention {
-			m.KVPerToken += 2 * int64(op.KVHeads) * int64(op.HeadSize) * width
-		}
-	}
+	m.KVPerToken = plan.Program.KVBytesPerToken(width)
 	return m, nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/trtgo/trtgo/build/tensorrt"
+	"github.com/trtgo/trtgo/internal/cpuengine"
 	"github.com/trtgo/trtgo/internal/engineconfig"
 	"github.com/trtgo/trtgo/internal/outputdir"
 )
@@ -63,6 +64,10 @@ type Options struct {
 	TokensPerBlock int // 32; a power of two
 	// Plugins are the plugin flags by name, e.g. "gemm_plugin": see [PluginFlags].
 	Plugins map[string]string
+
+	// HeadDtype is what the CPU backend makes of lm_head's weights: "int8", or "" for what the
+	// checkpoint has. With a large vocabulary the head is much of what a step reads.
+	HeadDtype string
 
 	// These are TensorRT's: the CPU backend checks legal values and records them.
 	ProfilingVerbosity string // layer_names_only, detailed or none
@@ -259,6 +264,9 @@ func (o *Options) checkUnsupported() error {
 	if err := oneOf("speculative_decoding_mode", o.SpeculativeDecodingMode, "", "draft_tokens_external", "lookahead_decoding", "medusa", "explicit_draft_tokens", "eagle"); err != nil {
 		return err
 	}
+	if err := oneOf("lm_head_dtype", o.HeadDtype, "", cpuengine.DtypeInt8); err != nil {
+		return err
+	}
 	if o.MaxDraftLen > 0 && o.GatherContextLogits {
 		return fmt.Errorf("%w: --gather_context_logits needs --max_draft_len 0, it is %d", ErrOption, o.MaxDraftLen)
 	}
@@ -271,7 +279,8 @@ func (o *Options) checkUnsupported() error {
 		{"max_prompt_embedding_table_size", "there is no prompt tuning", o.MaxPromptEmbeddingTableSize > 0},
 		{"visualize_network", "there is no TensorRT network to draw; --explain prints the engine", o.VisualizeNetwork != "" && o.Backend == BackendCPU},
 		{"target_version", "its engines are not TensorRT-LLM's", o.TargetVersion != "" && o.Backend != BackendTensorRTLLM},
-		{"compute_capability", "its engines run on every x86-64 processor", len(o.ComputeCapabilities) > 0 && o.Backend == BackendCPU},
+		{"lm_head_dtype", "TensorRT-LLM's head is the checkpoint's", o.HeadDtype != "" && o.Backend != BackendCPU},
+		{"compute_capability", "its engines run on every x86-64 and AArch64 processor", len(o.ComputeCapabilities) > 0 && o.Backend == BackendCPU},
 	})
 }
 

@@ -200,6 +200,7 @@ func TestRefusedFlags(t *testing.T) {
 		"--streamingllm enable: attention sinks left TensorRT-LLM in 1.2":                                                          llm(plugin("streamingllm", "enable")),
 		"--pp_reduce_scatter enable is for Mixtral only":                                                                           llm(plugin("pp_reduce_scatter", "enable")),
 		"--multiple_profiles enable and --opt_num_tokens 8 exclude":                                                                llm(func(o *build.Options) { o.OptNumTokens, o.Plugins = 8, plugins("multiple_profiles", "enable") }),
+		"--lm_head_dtype is not supported by --backend tensorrt-llm":                                                               llm(func(o *build.Options) { o.HeadDtype = "int8" }),
 		"--lora_dir is not supported by --backend tensorrt-llm":                                                                    llm(func(o *build.Options) { o.LoraDir = []string{"x"} }),
 		"--speculative_decoding_mode is not supported":                                                                             llm(func(o *build.Options) { o.SpeculativeDecodingMode = "medusa" }),
 		"--max_prompt_embedding_table_size is not supported":                                                                       llm(func(o *build.Options) { o.MaxPromptEmbeddingTableSize = 1 }),

@@ -17,6 +17,7 @@ import (
 	"github.com/trtgo/trtgo/build/model"
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/internal/cpuengine"
+	"github.com/trtgo/trtgo/internal/floatformat"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -32,7 +33,7 @@ func open(t testing.TB, dir string) *checkpoint.Checkpoint {
 
 func plan(t testing.TB, dir string) *cpu.Plan {
 	t.Helper()
-	p, err := cpu.New(context.Background(), open(t, dir))
+	p, err := cpu.New(context.Background(), open(t, dir), cpu.Options{})
 	require.NoError(t, err)
 	return p
 }
@@ -201,6 +202,47 @@ func TestTiedHead(t *testing.T) {
 	require.Equal(t, size+4*c.VocabSize*c.HiddenSize, untied.Size(), "a table of rows more")
 }
 
+// TestHeadDtype: the head alone becomes numbers of 8 bits, as int8_wo would round it, and an
+// embedding that was equal stays.
+func TestHeadDtype(t *testing.T) {
+	dir := tinycheckpoint.Dir(t, "llama-tied-llama3", nil)
+	c := open(t, dir)
+	p, err := cpu.New(t.Context(), c, cpu.Options{HeadDtype: "int8"})
+	require.NoError(t, err)
+	require.False(t, p.TiedHead)
+	require.Equal(t, checkpoint.BFloat16, p.WeightDtype)
+	text := describe(p)
+	require.Contains(t, text, "transformer.vocab_embedding.weight bf16 rows")
+	require.Contains(t, text, "lm_head.weight int8 panel16")
+	require.Equal(t, 1, strings.Count(text, " int8 "))
+
+	e := openEngine(t, write(t, p))
+	rank, err := c.Rank(0)
+	require.NoError(t, err)
+	head, ok := rank.Tensor("lm_head.weight")
+	require.True(t, ok)
+	vocab, hidden := c.Config().VocabSize, c.Config().HiddenSize
+	weights := make([]float32, vocab*hidden)
+	require.NoError(t, head.ReadFloat32(weights, 0))
+	got, embedding := e.matrixOf(t, "lm_head.weight"), e.matrixOf(t, "transformer.vocab_embedding.weight")
+	for i := range vocab {
+		row, codes := weights[i*hidden:][:hidden], make([]int8, hidden)
+		scale := []byte{0, 0}
+		floatformat.Encode(scale, []float32{floatformat.RoundSymmetric(codes, row, 8)}, "BF16")
+		rounded := make([]float32, 1)
+		floatformat.Decode(rounded, scale, "BF16")
+		for j, code := range codes {
+			require.Equal(t, float64(float32(code)*rounded[0]), got[i][j])
+			require.Equal(t, float64(row[j]), embedding[i][j])
+		}
+	}
+	for _, dtype := range []string{"int4", "bf16"} {
+		_, err := cpu.New(t.Context(), c, cpu.Options{HeadDtype: dtype})
+		require.ErrorIs(t, err, cpu.ErrUnsupported)
+		require.ErrorContains(t, err, "it can become int8")
+	}
+}
+
 // Float16 weights stay what they are.
 func TestFloat16Weights(t *testing.T) {
 	dir := tinycheckpoint.Dir(t, "llama-f16", nil)
@@ -229,7 +271,7 @@ func TestRefusals(t *testing.T) {
 		dir := tinycheckpoint.Dir(t, "llama-gqa", func(c *checkpoint.Config) {
 			c.Mapping = checkpoint.Mapping{WorldSize: 2, TPSize: 2, PPSize: 1}
 		})
-		_, err := cpu.New(context.Background(), open(t, dir))
+		_, err := cpu.New(context.Background(), open(t, dir), cpu.Options{})
 		require.ErrorIs(t, err, cpu.ErrSharded)
 		require.ErrorContains(t, err, "tp_size 2 × pp_size 1")
 		require.ErrorContains(t, err, "trtgo export SOURCE --tp_size 1 --pp_size 1")
@@ -240,13 +282,13 @@ func TestRefusals(t *testing.T) {
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), `"dtype": "bfloat16"`, `"dtype": "float32"`, 1)), 0o644))
-		_, err = cpu.New(context.Background(), open(t, dir))
+		_, err = cpu.New(context.Background(), open(t, dir), cpu.Options{})
 		require.ErrorContains(t, err, "tensor transformer.vocab_embedding.weight is BF16, config.json says dtype float32")
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(context.Background())
 		cancel()
-		_, err := cpu.New(ctx, open(t, tinycheckpoint.Dir(t, "llama-tied-llama3", nil)))
+		_, err := cpu.New(ctx, open(t, tinycheckpoint.Dir(t, "llama-tied-llama3", nil)), cpu.Options{})
 		require.ErrorIs(t, err, context.Canceled)
 		p := plan(t, tinycheckpoint.Dir(t, "llama-gqa", nil))
 		path := filepath.Join(t.TempDir(), "e")

@@ -2,7 +2,7 @@
 // of the CPU backend (internal/cpuengine): operations are fused, buffers shared
 // and weights packed as the kernels read them.
 //
-//	plan, err := cpu.New(ctx, ckpt)      // lowers; reads headers and few weights
+//	plan, err := cpu.New(ctx, ckpt, cpu.Options{}) // lowers; reads headers and few weights
 //	fmt.Println(plan.Size())             // bytes of the weights
 //	file, err := os.Create("rank0.engine")
 //	err = plan.Write(ctx, file, cpu.WriteOptions{Workers: 4})

@@ -53,7 +53,7 @@ func built(t *testing.T, dir string) (*engine, *cpu.Plan, error) {
 	c, err := checkpoint.Open(dir)
 	require.NoError(t, err)
 	defer c.Close()
-	p, err := cpu.New(t.Context(), c)
+	p, err := cpu.New(t.Context(), c, cpu.Options{})
 	if err != nil {
 		return nil, nil, err
 	}

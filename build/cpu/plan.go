@@ -29,11 +29,18 @@ type Plan struct {
 	sources []cpuengine.Source
 }
 
+// Options say what an engine has otherwise than the checkpoint.
+type Options struct {
+	// HeadDtype is what lm_head's weights become: "int8", a scale for each token, or "" for
+	// what they are. An embedding that is equal stays as it is, in a section of its own.
+	HeadDtype string
+}
+
 // New lowers the checkpoint's model. It reads headers, the whole of embedding and
 // head to see whether they are equal, and what quantised linears do to their
 // inputs. Errors wrap [ErrSharded],
 // [ErrUnsupported], errors of package model or of the checkpoint.
-func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
+func New(ctx context.Context, ckpt *checkpoint.Checkpoint, o Options) (*Plan, error) {
 	c := ckpt.Config()
 	if m := c.Mapping; m.WorldSize != 1 {
 		return nil, fmt.Errorf("%s: %w: tp_size %d × pp_size %d, and the CPU backend runs one; export its source again with: trtgo export SOURCE --tp_size 1 --pp_size 1 --output_dir CHECKPOINT",
@@ -52,9 +59,15 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	}
 	p := &Plan{}
 	p.noteUnused(rank)
-	tied, err := rank.TiedHead(ctx)
+	eightBits, err := roundHead(net, o.HeadDtype)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", ckpt.Dir(), err)
+	}
+	tied := false
+	if !eightBits {
+		if tied, err = rank.TiedHead(ctx); err != nil {
+			return nil, err
+		}
 	}
 	inputs, err := readInputNumbers(net, rank)
 	if err != nil {
@@ -66,7 +79,7 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	}
 	program.KVCacheDtype = cacheDtypes[c.Quantization.KVCacheQuantAlgo]
 	p.Program, p.TiedHead, p.WeightDtype = program, tied, c.Dtype
-	if slices.ContainsFunc(weights, func(w weight) bool { return w.kept }) {
+	if slices.ContainsFunc(weights, func(w weight) bool { return w.kept && w.linears[0].Weight.Name != headWeight }) {
 		p.WeightDtype = c.Quantization.QuantAlgo
 	}
 	for _, w := range weights {
@@ -79,6 +92,29 @@ func New(ctx context.Context, ckpt *checkpoint.Checkpoint) (*Plan, error) {
 	}
 	p.noteExpanded(c.Quantization.QuantAlgo, weights)
 	return p, nil
+}
+
+// roundHead makes lm_head a linear whose weights are rounded to 8 bits, if that is asked for.
+func roundHead(net *network.Network, dtype string) (bool, error) {
+	switch dtype {
+	case "":
+		return false, nil
+	case cpuengine.DtypeInt8:
+	default:
+		return false, fmt.Errorf("%w: lm_head in %q; it can become %s", ErrUnsupported, dtype, cpuengine.DtypeInt8)
+	}
+	for _, op := range net.Ops {
+		head, ok := op.(*network.Linear)
+		if !ok || head.Weight.Name != headWeight {
+			continue
+		}
+		if head.Quantisation != nil {
+			return false, fmt.Errorf("%w: lm_head in %s: the checkpoint has it in %s", ErrUnsupported, dtype, head.Quantisation.Algo)
+		}
+		head.Quantisation = &network.Quantisation{Scheme: network.Scheme{Algo: checkpoint.W8A16}}
+		return true, nil
+	}
+	return false, fmt.Errorf("%w: lm_head in %s: the network has none", ErrUnsupported, dtype)
 }
 
 func (p *Plan) note(format string, args ...any) {

@@ -27,7 +27,7 @@ func cpuRunner(t testing.TB, dir string) *cpu.Runner {
 	ckpt, err := checkpoint.Open(dir)
 	require.NoError(t, err)
 	defer ckpt.Close()
-	plan, err := buildcpu.New(t.Context(), ckpt)
+	plan, err := buildcpu.New(t.Context(), ckpt, buildcpu.Options{})
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "rank0.engine")
 	file, err := os.Create(path)

@@ -50,6 +50,7 @@ func buildSizeFlags() []cli.Flag {
 		&cli.IntFlag{Name: "max-prompt-embedding-table-size", Aliases: []string{"max-multimodal-len"}, Usage: "only 0, prompt tuning is not supported; goes to --builder trtllm-build"},
 		&cli.StringFlag{Name: "kv-cache-type", DefaultText: "paged; tensorrt-rtx: continuous", Usage: "paged or continuous; cpu: recorded; tensorrt-llm: only paged; disabled is refused"},
 		&cli.StringFlag{Name: "paged-kv-cache", Usage: "enable or disable; deprecated, must agree with --kv-cache-type"},
+		&cli.StringFlag{Name: "lm-head-dtype", DefaultText: "the checkpoint's", Usage: "cpu: int8 rounds lm_head's weights, with a scale for each token: much of what a step reads where the vocabulary is large; others: refused"},
 		&cli.StringFlag{Name: "logits-dtype", DefaultText: "the checkpoint's", Usage: "float16 or float32; cpu: recorded, it computes float32"},
 		&cli.BoolFlag{Name: "gather-context-logits", Usage: "logits of every prompt position; with a cpu engine, run --output_logits_npy writes them without being told"},
 		&cli.BoolFlag{Name: "gather-all-token-logits", Usage: "--gather_context_logits and --gather_generation_logits"},
@@ -196,7 +197,7 @@ func buildOptions(c *cli.Context) (build.Options, error) {
 		InputTimingCache: c.String("input-timing-cache"), OutputTimingCache: c.String("output-timing-cache"),
 		StripPlan: c.Bool("strip-plan"), WeightSparsity: c.Bool("weight-sparsity"), WeightStreaming: c.Bool("weight-streaming"),
 		FastBuild: c.Bool("fast-build"), EnableDebugOutput: c.Bool("enable-debug-output"), MonitorMemory: c.Bool("monitor-memory"),
-		VisualizeNetwork: c.String("visualize-network"), ComputeCapabilities: commaValues(c, "compute-capability"), TargetVersion: c.String("target-version"),
+		VisualizeNetwork: c.String("visualize-network"), HeadDtype: c.String("lm-head-dtype"), ComputeCapabilities: commaValues(c, "compute-capability"), TargetVersion: c.String("target-version"),
 		DryRun: c.Bool("dry-run"), Workers: setInt(c, "workers"), Version: programVersion(), Plugins: map[string]string{},
 	}
 	for _, p := range build.PluginFlags() {

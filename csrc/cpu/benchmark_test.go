@@ -52,7 +52,7 @@ func exportEngine(b *testing.B, source string) string {
 	c, err := checkpoint.Open(filepath.Join(directory, "checkpoint"))
 	require.NoError(b, err)
 	defer c.Close()
-	plan, err := buildcpu.New(b.Context(), c)
+	plan, err := buildcpu.New(b.Context(), c, buildcpu.Options{})
 	require.NoError(b, err)
 	path := filepath.Join(directory, "rank0.engine")
 	file, err := os.Create(path)

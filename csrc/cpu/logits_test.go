@@ -42,10 +42,15 @@ func engineOf(t testing.TB, source string, o export.Options) string {
 // checkpointEngine builds a checkpoint and returns the engine file.
 func checkpointEngine(t testing.TB, dir string) string {
 	t.Helper()
+	return checkpointEngineWith(t, dir, buildcpu.Options{})
+}
+
+func checkpointEngineWith(t testing.TB, dir string, o buildcpu.Options) string {
+	t.Helper()
 	c, err := checkpoint.Open(dir)
 	require.NoError(t, err)
 	defer c.Close()
-	plan, err := buildcpu.New(t.Context(), c)
+	plan, err := buildcpu.New(t.Context(), c, o)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "rank0.engine")
 	file, err := os.Create(path)

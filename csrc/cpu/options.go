@@ -127,15 +127,5 @@ var kvNumberBytes = map[string]int64{"float32": 4, "bfloat16": 2, cpuengine.Dtyp
 
 // kvBytesPerBlock is the size of a KV block of the program in all layers.
 func kvBytesPerBlock(p *cpuengine.Program, precision string) int64 {
-	size := kvNumberBytes[kvCacheDtype(p, precision)]
-	// Columns of keys fill words of 4 bytes, those of values panels of 16.
-	up := func(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
-	var bytes int64
-	for _, op := range p.Ops {
-		if op.Kind == cpuengine.OpAttention {
-			keys, values := up(int64(op.HeadSize)*size, 4), up(int64(op.HeadSize), cpuengine.PanelRows)*size
-			bytes += blockSize * int64(op.KVHeads) * (keys + values)
-		}
-	}
-	return bytes
+	return blockSize * p.KVBytesPerToken(kvNumberBytes[kvCacheDtype(p, precision)])
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	buildcpu "github.com/trtgo/trtgo/build/cpu"
 	"github.com/trtgo/trtgo/csrc/cpu"
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/internal/testmodel"
@@ -33,7 +34,7 @@ func BenchmarkWeightErrors(b *testing.B) {
 	_, err := export.Convert(b.Context(), gguf, o)
 	require.NoError(b, err)
 	articles := articleTokens(b, o.OutputDir, 4, 256)
-	plain := checkpointEngine(b, o.OutputDir)
+	plain, head := checkpointEngine(b, o.OutputDir), checkpointEngineWith(b, o.OutputDir, buildcpu.Options{HeadDtype: "int8"})
 	want := articleLogits(b, plain, "exact", articles)
 	for _, form := range []struct {
 		name, precision string
@@ -41,6 +42,7 @@ func BenchmarkWeightErrors(b *testing.B) {
 	}{
 		{"unrounded", "exact", export.Options{}},
 		{"fast", "fast", export.Options{}},
+		{"head-int8", "exact", export.Options{}},
 		{"int8_wo", "exact", export.Options{QFormat: "int8_wo"}},
 		{"int8_wo-fast", "fast", export.Options{QFormat: "int8_wo"}},
 		{"int4_wo", "exact", export.Options{QFormat: "int4_wo"}},
@@ -50,6 +52,9 @@ func BenchmarkWeightErrors(b *testing.B) {
 	} {
 		b.Run(form.name, func(b *testing.B) {
 			engine := plain
+			if form.name == "head-int8" {
+				engine = head
+			}
 			if form.QFormat != "" {
 				form.Dtype = "bfloat16"
 				engine = engineOf(b, gguf, form.Options)

@@ -29,6 +29,20 @@ type Program struct {
 	Ops                   []Op     `json:"ops"`
 }
 
+// KVBytesPerToken is what a token takes in the KV cache of all layers, with numbers of so
+// many bytes. Columns of keys fill words of 4 bytes, those of values panels.
+func (p *Program) KVBytesPerToken(numberBytes int64) int64 {
+	up := func(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
+	var bytes int64
+	for _, op := range p.Ops {
+		if op.Kind == OpAttention {
+			keys, values := up(int64(op.HeadSize)*numberBytes, 4), up(int64(op.HeadSize), PanelRows)*numberBytes
+			bytes += int64(op.KVHeads) * (keys + values)
+		}
+	}
+	return bytes
+}
+
 // Buffer is an activation of Width values for each token: [M, Width], or
 // [R, Width] when Selected. Rows are padded to a multiple of PanelRows values;
 // the padding is zero and stays zero.

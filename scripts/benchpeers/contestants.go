@@ -49,7 +49,7 @@ func contestants(ctx context.Context, own *benchrun.Trtgo, llama *llamaCpp, torc
 		{weights: "8 bits", peers: []peer{{llama.contestant("Q8_0", llama.file("Q8_0")), goals(1.5, 1.1)}}},
 		{weights: "4 bits", peers: []peer{{llama.contestant("Q4_0", llama.file("Q4_0")), goals(2, 2)}, {llama.contestant("Q4_1", gguf), goals(2, 2)}}},
 	}
-	for i, w := range []benchrun.Weights{benchrun.BFloat16, benchrun.Int8, benchrun.Int4} {
+	for i, w := range []benchrun.Weights{benchrun.BFloat16, benchrun.Int8.WithHead8(), benchrun.Int4.WithHead8()} {
 		say("building an engine with %s", w.Title)
 		dir, err := own.Engine(ctx, w)
 		if err != nil {

@@ -37,7 +37,7 @@ func (c *contest) section(began time.Time, machine string, details []string) str
 	return b.String()
 }
 
-// sizes are those of the files: what a token has to read.
+// sizes are those of the files. A token reads all but the embedding that is beside a head.
 func (g *group) sizes() string {
 	var list []string
 	for _, c := range g.all() {

@@ -23,9 +23,18 @@ type Trtgo struct {
 
 // Weights are how an engine stores the model's.
 type Weights struct {
-	Name   string // of the engine's directory
-	Title  string // for people
-	Export []string
+	Name   string   // of the engine's directory
+	Title  string   // for people
+	Export []string // arguments of the commands
+	Build  []string
+}
+
+// WithHead8 has the head in 8 bits too, as other programs' files of 8 and 4 bits have it.
+func (w Weights) WithHead8() Weights {
+	w.Name += "-head8"
+	w.Title += ", head in 8 bits"
+	w.Build = append(w.Build[:len(w.Build):len(w.Build)], "--lm_head_dtype", "int8")
+	return w
 }
 
 // The weights that engines are measured with.
@@ -57,8 +66,9 @@ func (t *Trtgo) Engine(ctx context.Context, w Weights) (string, error) {
 	if err := Run(ctx, t.log(w.Name+"-export"), t.Path, export...); err != nil {
 		return "", err
 	}
-	if err := Run(ctx, t.log(w.Name+"-build"), t.Path, "build", "--backend", "cpu", "--checkpoint_dir", checkpoint, "--output_dir", dir,
-		"--max_batch_size", maxBatchSize, "--max_input_len", maxSeqLen, "--max_seq_len", maxSeqLen); err != nil {
+	build := append([]string{"build", "--backend", "cpu", "--checkpoint_dir", checkpoint, "--output_dir", dir,
+		"--max_batch_size", maxBatchSize, "--max_input_len", maxSeqLen, "--max_seq_len", maxSeqLen}, w.Build...)
+	if err := Run(ctx, t.log(w.Name+"-build"), t.Path, build...); err != nil {
 		return "", err
 	}
 	return dir, os.WriteFile(dir+".key", []byte(key), 0o644)
@@ -79,7 +89,7 @@ func (t *Trtgo) key(w Weights) (string, error) {
 	if _, err := io.Copy(sum, command); err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("%x %d %v %q\n", sum.Sum(nil), model.Size(), model.ModTime(), w.Export), nil
+	return fmt.Sprintf("%x %d %v %q %q\n", sum.Sum(nil), model.Size(), model.ModTime(), w.Export, w.Build), nil
 }
 
 func (t *Trtgo) log(name string) string { return filepath.Join(t.Dir, "logs", "trtgo-"+name+".log") }
