@@ -41,7 +41,7 @@ func (m *measured) section(intro string) (string, error) {
 		fmt.Fprintf(&b, "%s, by weights:\n\n%s\n", t.name, text)
 	}
 	text, err := m.aimTable()
-	return b.String() + text, err
+	return b.String() + text + "\n![How far the CPU engine reaches to the limits of the machine](" + picture + ")\n", err
 }
 
 // table has a line for each case, and two columns for each engine.
