@@ -105,15 +105,17 @@ AttentionArgs Runner::attention_args(const trtgo_cpu_op& op, const AttentionItem
 
 bool Runner::attention(const trtgo_cpu_op& op, int worker) {
   const auto appends = static_cast<int64_t>(appends_.size()) * op.kv_heads;
-  const bool appended = team_.for_each(appends, [&](int64_t i) {
+  const bool appended = team_.for_rows(appends, [&](int64_t i) {
     append_tokens(op, appends_[static_cast<size_t>(i / op.kv_heads)], static_cast<int>(i % op.kv_heads));
   });
   if (!appended) return false;
   const AttentionWork& work = attention_work_[static_cast<size_t>(work_of_op_[static_cast<size_t>(&op - ops_.data())])];
   auto* partials = reinterpret_cast<float*>(partials_.data());
   const auto kernel = kernels_->attention[cache_.format()];
-  const bool attended = team_.for_each(static_cast<int64_t>(work.items.size()), [&](int64_t i) {
-    const AttentionItem& item = work.items[static_cast<size_t>(i)];
+  // From the end: the last tiles of a prompt see most and must not come last.
+  const auto items = static_cast<int64_t>(work.items.size());
+  const bool attended = team_.for_each(items, [&](int64_t i) {
+    const AttentionItem& item = work.items[static_cast<size_t>(items - 1 - i)];
     AttentionArgs args = attention_args(op, item, worker);
     if (item.range >= 0) args.partials = partials + item.partials;
     kernel(args);

@@ -48,7 +48,7 @@ int64_t panels_of_chunk(int64_t panels, int64_t panel_bytes, int64_t rows, int64
 // number that was rounded once stays as it is.
 bool Runner::round_input(const trtgo_cpu_op& op, int64_t rows) {
   const Activation& in = buffers_[static_cast<size_t>(op.in)];
-  return team_.for_each(rows, [&](int64_t r) {
+  return team_.for_rows(rows, [&](int64_t r) {
     if (in.bf16) {
       auto* row = reinterpret_cast<uint16_t*>(in.row(r));
       for (int i = 0; i < op.k; i++) row[i] = round_bf16(round_e4m3(from_bf16(row[i]), op.input_scale));

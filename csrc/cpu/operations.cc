@@ -58,7 +58,7 @@ bool Runner::embedding(const trtgo_cpu_op& op) {
   const uint8_t* data = section_data(op.weight);
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
   const int width = buffer_shapes_[static_cast<size_t>(op.out)].width;
-  return team_.for_each(step_->num_tokens, [&](int64_t token) {
+  return team_.for_rows(step_->num_tokens, [&](int64_t token) {
     const int64_t id = step_->tokens[token];
     float* row = out.floats(token);
     if (weight.layout == TRTGO_CPU_PANEL16) {
@@ -76,7 +76,7 @@ bool Runner::norm(const trtgo_cpu_op& op, int64_t rows) {
   const int width = buffer_shapes_[static_cast<size_t>(op.in)].width;
   const float* weight = section_floats(op.weight);
   const float* bias = op.bias >= 0 ? section_floats(op.bias) : nullptr;
-  return team_.for_each(rows, [&](int64_t r) {
+  return team_.for_rows(rows, [&](int64_t r) {
     if (op.norm == TRTGO_CPU_NORM_RMS) {
       kernels_->rms_norm(in.floats(r), weight, op.epsilon, width, out.row(r), out.bf16);
     } else {
@@ -90,7 +90,7 @@ bool Runner::activation(const trtgo_cpu_op& op, int64_t rows) {
   const Activation& out = buffers_[static_cast<size_t>(op.out)];
   const float* factor = op.out_factor >= 0 ? section_floats(op.out_factor) : nullptr;
   const int64_t columns = chunks_of(op.width, kActivationColumns);
-  return team_.for_each(rows * columns, [&](int64_t chunk) {
+  return team_.for_rows(rows * columns, [&](int64_t chunk) {
     const int64_t r = chunk / columns;
     const int first = static_cast<int>(chunk % columns) * kActivationColumns;
     const float* a = in.floats(r) + first;

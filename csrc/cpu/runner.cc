@@ -257,7 +257,7 @@ bool Runner::walk_rows(int worker) {
 }
 
 bool Runner::fill_rotary() {
-  return team_.for_each(step_->num_tokens, [this](int64_t token) {
+  return team_.for_rows(step_->num_tokens, [this](int64_t token) {
     const trtgo_cpu_sequence& sequence = step_->sequences[sequence_of_[static_cast<size_t>(token)]];
     const int position = sequence.first_position + static_cast<int>(token) - sequence.first_token;
     for (const Rotary& r : rotaries_) rotary_row(position, section_floats(r.section), r.half, r.row(token));
@@ -293,7 +293,7 @@ bool Runner::observe_input(size_t index, int64_t rows) {
   if (op.kind == TRTGO_CPU_LINEAR) {
     const Activation& in = buffers_[static_cast<size_t>(op.in)];
     float* largest = &step_->observations[index].input_amax;
-    const bool looked = team_.for_each(rows, [&](int64_t r) {
+    const bool looked = team_.for_rows(rows, [&](int64_t r) {
       const float row =
           in.bf16 ? amax_bf16(reinterpret_cast<const uint16_t*>(in.row(r)), op.k) : kernels_->amax(in.floats(r), op.k);
       enlarge(largest, row);

@@ -10,6 +10,7 @@
 #ifndef TRTGO_CPU_THREADS_H_
 #define TRTGO_CPU_THREADS_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -116,7 +117,19 @@ class Team {
     return false;
   }
 
+  // The same for small work: as for_each, but a worker takes several neighbours at once.
+  // Fetching a chunk costs about as much as 100 ns of work when two workers do it.
+  template <class Body>
+  bool for_rows(int64_t count, Body&& body) {
+    const int64_t run = std::clamp<int64_t>(count / (int64_t{4} * size_), 1, kRowsOfChunk);
+    return for_each((count + run - 1) / run, [&](int64_t chunk) {
+      for (int64_t i = chunk * run; i < std::min(count, (chunk + 1) * run); i++) body(i);
+    });
+  }
+
  private:
+  static constexpr int64_t kRowsOfChunk = 16;
+
   // A ticket is the number of the phase and the next chunk of it.
   static constexpr int kChunkBits = 40;
   static constexpr uint64_t kChunkMask = (uint64_t{1} << kChunkBits) - 1;
