@@ -3,8 +3,10 @@
 #include "candidates.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 
 namespace trtgo {
 namespace cpu {
@@ -36,36 +38,93 @@ bool any_above(const float* x, float inv_temperature, float bar) {
   return above != 0;
 }
 
+// The largest so far. What is not above `bar` cannot be among the k best any more.
+struct Selection {
+  const float* logits;
+  float inv_temperature;
+  int k;
+  uint64_t* keys;  // [kCandidateKeys]
+  int held = 0;
+  uint64_t least = 0;  // of the k best, as of the last time they were thinned out
+  float bar = 0;
+
+  void offer(int i) {
+    const uint64_t key = key_of(logits[i] * inv_temperature, i);
+    if (key < least) return;
+    keys[held++] = key;
+    if (held < kCandidateKeys && (k > 1 || held < 2)) return;
+    keep_best();
+  }
+
+  void keep_best() {
+    std::nth_element(keys, keys + (k - 1), keys + held, std::greater<uint64_t>());
+    held = k;
+    least = keys[k - 1];
+    bar = logits[index_of(least)] * inv_temperature;
+  }
+};
+
+constexpr int kSample = 4096;
+static_assert(kSample * sizeof(float) <= kCandidateKeys * sizeof(uint64_t), "a sample lies where keys will");
+
+// A number that somewhat more than k of the logits are likely to be above.
+float sampled_bar(const Selection& s, int n) {
+  auto* sample = reinterpret_cast<float*>(s.keys);
+  const int stride = n / kSample + 1;
+  int count = 0;
+  for (int i = 0; i < n; i += stride) {
+    const float value = s.logits[i] * s.inv_temperature;
+    sample[count++] = value == value ? value : -std::numeric_limits<float>::infinity();
+  }
+  // As many of the sample are expected above the k-th largest, and three deviations.
+  const double expected = static_cast<double>(s.k) / stride;
+  const int rank = static_cast<int>(expected + 3 * std::sqrt(expected)) + 4;
+  if (rank >= count) return -std::numeric_limits<float>::infinity();
+  std::nth_element(sample, sample + rank, sample + count, std::greater<float>());
+  return sample[rank];
+}
+
+// Offers what is above a bar, and returns whether that was enough.
+bool select_above(Selection* s, int n, float bar) {
+  s->bar = bar;
+  int i = 0;
+  for (; i + kStride <= n; i += kStride) {
+    if (!any_above(s->logits + i, s->inv_temperature, s->bar)) continue;
+    for (int j = i; j < i + kStride; j++) {
+      if (s->logits[j] * s->inv_temperature > s->bar) s->offer(j);
+    }
+  }
+  for (; i < n; i++) {
+    if (s->logits[i] * s->inv_temperature > s->bar) s->offer(i);
+  }
+  return s->held >= s->k;
+}
+
+// Offers all, from the first k on.
+void select_all(Selection* s, int n) {
+  s->least = 0;
+  for (s->held = 0; s->held < s->k; s->held++)
+    s->keys[s->held] = key_of(s->logits[s->held] * s->inv_temperature, s->held);
+  s->keep_best();
+  int i = s->k;
+  for (; i + kStride <= n; i += kStride) {
+    if (!any_above(s->logits + i, s->inv_temperature, s->bar)) continue;
+    for (int j = i; j < i + kStride; j++) s->offer(j);
+  }
+  for (; i < n; i++) s->offer(i);
+}
+
 }  // namespace
 
 void select_candidates(const float* logits, int n, float inv_temperature, int k, uint64_t* keys,
                        trtgo_cpu_candidate* out) {
   if (k <= 0) return;
-  int held = 0;
-  for (; held < k; held++) keys[held] = key_of(logits[held] * inv_temperature, held);
-
-  // From here the k best so far are among keys[0, held), and what is not above
-  // the smallest of them (as of the last time they were thinned out) cannot enter.
-  uint64_t least = *std::min_element(keys, keys + held);
-  float bar = logits[index_of(least)] * inv_temperature;
-  const auto offer = [&](int i) {
-    const uint64_t key = key_of(logits[i] * inv_temperature, i);
-    if (key < least) return;
-    keys[held++] = key;
-    if (held < kCandidateKeys && (k > 1 || held < 2)) return;
-    std::nth_element(keys, keys + (k - 1), keys + held, std::greater<uint64_t>());
-    held = k;
-    least = keys[k - 1];
-    bar = logits[index_of(least)] * inv_temperature;
-  };
-  int i = k;
-  for (; i + kStride <= n; i += kStride) {
-    if (!any_above(logits + i, inv_temperature, bar)) continue;
-    for (int j = i; j < i + kStride; j++) offer(j);
-  }
-  for (; i < n; i++) offer(i);
-
-  std::partial_sort(keys, keys + k, keys + held, std::greater<uint64_t>());
+  Selection s = {logits, inv_temperature, k, keys};
+  // Many of many: a good bar from the start spares most of the keys.
+  const bool sampled = k >= 32 && n / k >= 16;
+  if (!sampled || !select_above(&s, n, sampled_bar(s, n))) select_all(&s, n);
+  if (s.held > k) s.keep_best();
+  std::sort(keys, keys + k, std::greater<uint64_t>());
   for (int c = 0; c < k; c++) {
     out[c].token = index_of(keys[c]);
     out[c].logit = logits[out[c].token] * inv_temperature;

@@ -241,3 +241,31 @@ func TestTargetsAreRaw(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkAnswer tells what a row of 256 000 logits costs after they are there, in steps of
+// a model that is nothing but a table of them: the difference to "no row" is the last linear
+// layer, of depth 1, and the answer.
+//
+//	go test -run '^$' -bench Answer ./csrc/cpu
+func BenchmarkAnswer(b *testing.B) {
+	logits := normals(newRand(5), 256000, 3)
+	runner := openEngine(b, tableEngine(b, logits, []float32{1}), Options{Threads: 1})
+	for _, row := range []struct {
+		name string
+		rows []executor.LogitsRow
+	}{
+		{"no row", nil},
+		{"statistics", []executor.LogitsRow{{}}},
+		{"greedy", []executor.LogitsRow{{Candidates: 1}}},
+		{"1024 candidates", []executor.LogitsRow{{Candidates: 1024}}},
+		{"1024 candidates, temperature 0.8", []executor.LogitsRow{{Candidates: 1024, Temperature: 0.8}}},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			s := piece([]int32{0}, 0, 0)
+			s.Rows = row.rows
+			for b.Loop() {
+				step(b, runner, s)
+			}
+		})
+	}
+}
