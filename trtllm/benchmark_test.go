@@ -41,6 +41,7 @@ func BenchmarkExecutor(b *testing.B) {
 	b.Run("SmolLM2-135M", func(b *testing.B) {
 		e := openSmolLM2(b)
 		benchmarkOverhead(b, r, e, rounds, 64, 1, 8, 32)
+		benchmarkClients(b, r, e, rounds, 64, 8)
 		benchmarkIdle(b, r, e)
 		benchmarkBusy(b, r, e)
 		benchmarkFirstToken(b, r, e, 1024)
