@@ -38,29 +38,52 @@ bool any_above(const float* x, float inv_temperature, float bar) {
   return above != 0;
 }
 
-// The largest so far. What is not above `bar` cannot be among the k best any more.
+// The largest so far. A key below `least`, and so a logit that is not above `bar`, cannot
+// be among the k best any more.
 struct Selection {
   const float* logits;
   float inv_temperature;
   int k;
   uint64_t* keys;  // [kCandidateKeys]
   int held = 0;
-  uint64_t least = 0;  // of the k best, as of the last time they were thinned out
+  uint64_t least = 0;
   float bar = 0;
 
+  float logit(int i) const { return logits[i] * inv_temperature; }
+
+  // Takes only what is above x.
+  void begin_above(float x) {
+    bar = x;
+    least = key_of(x, 0) + 1;  // no equal logit has a larger key than that of token 0
+  }
+
+  void begin_with_first() {
+    least = 0;
+    for (held = 0; held < k; held++) keys[held] = key_of(logit(held), held);
+    keep_best();
+  }
+
   void offer(int i) {
-    const uint64_t key = key_of(logits[i] * inv_temperature, i);
+    const uint64_t key = key_of(logit(i), i);
     if (key < least) return;
     keys[held++] = key;
     if (held < kCandidateKeys && (k > 1 || held < 2)) return;
     keep_best();
   }
 
+  void offer_from(int i, int n) {
+    for (; i + kStride <= n; i += kStride) {
+      if (!any_above(logits + i, inv_temperature, bar)) continue;
+      for (int j = i; j < i + kStride; j++) offer(j);
+    }
+    for (; i < n; i++) offer(i);
+  }
+
   void keep_best() {
     std::nth_element(keys, keys + (k - 1), keys + held, std::greater<uint64_t>());
     held = k;
     least = keys[k - 1];
-    bar = logits[index_of(least)] * inv_temperature;
+    bar = logit(index_of(least));
   }
 };
 
@@ -73,7 +96,7 @@ float sampled_bar(const Selection& s, int n) {
   const int stride = n / kSample + 1;
   int count = 0;
   for (int i = 0; i < n; i += stride) {
-    const float value = s.logits[i] * s.inv_temperature;
+    const float value = s.logit(i);
     sample[count++] = value == value ? value : -std::numeric_limits<float>::infinity();
   }
   // As many of the sample are expected above the k-th largest, and three deviations.
@@ -84,36 +107,6 @@ float sampled_bar(const Selection& s, int n) {
   return sample[rank];
 }
 
-// Offers what is above a bar, and returns whether that was enough.
-bool select_above(Selection* s, int n, float bar) {
-  s->bar = bar;
-  int i = 0;
-  for (; i + kStride <= n; i += kStride) {
-    if (!any_above(s->logits + i, s->inv_temperature, s->bar)) continue;
-    for (int j = i; j < i + kStride; j++) {
-      if (s->logits[j] * s->inv_temperature > s->bar) s->offer(j);
-    }
-  }
-  for (; i < n; i++) {
-    if (s->logits[i] * s->inv_temperature > s->bar) s->offer(i);
-  }
-  return s->held >= s->k;
-}
-
-// Offers all, from the first k on.
-void select_all(Selection* s, int n) {
-  s->least = 0;
-  for (s->held = 0; s->held < s->k; s->held++)
-    s->keys[s->held] = key_of(s->logits[s->held] * s->inv_temperature, s->held);
-  s->keep_best();
-  int i = s->k;
-  for (; i + kStride <= n; i += kStride) {
-    if (!any_above(s->logits + i, s->inv_temperature, s->bar)) continue;
-    for (int j = i; j < i + kStride; j++) s->offer(j);
-  }
-  for (; i < n; i++) s->offer(i);
-}
-
 }  // namespace
 
 void select_candidates(const float* logits, int n, float inv_temperature, int k, uint64_t* keys,
@@ -121,8 +114,14 @@ void select_candidates(const float* logits, int n, float inv_temperature, int k,
   if (k <= 0) return;
   Selection s = {logits, inv_temperature, k, keys};
   // Many of many: a good bar from the start spares most of the keys.
-  const bool sampled = k >= 32 && n / k >= 16;
-  if (!sampled || !select_above(&s, n, sampled_bar(s, n))) select_all(&s, n);
+  if (k >= 32 && n / k >= 16) {
+    s.begin_above(sampled_bar(s, n));
+    s.offer_from(0, n);
+  }
+  if (s.held < k) {
+    s.begin_with_first();
+    s.offer_from(k, n);
+  }
   if (s.held > k) s.keep_best();
   std::sort(keys, keys + k, std::greater<uint64_t>());
   for (int c = 0; c < k; c++) {

@@ -3,24 +3,9 @@
 // The kernel set of AVX2 and FMA: eight floats to a vector, a panel in two.
 #if defined(__x86_64__)
 
-// Multiply and add are fused only where the code says so.
-#if defined(__clang__)
-#pragma clang fp contract(off)
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
-
 #include <immintrin.h>
 
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <utility>
-
-#include "kernels.h"
-#include "kernels_bf16.h"
-#include "kernels_tables.h"
+#include "kernels_set.h"
 
 #define TRTGO_TARGET __attribute__((target("avx2,fma,f16c")))
 #define TRTGO_INLINE __attribute__((target("avx2,fma,f16c"), always_inline)) inline
@@ -225,29 +210,13 @@ TRTGO_INLINE void transpose4(const float* a, const float* b, const float* c, con
 #include "kernels_integers.h"
 // After all:
 #include "kernels_attention.h"
+// After those:
+#include "kernels_vectorset.h"
 
 namespace trtgo {
 namespace cpu {
 
-const Kernels kAvx2Kernels = {
-    "avx2",
-    {{linear<FloatWeights, FloatActivations>, nullptr},
-     {linear<Bf16Weights, FloatActivations>, linear<Bf16Weights, WidenedActivations>},
-     {linear<F16Weights, FloatActivations>, linear<F16Weights, WidenedActivations>},
-     {linear<Int8Weights, FloatActivations>, linear_integers},
-     {linear_int4_floats, linear_integers},
-     {linear<Fp8Weights, FloatActivations>, linear<Fp8Weights, WidenedActivations>}},
-    linear_scratch_bytes,
-    {attention<FloatWeights>, attention<Bf16Weights>, attention<Int8Weights>, attention<Fp8Weights>},
-    attention_merge,
-    attention_scratch_bytes,
-    rms_norm,
-    layer_norm,
-    activation,
-    row_statistics,
-    amax,
-    to_bf16,
-};
+const Kernels kAvx2Kernels = kernels_with("avx2", widened<linear_integers>());
 
 }  // namespace cpu
 }  // namespace trtgo

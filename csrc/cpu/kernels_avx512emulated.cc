@@ -4,12 +4,7 @@
 // lack the instruction.
 #if defined(__x86_64__)
 
-// Multiply and add are fused only where the code says so.
-#if defined(__clang__)
-#pragma clang fp contract(off)
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
+#include "kernels_set.h"
 #if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 13
 // The intrinsics of GCC 12 start from uninitialised vectors on purpose.
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -17,16 +12,6 @@
 #endif
 
 #include <immintrin.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <utility>
-
-#include "kernels.h"
-#include "kernels_bf16.h"
-#include "kernels_tables.h"
 
 #define TRTGO_TARGET __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl")))
 #define TRTGO_INLINE __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512dq,avx512vl"), always_inline)) inline

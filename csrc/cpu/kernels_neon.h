@@ -4,6 +4,8 @@
 #ifndef TRTGO_CPU_KERNELS_NEON_H_
 #define TRTGO_CPU_KERNELS_NEON_H_
 
+#include <arm_neon.h>
+
 #define TRTGO_UNROLL _Pragma("GCC unroll 8")  // see kernels_linear.h
 
 namespace trtgo {

@@ -4,26 +4,7 @@
 // later).
 #if defined(__aarch64__)
 
-// Multiply and add are fused only where the code says so.
-#if defined(__clang__)
-#pragma clang fp contract(off)
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-// Scheduled before registers are allocated, the weights of a tile crowd out its sums.
-#pragma GCC optimize("no-schedule-insns")
-#endif
-
-#include <arm_neon.h>
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
-#include <utility>
-
-#include "kernels.h"
-#include "kernels_bf16.h"
-#include "kernels_tables.h"
+#include "kernels_set.h"
 
 #define TRTGO_TARGET __attribute__((target("arch=armv8.2-a+dotprod")))
 #define TRTGO_INLINE __attribute__((target("arch=armv8.2-a+dotprod"), always_inline)) inline

@@ -3,22 +3,9 @@
 // The kernel set of plain C++: every processor can run it, and the other sets
 // are compared with it.
 
-// Multiply and add are two roundings on every compiler and processor.
-#if defined(__clang__)
-#pragma clang fp contract(off)
-#elif defined(__GNUC__)
-#pragma GCC optimize("fp-contract=off")
-#endif
-
-#include <algorithm>
-#include <cmath>
-#include <cstring>
-#include <limits>
-
-#include "kernels.h"
-#include "kernels_bf16.h"
+#include "kernels_set.h"
+// After kernels_set.h:
 #include "kernels_scalar_linear.h"
-#include "kernels_tables.h"
 #include "kvlayout.h"
 
 namespace trtgo {

@@ -123,9 +123,7 @@ func kvCacheDtype(p *cpuengine.Program, precision string) string {
 	}
 }
 
-var kvNumberBytes = map[string]int64{"float32": 4, "bfloat16": 2, cpuengine.DtypeInt8: 1, cpuengine.DtypeFP8: 1}
-
 // kvBytesPerBlock is the size of a KV block of the program in all layers.
 func kvBytesPerBlock(p *cpuengine.Program, precision string) int64 {
-	return blockSize * p.KVBytesPerToken(kvNumberBytes[kvCacheDtype(p, precision)])
+	return blockSize * p.KVBytesPerToken(precision == "fast")
 }
