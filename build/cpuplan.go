@@ -21,7 +21,7 @@ type cpuPlan struct {
 
 func newCPUPlan(ctx context.Context, s *settings, ckpt *checkpoint.Checkpoint) (*cpuPlan, error) {
 	p, err := cpu.New(ctx, ckpt, cpu.Options{HeadDtype: s.HeadDtype})
-	if errors.Is(err, cpu.ErrUnsupported) && s.HeadDtype != "" {
+	if errors.Is(err, cpu.ErrHead) {
 		return nil, fmt.Errorf("%w: --lm_head_dtype: %w", ErrOption, err)
 	}
 	if err != nil {

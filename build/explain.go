@@ -48,7 +48,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 	defer func() { _ = p.ckpt.Close() }() // it was only read
 	plan := p.plan.(*cpuPlan)
 	m := &Memory{Precision: "exact", MaxBatchSize: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen, MaxNumTokens: p.MaxNumTokens, Total: plan.Size(), Notes: p.notes}
-	width := int64(4) // of a key, a value or a linear's input
+	width := int64(4) // of a linear's input
 	if plan.Program.WeightDtype == cpuengine.DtypeBF16 {
 		m.Precision, width = "fast", 2
 	}
@@ -66,10 +66,7 @@ func Explain(ctx context.Context, o Options) (*Memory, error) {
 			m.ActivationPerToken += bytes
 		}
 	}
-	if m.Precision == "fast" && plan.Program.KVCacheDtype != "" {
-		width = 1
-	}
-	m.KVPerToken = plan.Program.KVBytesPerToken(width)
+	m.KVPerToken = plan.Program.KVBytesPerToken(m.Precision == "fast")
 	return m, nil
 }
 

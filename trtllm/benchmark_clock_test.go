@@ -6,7 +6,6 @@ import (
 	"context"
 	"log/slog"
 	"slices"
-	"syscall"
 	"testing"
 	"time"
 
@@ -119,15 +118,6 @@ func gapsOf(list []timedStep) (gaps, steps []float64) {
 func quantile(values []float64, q float64) float64 {
 	list := slices.Sorted(slices.Values(values))
 	return list[min(len(list)-1, int(q*float64(len(list))))]
-}
-
-// ownCPU is the time that the process has spent on its threads' CPUs.
-func ownCPU() time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // The arithmetic of the benchmark: a round of two streams whose steps take 100 ms and

@@ -96,9 +96,9 @@ func benchmarkIdle(b *testing.B, r *benchmarkReport, e *timedEngine) {
 		time.Sleep(500 * time.Millisecond) // threads fall asleep
 		var shares []float64
 		for range 4 {
-			cpu, start := ownCPU(), time.Now()
+			cpu, start := benchdoc.OwnCPU(), time.Now()
 			time.Sleep(2 * time.Second)
-			shares = append(shares, 100*(ownCPU()-cpu).Seconds()/time.Since(start).Seconds())
+			shares = append(shares, 100*(benchdoc.OwnCPU()-cpu).Seconds()/time.Since(start).Seconds())
 		}
 		r.idle(b, benchdoc.SpreadOf(shares))
 	})

@@ -13,8 +13,12 @@ import (
 	"github.com/trtgo/trtgo/internal/floatformat"
 )
 
-// ErrSharded is wrapped by the error about a checkpoint of several ranks.
-var ErrSharded = errors.New("the checkpoint is divided among ranks")
+var (
+	// ErrSharded is wrapped by the error about a checkpoint of several ranks.
+	ErrSharded = errors.New("the checkpoint is divided among ranks")
+	// ErrHead is wrapped, beside [ErrUnsupported], by the error about Options.HeadDtype.
+	ErrHead = errors.New("lm_head stays what it is")
+)
 
 // Plan is an engine that can be written: the program and where each section
 // comes from. It reads from the checkpoint, which must stay open.
@@ -39,7 +43,7 @@ type Options struct {
 // New lowers the checkpoint's model. It reads headers, the whole of embedding and
 // head to see whether they are equal, and what quantised linears do to their
 // inputs. Errors wrap [ErrSharded],
-// [ErrUnsupported], errors of package model or of the checkpoint.
+// [ErrUnsupported] (with [ErrHead]), errors of package model or of the checkpoint.
 func New(ctx context.Context, ckpt *checkpoint.Checkpoint, o Options) (*Plan, error) {
 	c := ckpt.Config()
 	if m := c.Mapping; m.WorldSize != 1 {
@@ -101,7 +105,7 @@ func roundHead(net *network.Network, dtype string) (bool, error) {
 		return false, nil
 	case cpuengine.DtypeInt8:
 	default:
-		return false, fmt.Errorf("%w: lm_head in %q; it can become %s", ErrUnsupported, dtype, cpuengine.DtypeInt8)
+		return false, fmt.Errorf("%w: %w: %q is asked for, it can become %s", ErrUnsupported, ErrHead, dtype, cpuengine.DtypeInt8)
 	}
 	for _, op := range net.Ops {
 		head, ok := op.(*network.Linear)
@@ -109,12 +113,12 @@ func roundHead(net *network.Network, dtype string) (bool, error) {
 			continue
 		}
 		if head.Quantisation != nil {
-			return false, fmt.Errorf("%w: lm_head in %s: the checkpoint has it in %s", ErrUnsupported, dtype, head.Quantisation.Algo)
+			return false, fmt.Errorf("%w: %w: the checkpoint has it in %s", ErrUnsupported, ErrHead, head.Quantisation.Algo)
 		}
 		head.Quantisation = &network.Quantisation{Scheme: network.Scheme{Algo: checkpoint.W8A16}}
 		return true, nil
 	}
-	return false, fmt.Errorf("%w: lm_head in %s: the network has none", ErrUnsupported, dtype)
+	return false, fmt.Errorf("%w: %w: the network has none", ErrUnsupported, ErrHead)
 }
 
 func (p *Plan) note(format string, args ...any) {

@@ -15,18 +15,18 @@ type Load struct {
 }
 
 // BeginLoad is this moment.
-func BeginLoad() Load { return Load{time.Now(), machineCPU(), ownCPU()} }
+func BeginLoad() Load { return Load{time.Now(), machineCPU(), OwnCPU()} }
 
 // Others is how many cores other programs have kept busy since then, and other machines
 // of the same host. This process and those that it has started and waited for are not
 // among them.
 func (l Load) Others() float64 {
-	spent := (machineCPU() - l.machine) - (ownCPU() - l.own)
+	spent := (machineCPU() - l.machine) - (OwnCPU() - l.own)
 	return max(0, spent).Seconds() / time.Since(l.begin).Seconds()
 }
 
-// ownCPU is the time that the process and its children have spent on CPUs.
-func ownCPU() time.Duration {
+// OwnCPU is the time that the process and its children have spent on CPUs.
+func OwnCPU() time.Duration {
 	total := time.Duration(0)
 	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
 		var u syscall.Rusage

@@ -13,7 +13,7 @@ func TestOthers(t *testing.T) {
 	for begin := time.Now(); time.Since(begin) < 300*time.Millisecond; {
 		continue
 	}
-	l.machine = machineCPU() - (ownCPU() - l.own)
+	l.machine = machineCPU() - (OwnCPU() - l.own)
 	require.InDelta(t, 0, l.Others(), 0.1)
 	l.machine -= 2 * time.Second
 	require.Greater(t, l.Others(), 1.0)

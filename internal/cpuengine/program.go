@@ -29,9 +29,17 @@ type Program struct {
 	Ops                   []Op     `json:"ops"`
 }
 
-// KVBytesPerToken is what a token takes in the KV cache of all layers, with numbers of so
-// many bytes. Columns of keys fill words of 4 bytes, those of values panels.
-func (p *Program) KVBytesPerToken(numberBytes int64) int64 {
+// KVBytesPerToken is what a token takes in the KV cache of all layers: floats in exact
+// arithmetic, in fast arithmetic numbers of KVCacheDtype, or bfloat16. Columns of keys fill
+// words of 4 bytes, those of values panels.
+func (p *Program) KVBytesPerToken(fast bool) int64 {
+	numberBytes := int64(4)
+	if fast {
+		numberBytes = 2
+		if p.KVCacheDtype != "" {
+			numberBytes = 1
+		}
+	}
 	up := func(n, multiple int64) int64 { return (n + multiple - 1) / multiple * multiple }
 	var bytes int64
 	for _, op := range p.Ops {
