@@ -151,12 +151,12 @@ func TestTruncatedAndLyingModels(t *testing.T) {
 		// A cut between two fields can be a whole, smaller model; no cut may panic.
 		if tok, err := parseSentencePiece(data[:n], nil, false); err == nil {
 			require.LessOrEqual(t, tok.VocabSize(), whole.VocabSize())
-			_ = tok.encodeText(nil, "the cat \xff", false)
+			_, _ = tok.encodeText(nil, "the cat \xff", false)
 		}
 		flipped := append([]byte{}, data...)
 		flipped[n] ^= 0xFF
 		if tok, err := parseSentencePiece(flipped, nil, false); err == nil {
-			_ = tok.encodeText(nil, "the ﬁ cat<sep>\xff", false)
+			_, _ = tok.encodeText(nil, "the ﬁ cat<sep>\xff", false)
 		}
 	}
 	for name, bad := range map[string][]byte{

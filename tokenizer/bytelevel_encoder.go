@@ -74,8 +74,8 @@ func splitOf(c component) (splitter, error) {
 }
 
 // encode appends the ids of text, which is valid UTF-8 and holds no added token.
-func (e *byteLevelEncoder) encode(dst []int32, text string, _ bool) []int32 {
-	return e.stage(dst, classTable(), text, 0)
+func (e *byteLevelEncoder) encode(dst []int32, text string, _ bool) ([]int32, error) {
+	return e.stage(dst, classTable(), text, 0), nil
 }
 
 func (e *byteLevelEncoder) stage(dst []int32, table []byte, text string, stage int) []int32 {

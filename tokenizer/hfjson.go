@@ -221,7 +221,7 @@ func parseHFModel(raw json.RawMessage) (*bpe, *vocabulary, error) {
 		return nil, nil, err
 	}
 	if m.UnkToken != nil {
-		id, ok := vocab.ids[*m.UnkToken]
+		id, ok := vocab.id(*m.UnkToken)
 		if !ok {
 			return nil, nil, invalid("unk_token %q is not in the vocabulary", *m.UnkToken)
 		}
@@ -264,14 +264,14 @@ func newByteLevelBPE(v *vocabulary, merges [][2]string) (*bpe, error) {
 	b := &bpe{merges: make(map[uint64]merge, len(merges)), unk: -1}
 	for i := range b.bytes {
 		b.bytes[i] = -1
-		if id, ok := v.ids[string(byteRune[i])]; ok {
+		if id, ok := v.id(string(byteRune[i])); ok {
 			b.bytes[i] = id
 		}
 	}
 	for i, m := range merges {
-		left, ok1 := v.ids[m[0]]
-		right, ok2 := v.ids[m[1]]
-		joined, ok3 := v.ids[m[0]+m[1]]
+		left, ok1 := v.id(m[0])
+		right, ok2 := v.id(m[1])
+		joined, ok3 := v.id(m[0] + m[1])
 		if !ok1 || !ok2 || !ok3 {
 			missing := m[0] + m[1]
 			if !ok1 {
@@ -288,10 +288,13 @@ func newByteLevelBPE(v *vocabulary, merges [][2]string) (*bpe, error) {
 
 // wholePieces maps the bytes of every token to it.
 func wholePieces(v *vocabulary) map[string]int32 {
-	m := make(map[string]int32, len(v.ids))
-	for token, id := range v.ids {
+	m := make(map[string]int32, v.count)
+	for id, token := range v.tokens {
+		if !v.used[id] {
+			continue
+		}
 		if raw, ok := byteLevelDecode(token); ok {
-			m[raw] = id
+			m[raw] = int32(id)
 		}
 	}
 	return m
@@ -305,7 +308,7 @@ const maxAdded = 1 << 16
 func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
 	var out []*addedToken
 	byContent := make(map[string]*addedToken, len(list))
-	next := int64(len(v.ids))
+	next := int64(v.count)
 	highest := int64(-1)
 	for _, a := range list {
 		if a.Content == "" {
@@ -320,13 +323,13 @@ func assignAdded(list []hfAddedToken, v *vocabulary) ([]*addedToken, error) {
 			*seen = *t
 			continue
 		}
-		id, ok := v.ids[a.Content]
+		id, ok := v.id(a.Content)
 		if !ok {
 			n := next
 			if highest >= next {
 				n = highest + 1
 			}
-			if err := v.add(a.Content, n, maxID(len(v.ids))); err != nil {
+			if err := v.add(a.Content, n, maxID(v.count)); err != nil {
 				return nil, err
 			}
 			id = int32(n)
@@ -359,7 +362,7 @@ func markSpecial(tokens []*addedToken, special []hfAddedToken, v *vocabulary) []
 	for _, a := range special {
 		if t := byContent[a.Content]; t != nil {
 			t.special = true
-		} else if id, ok := v.ids[a.Content]; ok && a.Content != "" {
+		} else if id, ok := v.id(a.Content); ok && a.Content != "" {
 			t := a.token()
 			t.id = id
 			byContent[a.Content] = t

@@ -320,7 +320,7 @@ func (sp *sentencePiece) addedTokens(vocab *vocabulary, list []hfAddedToken) ([]
 			return nil, invalid("an added token has %d bytes, allowed are %d", len(a.Content), maxAdded)
 		}
 		seen[a.Content] = true
-		id, ok := vocab.ids[a.Content]
+		id, ok := vocab.id(a.Content)
 		if !ok {
 			if err := vocab.add(a.Content, a.ID, limit); err != nil {
 				return nil, err
@@ -343,7 +343,7 @@ func (sp *sentencePiece) id(symbol string) int32 {
 	return sp.unk
 }
 
-func (sp *sentencePiece) encode(dst []int32, text string, first bool) []int32 {
+func (sp *sentencePiece) encode(dst []int32, text string, first bool) ([]int32, error) {
 	text = sp.norm.normalize(text, first || sp.legacy)
 	start := len(dst)
 	for text != "" {
@@ -355,7 +355,7 @@ func (sp *sentencePiece) encode(dst []int32, text string, first bool) []int32 {
 		text = text[n:]
 	}
 	if sp.model.byteFallback {
-		return dst
+		return dst, nil
 	}
 	// A run of unknown symbols is one unknown piece.
 	out := dst[:start]
@@ -365,7 +365,7 @@ func (sp *sentencePiece) encode(dst []int32, text string, first bool) []int32 {
 		}
 		out = append(out, id)
 	}
-	return out
+	return out, nil
 }
 
 // wordLength returns the length of the first word, its leading space symbols included.

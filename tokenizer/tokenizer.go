@@ -31,7 +31,7 @@ type Tokenizer struct {
 
 // encoder encodes text that holds no added token. first is true for the first text of a string.
 type encoder interface {
-	encode(dst []int32, text string, first bool) []int32
+	encode(dst []int32, text string, first bool) ([]int32, error)
 }
 
 // decoding makes the state of one decoding.
@@ -68,7 +68,10 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]int32, error) {
 	if o.AddSpecialTokens {
 		ids = append(ids, t.prefix...)
 	}
-	ids = t.encodeText(ids, text, o.PlainSpecialTokens)
+	ids, err := t.encodeText(ids, text, o.PlainSpecialTokens)
+	if err != nil {
+		return nil, err
+	}
 	if o.AddSpecialTokens {
 		ids = append(ids, t.suffix...)
 	}
@@ -76,7 +79,8 @@ func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]int32, error) {
 }
 
 // encodeText cuts out the added tokens and encodes what is between.
-func (t *Tokenizer) encodeText(ids []int32, text string, plainSpecial bool) []int32 {
+func (t *Tokenizer) encodeText(ids []int32, text string, plainSpecial bool) ([]int32, error) {
+	var err error
 	if t.lossy {
 		text = validText(text)
 	}
@@ -85,9 +89,11 @@ func (t *Tokenizer) encodeText(ids []int32, text string, plainSpecial bool) []in
 			ids = append(ids, s.id)
 			continue
 		}
-		ids = t.encoder.encode(ids, s.text, i == 0)
+		if ids, err = t.encoder.encode(ids, s.text, i == 0); err != nil {
+			return nil, err
+		}
 	}
-	return ids
+	return ids, nil
 }
 
 // Decode returns the text of ids. An id without a token is an error that wraps ErrUnknownID.
@@ -111,8 +117,7 @@ func (t *Tokenizer) Token(id int32) (string, bool) { return t.vocab.token(id) }
 
 // TokenID returns the id of the token that the vocabulary spells s.
 func (t *Tokenizer) TokenID(s string) (int32, bool) {
-	id, ok := t.vocab.ids[s]
-	return id, ok
+	return t.vocab.id(s)
 }
 
 // BOS returns the id of the beginning-of-sequence token, if the model has one.
