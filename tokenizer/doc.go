@@ -3,11 +3,11 @@
 //
 //   - tokenizer.json with byte-level BPE (GPT-2, Llama-3, SmolLM, Tekken), with the meaning that
 //     Hugging Face's tokenizers gives it;
-//   - tokenizer.model, a SentencePiece BPE model, with or without byte fallback;
+//   - tokenizer.model, a SentencePiece BPE or Unigram model, with or without byte fallback;
 //   - the tokenizer metadata of a GGUF file ([FromGGUF]), which becomes the former;
 //   - the files beside them: special tokens, the ids that end a generation, chat templates.
 //
-// [Open] takes a model directory, [OpenFile] a single file. Kinds that are not implemented (Unigram,
+// [Open] takes a model directory, [OpenFile] a single file. Kinds that are not implemented (Unigram in tokenizer.json,
 // WordPiece, SentencePiece written as JSON, unknown pre-tokenisers) are refused with an error that wraps
 // [ErrUnsupported] and names them: a tokenizer that nearly fits would give wrong ids in silence.
 //

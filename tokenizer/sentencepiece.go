@@ -165,9 +165,15 @@ func (m *spModel) parseDenormalizer(data []byte) error {
 	})
 }
 
-var modelTypeNames = map[uint64]string{1: "Unigram", 3: "word", 4: "char"}
+// Model types of sentencepiece_model.proto.
+const (
+	modelUnigram = 1
+	modelBPE     = 2
+)
 
-// sentencePiece encodes and decodes with a BPE model.
+var modelTypeNames = map[uint64]string{3: "word", 4: "char"}
+
+// sentencePiece encodes and decodes with a BPE or a Unigram model.
 type sentencePiece struct {
 	model    *spModel
 	norm     spNormalizer
@@ -178,6 +184,7 @@ type sentencePiece struct {
 	legacy   bool
 	longest  int              // bytes of the longest piece
 	extra    map[int32]string // tokens added by a configuration beyond the pieces
+	unigram  *unigram[float32]
 
 	// byWord is true when no piece has a space symbol behind another character, so that
 	// merging never crosses the start of a word, and words can be encoded, and cached, alone.
@@ -195,12 +202,12 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 	if len(m.pieces) == 0 {
 		return nil, invalid("not a SentencePiece model: it has no pieces")
 	}
-	if m.modelType != 2 {
+	if m.modelType != modelBPE && m.modelType != modelUnigram {
 		name, ok := modelTypeNames[m.modelType]
 		if !ok {
 			return nil, invalid("SentencePiece model type %d", m.modelType)
 		}
-		return nil, unsupported("SentencePiece %s model (BPE is read)", name)
+		return nil, unsupported("SentencePiece %s model (BPE and Unigram are read)", name)
 	}
 	// The text of a decoding is UTF-8 for certain, so all that it is made of must be.
 	if !utf8.ValidString(m.unkSurface) {
@@ -218,6 +225,9 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 	}
 	if sp.norm, err = newSPNormalizer(m); err != nil {
 		return nil, err
+	}
+	if m.modelType == modelUnigram {
+		sp.unigram = sp.newUnigram()
 	}
 	named := func(piece string) int32 {
 		if id, ok := sp.reserved[piece]; ok && control[id] {
@@ -345,6 +355,9 @@ func (sp *sentencePiece) id(symbol string) int32 {
 
 func (sp *sentencePiece) encode(dst []int32, text string, first bool) ([]int32, error) {
 	text = sp.norm.normalize(text, first || sp.legacy)
+	if sp.unigram != nil {
+		return sp.encodeUnigram(dst, text), nil
+	}
 	start := len(dst)
 	for text != "" {
 		n := len(text)
