@@ -6,6 +6,7 @@ require (
 	github.com/ardanlabs/jinja v1.5.0 // chat templates (tokenizer)
 	github.com/dlclark/regexp2 v1.12.0 // test oracle for the hand-written pre-tokenisers
 	github.com/goccy/go-yaml v1.19.2 // NeMo configs (export/nemo)
+	github.com/parquet-go/parquet-go v0.32.0 // data sets as the hub lays them out (internal/dataset)
 	github.com/prometheus/client_golang v1.25.0 // the collector of trtllm/metrics, which nothing else imports
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command as a user types it
 	github.com/schollz/progressbar/v3 v3.19.1 // progress on a terminal (cmd/trtgo)
@@ -20,17 +21,24 @@ require (
 )
 
 require (
+	github.com/andybalholm/brotli v1.1.1 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/klauspost/compress v1.20.1 // indirect
 	github.com/kylelemons/godebug v1.1.0 // indirect
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
+	github.com/parquet-go/bitpack v1.0.0 // indirect
+	github.com/parquet-go/jsonlite v1.0.0 // indirect
+	github.com/pierrec/lz4/v4 v4.1.21 // indirect
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+	github.com/twpayne/go-geom v1.6.1 // indirect
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/tools v0.49.0 // indirect

@@ -29,8 +29,8 @@ var summarizeUpstreamFlags = append([]upstreamFlag{
 
 func summarizeCommand() *cli.Command {
 	own := []cli.Flag{
-		&cli.StringFlag{Name: "dataset", Usage: "articles: JSON lines with article, highlights, id (this or --dataset-dir is required)"},
-		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them, itself or in cnn_dailymail or ccdv/cnn_dailymail"},
+		&cli.StringFlag{Name: "dataset", Usage: "articles with the columns article, highlights, id: JSON lines, CSV or parquet, or a directory of them (this or --dataset-dir is required)"},
+		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them, itself or in cnn_dailymail or ccdv/cnn_dailymail, shards as the hub lays them out"},
 		&cli.StringFlag{Name: "eval-task", Value: "summarize", Usage: "summarize; upstream's other tasks are refused"},
 		&cli.BoolFlag{Name: "test-trt-llm", Usage: "upstream's raw prompt (article, then TL;DR:) instead of the chat template"},
 		&cli.IntFlag{Name: "max-ite", Value: 20, Usage: "batches"},
@@ -111,7 +111,7 @@ func checkSummarizeFlags(c *cli.Context) error {
 		return usagef("--dataset and --dataset_dir exclude each other")
 	}
 	if c.String("dataset") == "" && c.String("dataset-dir") == "" {
-		return usagef("--dataset is required: a file of JSON lines with article, highlights and id")
+		return usagef("--dataset is required: a file or directory of articles (JSON lines, CSV, parquet) with article, highlights and id")
 	}
 	if task := c.String("eval-task"); slices.Contains([]string{"summarize_long", "code_completion", "eval_context_ppl"}, task) {
 		return usagef("--eval_task %s cannot be used here: only summarize is done", task)

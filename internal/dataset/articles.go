@@ -1,15 +1,8 @@
 package dataset
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // Article is a row of cnn_dailymail.
@@ -22,12 +15,14 @@ type Article struct {
 	ID string `json:"id"`
 }
 
-// Articles yields the articles at path, one by one: a file of JSON lines (or, if its name ends in .json, a list), or a directory
-// that holds such files. Of a directory the files whose names begin with "test" are read, in the order of their names; without
-// such files, the only one there is. cnn_dailymail and ccdv/cnn_dailymail below the directory are looked into too.
+// Articles yields the articles at path, one by one: a table (see Rows), or a directory that holds such files. Of a directory the
+// files of the test split are read, in the order of their names: those whose names have the word "test" in them
+// (test-00000-of-00001.parquet) or lie in a directory of that name; without such files, the only one there is. Directories below
+// are looked into too, as the hub lays data sets out: cnn_dailymail and ccdv/cnn_dailymail, and in each of them 3.0.0, data,
+// default and test. If one directory has the split in several formats, JSON is read before parquet, parquet before CSV.
 //
-// Fields article and highlights must be there; id, a string or a number, may be absent, and others are ignored. After an error
-// nothing more comes; it wraps ErrFormat (as a *LineError), ErrUnsupported or an error of the file system.
+// Columns article and highlights must be there; id, a string or a number, may be absent, and others are ignored. After an error
+// nothing more comes; it wraps ErrFormat (as a *LineError where the place is known), ErrUnsupported or an error of the file system.
 func Articles(path string) iter.Seq2[Article, error] {
 	return func(yield func(Article, error) bool) {
 		files, err := articleFiles(path)
@@ -36,8 +31,14 @@ func Articles(path string) iter.Seq2[Article, error] {
 			return
 		}
 		for _, file := range files {
-			if !yieldArticles(file, yield) {
-				return
+			for row, err := range Rows(file, TableOptions{}) {
+				var article Article
+				if err == nil {
+					article, err = parseArticle(row)
+				}
+				if !yield(article, err) || err != nil {
+					return
+				}
 			}
 		}
 	}
@@ -58,134 +59,17 @@ func ReadArticles(path string) ([]Article, error) {
 	return articles, nil
 }
 
-func yieldArticles(file string, yield func(Article, error) bool) bool {
-	f, err := os.Open(file)
-	if err != nil {
-		yield(Article{}, err)
-		return false
-	}
-	defer f.Close()
-	for line, err := range elements(file, f) {
-		var article Article
-		if err == nil {
-			article, err = parseArticle(line)
-		}
-		if !yield(article, err) || err != nil {
-			return false
-		}
-	}
-	return true
-}
-
-func parseArticle(line Line) (Article, error) {
-	o, err := line.Object()
-	if err != nil {
+func parseArticle(row Row) (a Article, err error) {
+	if a.Text, err = row.Text("article"); err != nil {
 		return Article{}, err
 	}
-	var a Article
-	if a.Text, err = line.Field(o, "article"); err != nil {
+	if a.Highlights, err = row.Text("highlights"); err != nil {
 		return Article{}, err
 	}
-	if a.Highlights, err = line.Field(o, "highlights"); err != nil {
-		return Article{}, err
-	}
-	switch id := o["id"]; kindOf(id) {
-	case "nothing", "null":
-	case "a number":
-		var number json.Number
-		if err := json.Unmarshal(id, &number); err != nil {
-			return Article{}, line.Errorf("field \"id\": %w", err)
-		}
-		a.ID = number.String()
-	default:
-		if a.ID, err = line.stringOf("id", id); err != nil {
+	if row.Has("id") {
+		if a.ID, err = row.Scalar("id"); err != nil {
 			return Article{}, err
 		}
 	}
 	return a, nil
-}
-
-// articleFiles resolves path to the files that are to be read.
-func articleFiles(path string) ([]string, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.IsDir() {
-		if !isJSON(path) {
-			return nil, refuse(path)
-		}
-		return []string{path}, nil
-	}
-	var nothing error
-	for _, below := range []string{"", "ccdv/cnn_dailymail", "cnn_dailymail"} {
-		files, err := directoryFiles(filepath.Join(path, filepath.FromSlash(below)))
-		switch {
-		case err == nil:
-			return files, nil
-		case errors.Is(err, fs.ErrNotExist):
-		case !errors.Is(err, errNoFiles) && !errors.Is(err, ErrUnsupported):
-			return nil, err
-		case nothing == nil || errors.Is(err, ErrUnsupported):
-			nothing = err
-		}
-	}
-	return nil, nothing
-}
-
-var errNoFiles = errors.New("no files")
-
-// directoryFiles chooses among the files of one directory.
-func directoryFiles(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, err
-	}
-	var all, test []string
-	var other string
-	for _, entry := range entries {
-		name := entry.Name()
-		switch {
-		case entry.IsDir():
-		case name == "dataset_info.json", name == "dataset_infos.json", name == "dataset_dict.json": // the hub's descriptions
-		case isJSON(name):
-			all = append(all, filepath.Join(dir, name))
-			if strings.HasPrefix(strings.ToLower(name), "test") {
-				test = append(test, filepath.Join(dir, name))
-			}
-		case isOtherData(name) && other == "":
-			other = filepath.Join(dir, name)
-		}
-	}
-	switch {
-	case len(test) > 0:
-		return test, nil
-	case len(all) == 1:
-		return all, nil
-	case len(all) > 1:
-		return nil, fmt.Errorf("%w: %s holds %d files of JSON lines and none is named test…; name the one to read", ErrFormat, dir, len(all))
-	case other != "":
-		return nil, refuse(other)
-	}
-	return nil, fmt.Errorf("%w: %w: %s holds no .jsonl file", ErrFormat, errNoFiles, dir)
-}
-
-func isJSON(name string) bool {
-	return slices.Contains([]string{".json", ".jsonl", ".ndjson"}, strings.ToLower(filepath.Ext(name)))
-}
-
-func isOtherData(name string) bool {
-	return slices.Contains([]string{".parquet", ".csv", ".tsv", ".arrow", ".gz", ".zst", ".story"}, strings.ToLower(filepath.Ext(name)))
-}
-
-// refuse says what to do with a file that is not read.
-func refuse(path string) error {
-	advice := "articles are read from JSON lines (.jsonl) with the fields article, highlights and id"
-	switch ext := strings.ToLower(filepath.Ext(path)); ext {
-	case ".parquet", ".csv", ".tsv", ".arrow":
-		advice = ext[1:] + " comes later; convert it to JSON lines with the fields article, highlights and id"
-	case ".gz", ".zst", ".bz2", ".xz", ".zip":
-		advice = "decompress it first"
-	}
-	return fmt.Errorf("%w: %s: %s", ErrUnsupported, path, advice)
 }

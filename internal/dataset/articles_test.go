@@ -72,8 +72,8 @@ func TestBadArticles(t *testing.T) {
 
 func TestOtherFormatsAreRefusedByName(t *testing.T) {
 	for name, says := range map[string]string{
-		"test.parquet": "parquet comes later; convert it to JSON lines", "a.CSV": "csv comes later", "a.arrow": "arrow comes later",
-		"a.jsonl.gz": "decompress it first", "a.txt": "articles are read from JSON lines",
+		"a.arrow":    "tables are read from JSON lines (.jsonl), .json, .csv, .tsv and .parquet; convert it to one of them",
+		"a.jsonl.gz": "decompress it first", "a.txt": "tables are read from JSON lines",
 	} {
 		_, err := dataset.ReadArticles(write(t, name, "x"))
 		require.ErrorIs(t, err, dataset.ErrUnsupported, name)
@@ -105,7 +105,10 @@ func TestDirectories(t *testing.T) {
 			[]string{"test-00000-of-00002.jsonl", "test-00001-of-00002.jsonl"}},
 		{"hub", []string{"ccdv/cnn_dailymail/test.json", "ccdv/cnn_dailymail/train.json"}, []string{"ccdv/cnn_dailymail/test.json"}},
 		{"name", []string{"cnn_dailymail/a.ndjson", "notes.txt"}, []string{"cnn_dailymail/a.ndjson"}},
-		{"beside parquet", []string{"test.parquet", "cnn_dailymail/test.jsonl"}, []string{"cnn_dailymail/test.jsonl"}},
+		{"beside parquet", []string{"test.parquet", "test.jsonl", "test.csv"}, []string{"test.jsonl"}},
+		{"converted", []string{"3.0.0/test/0000.jsonl", "3.0.0/train/0000.jsonl", "1.0.0/test/0000.jsonl"}, []string{"3.0.0/test/0000.jsonl"}},
+		{"data", []string{"data/cnn-test-00000-of-00001.jsonl", "data/train.jsonl"}, []string{"data/cnn-test-00000-of-00001.jsonl"}},
+		{"a word that begins so", []string{"testimony.jsonl", "articlestest.jsonl", "a.test.jsonl", "b.jsonl"}, []string{"a.test.jsonl"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, err := dataset.ReadArticles(directory(t, c.files...))
@@ -122,15 +125,15 @@ func TestDirectories(t *testing.T) {
 func TestDirectoriesWithoutAnAnswer(t *testing.T) {
 	_, err := dataset.ReadArticles(directory(t, "a.jsonl", "b.jsonl"))
 	require.ErrorIs(t, err, dataset.ErrFormat)
-	require.ErrorContains(t, err, "holds 2 files of JSON lines and none is named test")
+	require.ErrorContains(t, err, "holds 2 data files and none is named test")
 
 	_, err = dataset.ReadArticles(directory(t, "README.md"))
 	require.ErrorIs(t, err, dataset.ErrFormat)
-	require.ErrorContains(t, err, "holds no .jsonl file")
+	require.ErrorContains(t, err, "holds no .jsonl, .parquet or .csv file")
 
-	_, err = dataset.ReadArticles(directory(t, "ccdv/cnn_dailymail/test-00000-of-00001.parquet"))
+	_, err = dataset.ReadArticles(directory(t, "ccdv/cnn_dailymail/test-00000-of-00001.arrow"))
 	require.ErrorIs(t, err, dataset.ErrUnsupported)
-	require.ErrorContains(t, err, "parquet comes later")
+	require.ErrorContains(t, err, "convert it to one of them")
 
 	_, err = dataset.ReadArticles(filepath.Join(t.TempDir(), "nowhere"))
 	require.ErrorIs(t, err, fs.ErrNotExist)

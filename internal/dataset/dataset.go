@@ -1,11 +1,12 @@
 // Package dataset reads the files that commands take their inputs from.
 //
-//   - [Articles] and [ReadArticles]: articles with reference summaries, JSON lines in cnn_dailymail's columns article,
-//     highlights and id.
+//   - [Rows]: tables of named columns, from .csv, .tsv, .parquet, .json and .jsonl files.
+//   - [Articles] and [ReadArticles]: articles with reference summaries, tables with cnn_dailymail's columns article, highlights
+//     and id.
 //   - [ReadPrompts]: prompts as text or token ids, from .txt, .csv, .npy, .json and .jsonl files.
 //   - [Lines]: any file of JSON lines, with line numbers for errors.
 //
-// Errors name the file and the line. Articles and lines come one by one, so that memory does not grow with the file; a line may
+// Errors name the file and the line, or the row. Rows, articles and lines come one by one, so that memory does not grow with the file; a line may
 // hold at most 64 MiB. Prompts are read all at once.
 package dataset
 
@@ -30,14 +31,22 @@ var (
 	ErrUnsupported = errors.New("unsupported kind of file")
 )
 
-// LineError is an error in a line of a text file. It wraps ErrFormat as well as its cause.
+// LineError is an error in a line of a text file or in a row of a table. It wraps ErrFormat as well as its cause.
 type LineError struct {
 	File string
-	Line int // counted from 1
+	Line int  // counted from 1
+	Rows bool // Line counts rows: the file has no lines
 	Err  error
 }
 
-func (e *LineError) Error() string   { return fmt.Sprintf("%s, line %d: %v", e.File, e.Line, e.Err) }
+func (e *LineError) Error() string {
+	place := "line"
+	if e.Rows {
+		place = "row"
+	}
+	return fmt.Sprintf("%s, %s %d: %v", e.File, place, e.Line, e.Err)
+}
+
 func (e *LineError) Unwrap() []error { return []error{e.Err, ErrFormat} }
 
 // maxLine bounds the memory that one line takes.
@@ -53,7 +62,7 @@ type Line struct {
 
 // Errorf makes a LineError of this line.
 func (l Line) Errorf(format string, args ...any) error {
-	return &LineError{l.File, l.Number, fmt.Errorf(format, args...)}
+	return &LineError{File: l.File, Line: l.Number, Err: fmt.Errorf(format, args...)}
 }
 
 // Lines yields the lines of r that are not blank, without their ends and without a byte order mark. name stands for the file in
@@ -109,7 +118,7 @@ func (l Line) Object() (Object, error) {
 func (l Line) Field(o Object, name string) (string, error) {
 	raw, found := o[name]
 	if !found {
-		return "", l.Errorf("no field %q; the line has %s", name, o.names())
+		return "", l.Errorf("no field %q; the line has %s", name, listNames(o.sortedNames()))
 	}
 	return l.stringOf(name, raw)
 }
@@ -122,9 +131,10 @@ func (l Line) stringOf(name string, raw json.RawMessage) (string, error) {
 	return *text, nil
 }
 
-// names lists the fields, not all of them if they are many.
-func (o Object) names() string {
-	names := slices.Sorted(maps.Keys(o))
+func (o Object) sortedNames() []string { return slices.Sorted(maps.Keys(o)) }
+
+// listNames lists names for an error, not all of them if they are many.
+func listNames(names []string) string {
 	if len(names) == 0 {
 		return "none"
 	}

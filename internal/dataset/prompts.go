@@ -169,7 +169,7 @@ func parsePrompt(line Line) (Prompt, error) {
 		return Prompt{}, line.Errorf("both %q and %q; one of them must go", found[0], found[1])
 	}
 	if len(found) == 0 {
-		return Prompt{}, line.Errorf("none of the fields text, prompt and input_ids; the line has %s", o.names())
+		return Prompt{}, line.Errorf("none of the fields text, prompt and input_ids; the line has %s", listNames(o.sortedNames()))
 	}
 	if found[0] == "input_ids" {
 		return parseIDs(line, o["input_ids"])
