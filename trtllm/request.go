@@ -63,10 +63,16 @@ type Request struct {
 	KeepSpecialTokens bool // show special tokens in Text
 	LogProbs          bool // log-probs of generated tokens under the model, before penalties and temperature
 	TopLogProbs       int  // how many of the best tokens to tell beside each generated one, up to 1024
-	PromptLogProbs    bool // log-probs of the prompt's tokens, in Response.PromptLogProbs; all of it is then computed, nothing reused
+	PromptLogProbs    bool // log-probs of the prompt's tokens, in Response.PromptLogProbs; these are then computed, not reused
 	PromptTopLogProbs int  // how many of the best tokens to tell beside each of the prompt's
 	ContextLogits     bool // float32 [prompt][vocab_size] in Response.ContextLogits; nothing of the prompt is reused then
-	GenerationLogits  bool // float32 [tokens][vocab_size] in Sequence.Logits
+	// PromptFrom is the first token of the prompt that the three fields above tell of, up
+	// to the prompt's length; zero is all. What stands before it may be reused. The
+	// response has 0 or nil in the places of what it does not tell; ContextLogits begin
+	// with the row that the token is predicted from. It is for scoring many continuations
+	// of one text, and for texts that are scored in overlapping windows.
+	PromptFrom       int
+	GenerationLogits bool // float32 [tokens][vocab_size] in Sequence.Logits
 
 	// ProcessorData, when not nil, sends the request's logits through the engine's
 	// LogitsProcessor, which gets it with each row.
@@ -227,7 +233,7 @@ func (e *Engine) prepare(r *Request) (executor.Request, error) {
 		StopSequences: append(stop, r.StopSequences...), BadSequences: append(bad, r.BadSequences...),
 		LogProbs: r.LogProbs || len(r.StopWords) > 0 && e.alwaysSums(), TopLogProbs: r.TopLogProbs,
 		PromptLogProbs: r.PromptLogProbs, PromptTopLogProbs: r.PromptTopLogProbs,
-		ContextLogits: r.ContextLogits, GenerationLogits: r.GenerationLogits,
+		ContextLogits: r.ContextLogits, PromptFrom: r.PromptFrom, GenerationLogits: r.GenerationLogits,
 		ProcessorData: r.ProcessorData, CacheSalt: r.CacheSalt, Priority: priority, AllottedTime: r.Timeout,
 	}, nil
 }

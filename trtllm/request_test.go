@@ -18,7 +18,7 @@ func TestRequestFields(t *testing.T) {
 	_, err := e.Generate(t.Context(), Request{
 		InputIDs: []int32{1, 2}, MaxTokens: 9, StopSequences: [][]int32{{3}}, BadSequences: [][]int32{{4}}, BadWords: []string{"Hello"},
 		EndIDs: []int32{5}, LogProbs: true, TopLogProbs: 6, PromptLogProbs: true, PromptTopLogProbs: 7,
-		ContextLogits: true, GenerationLogits: true, ProcessorData: data, CacheSalt: 8, Timeout: time.Hour, Priority: 0.75,
+		ContextLogits: true, PromptFrom: 2, GenerationLogits: true, ProcessorData: data, CacheSalt: 8, Timeout: time.Hour, Priority: 0.75,
 		Sampling: Sampling{
 			Temperature: 1, TopK: 2, TopP: 0.3, MinP: 0.4, Seed: 5, NumReturnSequences: 1, MinTokens: 8,
 			TopPDecay: 0.5, TopPMin: 0.25, TopPResetIDs: []int32{6}, RepetitionPenalty: 9, PresencePenalty: 10, FrequencyPenalty: 11,
@@ -30,7 +30,7 @@ func TestRequestFields(t *testing.T) {
 	require.Equal(t, executor.Request{
 		ClientID: 1, InputIDs: []int32{1, 2}, MaxTokens: 9, StopSequences: [][]int32{{3}}, BadSequences: [][]int32{{idHello}, {4}},
 		EndIDs: []int32{5}, LogProbs: true, TopLogProbs: 6, PromptLogProbs: true, PromptTopLogProbs: 7,
-		ContextLogits: true, GenerationLogits: true, ProcessorData: data, CacheSalt: 8, AllottedTime: time.Hour, Priority: 0.75,
+		ContextLogits: true, PromptFrom: 2, GenerationLogits: true, ProcessorData: data, CacheSalt: 8, AllottedTime: time.Hour, Priority: 0.75,
 		Sampling: executor.Sampling{
 			Temperature: 1, TopK: 2, TopP: 0.3, MinP: 0.4, Seed: 5, NumReturnSequences: 1, MinTokens: 8,
 			TopPDecay: 0.5, TopPMin: 0.25, TopPResetIDs: []int32{6}, RepetitionPenalty: 9, PresencePenalty: 10, FrequencyPenalty: 11,

@@ -14,13 +14,16 @@ type Response struct {
 	Sequence
 	// Sequences are all of them, NumReturnSequences many; the first one too.
 	Sequences []Sequence
-	// ContextLogits are raw logits, [prompt][vocab_size], when asked for.
+	// ContextLogits are raw logits, [prompt][vocab_size], when asked for; of the rows
+	// before Request.PromptFrom-1 none.
 	ContextLogits [][]float32
 	// PromptLogProbs are log-probs of the prompt's tokens under the model, [prompt],
-	// when asked for. The first token's is 0: nothing stands before it.
+	// when asked for. The first token's is 0: nothing stands before it. So are those of
+	// the tokens before Request.PromptFrom.
 	PromptLogProbs []float32
 	// PromptTopLogProbs are the best tokens at each place of the prompt,
-	// [prompt][PromptTopLogProbs], when asked for; none at the first.
+	// [prompt][PromptTopLogProbs], when asked for; none at the first, nor before
+	// Request.PromptFrom.
 	PromptTopLogProbs [][]LogProb
 }
 

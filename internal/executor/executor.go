@@ -112,7 +112,11 @@ type Request struct {
 	PromptLogProbs    bool // of prompt tokens, in the first response
 	PromptTopLogProbs int  // the best tokens beside each prompt token
 	ContextLogits     bool // logits of every prompt position, in the first response
-	GenerationLogits  bool // logits of every generated token
+	// PromptFrom is the first prompt token that PromptLogProbs, PromptTopLogProbs and
+	// ContextLogits tell of, up to the prompt's length; what they would say of those
+	// before it is left 0 or nil. ContextLogits begin with the row before that token.
+	PromptFrom       int
+	GenerationLogits bool // logits of every generated token
 
 	// ProcessorData, when not nil, sends the request's rows through the executor's
 	// LogitsProcessor, each with this value.
@@ -196,10 +200,10 @@ type Response struct {
 	TopLogProbs    [][]LogProb // the best tokens at each of OutputIDs, when asked for; descending
 	CumLogProb     float32     // of all tokens so far; a beam's is that of its score: after edits and temperature, with its end id
 	Logits         [][]float32 // of OutputIDs, when asked for
-	ContextLogits  [][]float32 // of every prompt position, when asked for
-	PromptLogProbs []float32   // of every prompt token, when asked for; the first one's is 0
+	ContextLogits  [][]float32 // of every prompt position, when asked for; nil before PromptFrom-1
+	PromptLogProbs []float32   // of every prompt token, when asked for; 0 for the first and before PromptFrom
 	// PromptTopLogProbs are the best tokens at each prompt token, when asked for;
-	// those of the first are none.
+	// those of the first, and before PromptFrom, are none.
 	PromptTopLogProbs [][]LogProb
 
 	FinishReason  FinishReason

@@ -23,6 +23,9 @@ func (r *Request) CheckValues() error {
 	if r.MaxTokens < 1 {
 		return Invalid("max tokens is %d, at least 1 is needed", r.MaxTokens)
 	}
+	if r.PromptFrom < 0 || r.PromptFrom > len(r.InputIDs) {
+		return Invalid("prompt from is %d, 0 to %d is allowed, the prompt's length", r.PromptFrom, len(r.InputIDs))
+	}
 	if r.AllottedTime < 0 {
 		return Invalid("allotted time is %v, at least 0 is needed", r.AllottedTime)
 	}
@@ -179,6 +182,10 @@ func (r *Request) CheckLength(l Lengths) error {
 	}
 	return nil
 }
+
+// FirstRow is the first prompt position whose logits say something that is asked for:
+// the one before PromptFrom.
+func (r *Request) FirstRow() int { return max(0, r.PromptFrom-1) }
 
 // KVBlocks is how many blocks of size a sequence of r, or all its beams together, hold
 // at most for a number of tokens each. Beams share the prompt.

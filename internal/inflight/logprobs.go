@@ -11,15 +11,15 @@ import (
 // promptRows is what the rows of a prompt's positions gave, until it goes out with
 // the first response.
 type promptRows struct {
-	taken    int // positions whose rows were taken
+	taken    int // position of the next row to be taken
 	complete bool
 	logits   [][]float32
 	logProbs []float32
 	top      [][]executor.LogProb
 }
 
-// wantsPromptRows tells whether q has something to say about each token of its
-// prompt, which has to be computed then. It is the same for all sequences of a
+// wantsPromptRows tells whether q has something to say about tokens of its
+// prompt, which have to be computed then. It is the same for all sequences of a
 // request: the first one delivers it.
 func (q *sequence) wantsPromptRows() bool {
 	return q.index == 0 && (q.ContextLogits || q.PromptLogProbs || q.PromptTopLogProbs > 0)
@@ -77,17 +77,21 @@ func (q *sequence) completePrompt(row *executor.RowResult) {
 }
 
 // deliverPrompt moves what the prompt's rows gave to the first response. The first
-// token has nothing before it: its log-prob is 0, with no others beside it.
+// token has nothing before it: its log-prob is 0, with no others beside it. So it is with
+// tokens that nothing was asked about.
 func (q *sequence) deliverPrompt(response *executor.Response) {
 	if !q.prompt.complete {
 		return
 	}
-	response.ContextLogits = q.prompt.logits
+	untold := q.FirstRow()
+	if q.ContextLogits {
+		response.ContextLogits = slices.Concat(make([][]float32, untold), q.prompt.logits)
+	}
 	if q.PromptLogProbs {
-		response.PromptLogProbs = slices.Insert(q.prompt.logProbs, 0, 0)
+		response.PromptLogProbs = slices.Concat(make([]float32, untold+1), q.prompt.logProbs)
 	}
 	if q.PromptTopLogProbs > 0 {
-		response.PromptTopLogProbs = slices.Insert(q.prompt.top, 0, nil)
+		response.PromptTopLogProbs = slices.Concat(make([][]executor.LogProb, untold+1), q.prompt.top)
 	}
 	q.prompt = promptRows{taken: q.prompt.taken}
 }

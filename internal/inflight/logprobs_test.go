@@ -56,6 +56,9 @@ func TestLogProbs(t *testing.T) {
 				r.LogProbs, r.PromptLogProbs, r.ContextLogits = i%2 == 0, i%3 > 0, i%5 > 2
 				r.GenerationLogits, r.Streaming = true, i%4 == 0
 				r.TopLogProbs, r.PromptTopLogProbs = min(16, i%3*random.IntN(17)), min(16, i%4*random.IntN(17))
+				if i%2 == 1 {
+					r.PromptFrom = random.IntN(len(r.InputIDs) + 1)
+				}
 				if i%7 == 0 {
 					r.Sampling.NumReturnSequences = 3
 				}
@@ -104,6 +107,8 @@ func requireLogProbs(t *testing.T, r *executor.Request, sequence int, out *gener
 		return
 	}
 	rows := promptLogits(r.InputIDs)
+	first := max(1, r.PromptFrom)
+	clear(rows[:first-1])
 	if r.ContextLogits {
 		require.Equal(t, rows, out.ContextLogits)
 	} else {
@@ -111,8 +116,8 @@ func requireLogProbs(t *testing.T, r *executor.Request, sequence int, out *gener
 	}
 	if r.PromptLogProbs {
 		require.Len(t, out.PromptLogProbs, len(rows))
-		require.Zero(t, out.PromptLogProbs[0])
-		for i := 1; i < len(rows); i++ {
+		require.Equal(t, make([]float32, min(first, len(rows))), out.PromptLogProbs[:min(first, len(rows))])
+		for i := first; i < len(rows); i++ {
 			require.InDelta(t, executortest.LogSoftmax(rows[i-1])[r.InputIDs[i]], out.PromptLogProbs[i], 1e-5)
 		}
 	} else {
@@ -120,8 +125,10 @@ func requireLogProbs(t *testing.T, r *executor.Request, sequence int, out *gener
 	}
 	if r.PromptTopLogProbs > 0 {
 		require.Len(t, out.PromptTopLogProbs, len(rows))
-		require.Empty(t, out.PromptTopLogProbs[0])
-		for i := 1; i < len(rows); i++ {
+		for i := range min(first, len(rows)) {
+			require.Empty(t, out.PromptTopLogProbs[i])
+		}
+		for i := first; i < len(rows); i++ {
 			requireTop(t, rows[i-1], r.PromptTopLogProbs, out.PromptTopLogProbs[i])
 		}
 	} else {

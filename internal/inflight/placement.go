@@ -41,29 +41,29 @@ type prefix struct {
 	tokens int     // in blocks and part
 }
 
-// reusable tells whether a sequence may take keys and values over. Recurrent state
-// cannot be taken over, a block that may stand in one table only cannot be shared,
-// and who has something to say about each prompt token has to compute it.
-func (s *scheduler) reusable(q *sequence) bool {
-	return s.reuse && !q.needsPrompt()
-}
-
-// needsPrompt tells whether each prompt token has to be computed, for what is said
-// about it.
+// needsPrompt tells whether prompt tokens have to be computed, for what is said
+// about them.
 func (q *sequence) needsPrompt() bool { return q.wantsPromptRow(len(q.InputIDs) - 1) }
 
-// lookUp finds out what is there of a sequence's tokens, all but the last: it is
-// computed, to get the logits after it. The result holds until the next call.
+// reach is how many of a sequence's tokens it may take over: all but the last, which is
+// computed to get the logits after it, or those before the first whose row is asked for.
+func (q *sequence) reach() int {
+	if q.needsPrompt() {
+		return q.prompt.taken
+	}
+	return len(q.tokens) - 1
+}
+
+// lookUp finds out what is there of the tokens that a sequence may take over. Recurrent
+// state cannot be taken over, and a block that may stand in one table only cannot be
+// shared: there is no reuse then. The result holds until the next call.
 func (s *scheduler) lookUp(q *sequence) prefix {
 	found := prefix{part: noBlock}
 	if !s.reuse {
 		return found
 	}
 	found.chain = s.cache.root(q.CacheSalt)
-	if !s.reusable(q) {
-		return found
-	}
-	limit, size := len(q.tokens)-1, s.cache.size
+	limit, size := q.reach(), s.cache.size
 	found.blocks = s.found[:0]
 	for found.tokens+size <= limit {
 		b, longer := s.cache.find(found.chain, q.tokens[found.tokens:found.tokens+size])
@@ -204,7 +204,7 @@ func (s *scheduler) takePrompt(q *sequence) error {
 // extend takes over blocks that others have computed since q was placed.
 func (s *scheduler) extend(q *sequence) {
 	size := s.cache.size
-	for s.reusable(q) && q.chain.open && q.computed == q.chain.blocks*size && q.computed+size < len(q.tokens) {
+	for q.chain.open && q.computed == q.chain.blocks*size && q.computed+size <= q.reach() {
 		b, longer := s.cache.find(q.chain, q.tokens[q.computed:q.computed+size])
 		if b == noBlock {
 			return
@@ -231,7 +231,7 @@ func (s *scheduler) comes(q *sequence) bool {
 		return false
 	}
 	hash := s.cache.hash(q.chain.hash, q.tokens[start:start+s.cache.size])
-	if s.coming[hash] && q.computed == start && s.reusable(q) {
+	if s.coming[hash] && q.computed == start && start+s.cache.size <= q.reach() {
 		return true
 	}
 	s.coming[hash] = true

@@ -60,6 +60,11 @@ func TestReuse(t *testing.T) {
 		{"context logits", inflight.Options{}, nil, executor.Request{InputIDs: prompt, ContextLogits: true}, 0, 0},
 		{"prompt log-probs", inflight.Options{}, nil, executor.Request{InputIDs: prompt, PromptLogProbs: true}, 0, 0},
 		{"best tokens of the prompt", inflight.Options{}, nil, executor.Request{InputIDs: prompt, PromptTopLogProbs: 2}, 0, 0},
+		{"log-probs of the prompt's end", inflight.Options{}, nil, executor.Request{InputIDs: prompt, PromptLogProbs: true, PromptFrom: 20}, 19, 2},
+		{"log-probs of the prompt's end, full blocks only", inflight.Options{NoPartialReuse: true}, nil, executor.Request{InputIDs: prompt, PromptLogProbs: true, PromptFrom: 20}, 16, 2},
+		{"context logits from a block's beginning", inflight.Options{}, nil, executor.Request{InputIDs: prompt, ContextLogits: true, PromptFrom: 17}, 16, 2},
+		{"context logits of the last position", inflight.Options{}, nil, executor.Request{InputIDs: prompt, ContextLogits: true, PromptFrom: 30}, 29, 3},
+		{"best tokens of another end", inflight.Options{}, nil, executor.Request{InputIDs: other(19), PromptTopLogProbs: 2, PromptFrom: 25}, 19, 2},
 		{"blocks not shared", inflight.Options{}, func(l *executor.Limits) { l.SharedBlocks = false }, executor.Request{InputIDs: prompt}, 0, 0},
 		{"recurrent state", inflight.Options{}, func(l *executor.Limits) { l.StateSlots = 2 }, executor.Request{InputIDs: prompt}, 0, 0},
 	} {

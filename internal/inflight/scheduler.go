@@ -195,7 +195,7 @@ func (s *scheduler) planContext(budget, most int) {
 		}
 		n := min(q.missing(), budget, s.e.chunkTokens)
 		if q.needsPrompt() {
-			n = min(n, contextLogitsChunk)
+			n = min(n, max(0, q.prompt.taken-q.computed)+contextLogitsChunk)
 		}
 		if len(q.beams) > 1 { // their last tokens go together
 			n = min(n, q.missing()-1)

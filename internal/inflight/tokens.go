@@ -24,7 +24,7 @@ type generation struct {
 }
 
 func newGeneration(r *executor.Request) generation {
-	return generation{edits: newEdits(r), topP: topPOf(&r.Sampling)}
+	return generation{edits: newEdits(r), topP: topPOf(&r.Sampling), prompt: promptRows{taken: r.FirstRow()}}
 }
 
 // asked are the rows that a planned part of a step asks for, in this order.

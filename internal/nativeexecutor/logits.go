@@ -110,10 +110,10 @@ func dense(bias map[int32]float32, vocabSize int, logitsType string) native.Arra
 }
 
 // promptLogProbs are those of a prompt's tokens from the logits of its positions, and the
-// best n tokens at each. Nothing comes before the first.
-func promptLogProbs(ids []int32, logits [][]float32, n int) (probs []float32, top [][]executor.LogProb, err error) {
+// best n tokens at each, from one on. Nothing comes before the first.
+func promptLogProbs(ids []int32, logits [][]float32, from, n int) (probs []float32, top [][]executor.LogProb, err error) {
 	probs, top = make([]float32, len(ids)), make([][]executor.LogProb, len(ids))
-	for i := 1; i < len(ids); i++ {
+	for i := max(1, from); i < len(ids); i++ {
 		row := logits[i-1]
 		sum := logSumExp(row)
 		if !isNumber(sum) {

@@ -204,10 +204,11 @@ func (s *sequence) promptLogits(o *native.Output, p *pending, vocabSize int) err
 		return fmt.Errorf("the prompt's logits: %w", err)
 	}
 	if s.ContextLogits {
-		p.context = list
+		p.context = slices.Clone(list)
+		clear(p.context[:s.FirstRow()])
 	}
 	if s.PromptLogProbs || s.PromptTopLogProbs > 0 {
-		probs, top, err := promptLogProbs(s.InputIDs, list, s.PromptTopLogProbs)
+		probs, top, err := promptLogProbs(s.InputIDs, list, s.PromptFrom, s.PromptTopLogProbs)
 		if err != nil {
 			return err
 		}

@@ -75,6 +75,9 @@ func (l *Load) request() executor.Request {
 	l.sampling(&r.Sampling)
 	l.ends(&r)
 	l.beams(&r)
+	if r.PromptLogProbs || r.ContextLogits {
+		r.PromptFrom = l.random.IntN(len(r.InputIDs) + 1)
+	}
 	return r
 }
 

@@ -63,6 +63,40 @@ func promptLogProbsBehaviour(f *fixture) {
 	require.Equal(f, []float32{0}, f.run(r).prompt)
 }
 
+// promptFromBehaviour: a prompt's end is scored as with all of the prompt, whether or not
+// what stands before it is reused.
+func promptFromBehaviour(f *fixture) {
+	r := executor.Request{
+		InputIDs: f.prompt(21), MaxTokens: 3, Sampling: greedy, PromptLogProbs: true, PromptTopLogProbs: 4, ContextLogits: true,
+	}
+	if refusesLogProbs(f, r) {
+		return
+	}
+	want := f.run(r)
+	for _, from := range []int{0, 1, 2, 13, 20, 21} {
+		r.PromptFrom = from
+		untold, first := max(0, from-1), max(1, from)
+		out := f.run(r)
+		require.Equal(f, want.ids, out.ids, "from %d", from)
+		require.Equal(f, slices.Concat(make([][]float32, untold), want.contextLogits[untold:]), out.contextLogits, "from %d", from)
+		require.Equal(f, slices.Concat(make([]float32, first), want.prompt[first:]), out.prompt, "from %d", from)
+		require.Len(f, out.promptTop, 21)
+		for i, best := range out.promptTop {
+			if i < first {
+				require.Empty(f, best, "from %d, token %d", from, i)
+			} else {
+				require.Equal(f, want.promptTop[i], best, "from %d, token %d", from, i)
+			}
+		}
+	}
+	for _, from := range []int{-1, 22} {
+		r.PromptFrom = from
+		err := f.Submit(r)
+		require.ErrorIs(f, err, executor.ErrInvalidRequest)
+		require.ErrorContains(f, err, "prompt from")
+	}
+}
+
 // refusesLogProbs tells whether the executor has no log-probs of the kind that r wants;
 // then it must refuse r, with that word.
 func refusesLogProbs(f *fixture, r executor.Request) bool {

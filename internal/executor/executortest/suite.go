@@ -119,6 +119,7 @@ var ordinary = []behaviour{
 	{"gives log-probs", logProbsBehaviour},
 	{"gives the best tokens beside each", topLogProbsBehaviour},
 	{"gives log-probs of the prompt", promptLogProbsBehaviour},
+	{"gives log-probs of the prompt's end", promptFromBehaviour},
 	{"gives logits", logitsBehaviour},
 	{"draws by seed", seedBehaviour},
 	{"draws alike in any batch", batchBehaviour},
