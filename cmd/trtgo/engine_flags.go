@@ -9,8 +9,15 @@ import (
 	"github.com/trtgo/trtgo/trtllm"
 )
 
-// engineFlags open an engine: the same for run, chat and summarize.
+// engineFlags open an engine and make prompts for it: the same for run, chat and summarize.
 func engineFlags() []cli.Flag {
+	return append(openingFlags(), inCategory("engine", []cli.Flag{
+		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: chat's do, articles if the model has a template, run's texts do not"},
+	})...)
+}
+
+// openingFlags open an engine.
+func openingFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "engine-dir", Value: "engine_outputs", Usage: "directory that build wrote"},
 		&cli.StringFlag{Name: "tokenizer-dir", DefaultText: "--hf-model-dir, else the engine's", Usage: "directory of the tokenizer"},
@@ -20,7 +27,6 @@ func engineFlags() []cli.Flag {
 		&cli.IntFlag{Name: "threads", DefaultText: "the CPUs this process may use", Usage: "CPU threads; engines for TensorRT-LLM refuse this and the next two"},
 		&cli.StringFlag{Name: "precision", DefaultText: "fast, exact with float32 and float16 weights", Usage: "exact (float32 activations) or fast (bfloat16); an engine with float32 weights is always exact"},
 		&cli.StringFlag{Name: "load", Value: "mmap", Usage: "mmap or copy; copy also checks the weights' checksums"},
-		&cli.StringFlag{Name: "chat-template", Value: "auto", Usage: "auto, on or off: whether prompts become chat messages; auto: chat's do, articles if the model has a template, run's texts do not"},
 	}
 	return append(inCategory("engine", append(flags, schedulingFlags()...)), nativeFlags()...)
 }
@@ -42,8 +48,13 @@ func schedulingFlags() []cli.Flag {
 
 const reuseFlag = "kv-cache-enable-block-reuse"
 
-// checkEngineFlags refuses values that no engine could take, before one is opened.
+// checkEngineFlags refuses values of engineFlags and samplingFlags that no engine could take, before one is opened.
 func checkEngineFlags(c *cli.Context) error {
+	return firstError(checkOpeningFlags(c), oneOf(c, "chat-template", "auto", "on", "off"), checkSamplingFlags(c))
+}
+
+// checkOpeningFlags does that for openingFlags.
+func checkOpeningFlags(c *cli.Context) error {
 	if err := oneOf(c, "load", "mmap", "copy"); err != nil {
 		return err
 	}
@@ -53,7 +64,6 @@ func checkEngineFlags(c *cli.Context) error {
 		}
 	}
 	return firstError(
-		oneOf(c, "chat-template", "auto", "on", "off"),
 		oneOf(c, "scheduler-policy", "guaranteed_no_evict", "max_utilization"),
 		atLeast(c, "threads", 0),
 		atLeast(c, "max-batch-size", 0),
@@ -62,7 +72,6 @@ func checkEngineFlags(c *cli.Context) error {
 		atLeast(c, "max-queue-size", 0),
 		checkKVCacheFraction(c),
 		checkNativeFlags(c),
-		checkSamplingFlags(c),
 	)
 }
 

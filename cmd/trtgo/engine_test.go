@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -53,6 +54,18 @@ func TestInterruptedRun(t *testing.T) {
 			require.Regexp(t, fmt.Sprintf(`^\{"index":%d,"sequence":0,"input_ids":\[[0-9,]+\],"output_ids":\[[0-9,]*\],"text":".*","finish_reason":"cancelled"\}$`, i), line)
 		}
 		require.NoFileExists(t, csv)
+	})
+	t.Run("perplexity", func(t *testing.T) {
+		text, kept := filepath.Join(dir, "text.txt"), filepath.Join(dir, "windows.jsonl")
+		require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("The river rose in the night. ", 2000)), 0o600))
+		c := startCommand(t, "eval", "perplexity", "--engine_dir", engine, text, "--max_length", "64", "--stride", "8", "--output", kept)
+		require.Eventually(t, func() bool {
+			content, err := os.ReadFile(kept + ".partial")
+			return err == nil && strings.Count(string(content), "\n") > 2
+		}, time.Minute, time.Millisecond)
+		require.Empty(t, c.interrupted(t))
+		require.NoFileExists(t, kept)
+		require.Regexp(t, `warning: \d+ of \d+ windows were scored before, perplexity [0-9.]+; they are kept in .*windows.jsonl.partial: the same command goes on from there`, c.stderr.String())
 	})
 	t.Run("summarize", func(t *testing.T) {
 		articles, kept := filepath.Join(dir, "articles.jsonl"), filepath.Join(dir, "kept.jsonl")

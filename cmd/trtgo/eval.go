@@ -13,7 +13,7 @@ func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "eval",
 		Usage:       "measures of quality",
-		Subcommands: []*cli.Command{evalRougeCommand()},
+		Subcommands: []*cli.Command{evalPerplexityCommand(), evalRougeCommand()},
 	}
 }
 

@@ -1,0 +1,88 @@
+//go:build cgo && linux && (amd64 || arm64)
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/trtgo/trtgo/internal/testmodel"
+)
+
+// evalGolden is eval.json: what transformers computes on SmolLM2-135M-Instruct (scripts/eval_goldens.py).
+type evalGolden struct {
+	TextTokens int `json:"text_tokens"`
+	Bytes      int
+	Perplexity []struct {
+		MaxLength  int `json:"max_length"`
+		Stride     int
+		Tokens     int
+		Windows    int
+		NLL        float64
+		Perplexity float64
+	}
+}
+
+const evalTestdata = "../../internal/evaluation/testdata"
+
+func loadEvalGolden(t *testing.T) evalGolden {
+	content, err := os.ReadFile(filepath.Join(evalTestdata, "eval.json"))
+	require.NoError(t, err)
+	var golden evalGolden
+	require.NoError(t, json.Unmarshal(content, &golden))
+	return golden
+}
+
+// smolEngine builds an engine of SmolLM2-135M-Instruct in float32, with linears as qformat says.
+func smolEngine(t *testing.T, qformat string) string {
+	gguf := testmodel.SmolLM2GGUF(t)
+	dir := t.TempDir()
+	checkpoint, engine := filepath.Join(dir, "checkpoint"), filepath.Join(dir, "engine")
+	require.Zero(t, run([]string{"trtgo", "export", gguf, "-o", checkpoint, "--dtype", "float32", "--qformat", qformat, "--quiet"}, nil, io.Discard, os.Stderr))
+	require.Zero(t, run([]string{"trtgo", "build", "--checkpoint_dir", checkpoint, "-o", engine, "--max_batch_size", "8", "--max_input_len", "1000", "--max_seq_len", "1024", "--max_num_tokens", "512", "--quiet"}, nil, io.Discard, os.Stderr))
+	require.NoError(t, os.RemoveAll(checkpoint))
+	return engine
+}
+
+// runJSON runs a command that prints lines of JSON and reads them.
+func runJSON[T any](t *testing.T, args ...string) []T {
+	var stdout, stderr bytes.Buffer
+	require.Zero(t, run(append([]string{"trtgo"}, args...), nil, &stdout, &stderr), "%s", &stderr)
+	var lines []T
+	for decoder := json.NewDecoder(&stdout); ; {
+		var line T
+		err := decoder.Decode(&line)
+		if err == io.EOF {
+			return lines
+		}
+		require.NoError(t, err)
+		lines = append(lines, line)
+	}
+}
+
+// What eval computes on a real model is what transformers computes on it.
+func TestEvaluationsEqualTransformers(t *testing.T) {
+	golden := loadEvalGolden(t)
+	engine := smolEngine(t, "full_prec")
+	t.Run("perplexity", func(t *testing.T) { perplexityEqualsTransformers(t, golden, engine) })
+}
+
+func perplexityEqualsTransformers(t *testing.T, golden evalGolden, engine string) {
+	require.Len(t, golden.Perplexity, 2)
+	for _, want := range golden.Perplexity {
+		lines := runJSON[jsonPerplexity](t, "eval", "perplexity", "--engine_dir", engine, filepath.Join(evalTestdata, "text.txt"), "--json", "--quiet",
+			"--max_length", strconv.Itoa(want.MaxLength), "--stride", strconv.Itoa(want.Stride))
+		require.Len(t, lines, 1)
+		got := lines[0]
+		require.Equal(t, []int{golden.TextTokens, golden.Bytes, want.Tokens, want.Windows}, []int{got.TextTokens, got.Bytes, got.Tokens, got.Windows})
+		require.InEpsilon(t, want.NLL/float64(want.Tokens), got.NLLPerToken, 1e-5)
+		require.InEpsilon(t, want.Perplexity, got.Perplexity.Perplexity, 1e-4)
+	}
+}
