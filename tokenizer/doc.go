@@ -3,7 +3,8 @@
 //
 //   - tokenizer.json with byte-level BPE (GPT-2, Llama-3, SmolLM, Tekken), with the meaning that
 //     Hugging Face's tokenizers gives it;
-//   - tokenizer.model, a SentencePiece BPE or Unigram model, with or without byte fallback;
+//   - tokenizer.model, a SentencePiece model of any kind (Unigram, BPE, word, char), with its normaliser
+//     and denormalizer;
 //   - the tokenizer metadata of a GGUF file ([FromGGUF]), which becomes the former;
 //   - the files beside them: special tokens, the ids that end a generation, chat templates.
 //

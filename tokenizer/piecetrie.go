@@ -66,6 +66,25 @@ func (t *pieceTrie) longest(s string) (n int, value int32) {
 	return n, value
 }
 
+// longestOf returns the length of the longest of the first few strings that s begins with; 0 for none.
+func (t *pieceTrie) longestOf(s string, few int) (n int) {
+	node := uint32(0)
+	for i := range len(s) {
+		var ok bool
+		if node, ok = t.step(node, s[i]); !ok {
+			break
+		}
+		if t.units[node].base&trieEnd == 0 {
+			continue
+		}
+		n = i + 1
+		if few--; few == 0 {
+			break
+		}
+	}
+	return n
+}
+
 // newPieceTrie builds the trie of keys, none of them empty; values[i] belongs to keys[i]. Of equal
 // keys the last counts. It takes about 0.1 µs for each byte that begins a key of its own.
 func newPieceTrie(keys []string, values []int32) pieceTrie {

@@ -1,13 +1,11 @@
 package tokenizer
 
-import (
-	"encoding/binary"
-	"math"
-)
+import "math"
 
-// wireReader reads the protobuf wire format: a flat sequence of numbered fields.
+// wireReader reads the protobuf wire format: a flat sequence of numbered fields. What it hands out lies
+// in the data, without copies.
 type wireReader struct {
-	data  []byte
+	data  string
 	where string // for errors: the message's name
 }
 
@@ -16,7 +14,7 @@ type wireField struct {
 	tag    uint64
 	wire   uint64
 	number uint64
-	bytes  []byte
+	bytes  string
 }
 
 const (
@@ -43,15 +41,9 @@ func (r *wireReader) next() (f wireField, ok bool, err error) {
 	case wireVarint:
 		f.number, err = r.varint()
 	case wireFixed64:
-		var b []byte
-		if b, err = r.take(8, f.tag); err == nil {
-			f.number = binary.LittleEndian.Uint64(b)
-		}
+		f.number, err = r.fixed(8, f.tag)
 	case wireFixed32:
-		var b []byte
-		if b, err = r.take(4, f.tag); err == nil {
-			f.number = uint64(binary.LittleEndian.Uint32(b))
-		}
+		f.number, err = r.fixed(4, f.tag)
 	case wireBytes:
 		var n uint64
 		if n, err = r.varint(); err == nil {
@@ -64,17 +56,34 @@ func (r *wireReader) next() (f wireField, ok bool, err error) {
 }
 
 func (r *wireReader) varint() (uint64, error) {
-	v, n := binary.Uvarint(r.data)
-	if n <= 0 {
-		return 0, invalid("%s: cut off or overlong number", r.where)
+	v := uint64(0)
+	for i := 0; i < len(r.data) && i < 10; i++ {
+		c := r.data[i]
+		if i == 9 && c > 1 {
+			break
+		}
+		v |= uint64(c&0x7F) << (7 * i)
+		if c < 0x80 {
+			r.data = r.data[i+1:]
+			return v, nil
+		}
 	}
-	r.data = r.data[n:]
-	return v, nil
+	return 0, invalid("%s: cut off or overlong number", r.where)
 }
 
-func (r *wireReader) take(n, tag uint64) ([]byte, error) {
+// fixed reads a little-endian number of n bytes.
+func (r *wireReader) fixed(n, tag uint64) (uint64, error) {
+	b, err := r.take(n, tag)
+	v := uint64(0)
+	for i := range len(b) {
+		v |= uint64(b[i]) << (8 * i)
+	}
+	return v, err
+}
+
+func (r *wireReader) take(n, tag uint64) (string, error) {
 	if n > uint64(len(r.data)) {
-		return nil, invalid("%s: field %d claims %d bytes, %d are left", r.where, tag, n, len(r.data))
+		return "", invalid("%s: field %d claims %d bytes, %d are left", r.where, tag, n, len(r.data))
 	}
 	b := r.data[:n]
 	r.data = r.data[n:]

@@ -5,58 +5,78 @@ import (
 	"unicode/utf8"
 )
 
-func (sp *sentencePiece) newState() decodeState { return &spState{sp: sp, atStart: true} }
+func (sp *sentencePiece) newState() decodeState {
+	s := &spState{sp: sp, atStart: true}
+	if sp.denorm == nil {
+		return s
+	}
+	return &spDenormState{pieces: s, text: spDenormalizing{n: sp.denorm}}
+}
 
 // spState decodes pieces. Byte pieces in a row form characters; a byte that cannot belong to one
 // becomes U+FFFD by itself.
 type spState struct {
 	sp      *sentencePiece
 	pending []byte // bytes of an unfinished character
-	// atStart is true until text has come: there the space of the dummy prefix is dropped.
-	atStart   bool
-	sawPrefix bool // the last piece gave up its space
-	wrote     bool
+	// atStart is true until text has come, or a space symbol has been dropped: there the space of the dummy
+	// prefix is.
+	atStart bool
+	wrote   bool
 }
 
 func (s *spState) add(dst []byte, id int32, keepSpecial bool) []byte {
 	if int(id) >= len(s.sp.model.pieces) { // added by a configuration
 		return s.literal(dst, id)
 	}
-	p := s.sp.model.pieces[id]
+	p := &s.sp.model.pieces[id]
 	if p.kind == pieceByte {
 		b, _ := bytePiece(p.text)
 		s.pending = append(s.pending, b)
 		return s.drain(dst, false)
 	}
 	dst = s.drain(dst, true)
-	if s.sawPrefix || s.wrote {
-		s.atStart = false
-	}
-	s.sawPrefix = false
-	text := ""
+	s.atStart = s.atStart && !s.wrote
+	before := len(dst)
 	switch p.kind {
 	case pieceControl:
 		if keepSpecial {
-			text = p.text
+			dst = append(dst, p.text...)
 		}
 	case pieceUnknown:
-		text = s.sp.model.unkSurface
+		s.dropPrefix(p.text)
+		dst = append(dst, s.sp.model.unkSurface...)
 	default:
-		text = p.text
-		if s.atStart && (s.sp.model.dummyPrefix || s.sp.model.collapseSpace) && strings.HasPrefix(text, spaceSymbol) {
-			text = text[len(spaceSymbol):]
-			// Where extra spaces are removed, all leading ones go.
-			s.sawPrefix = !s.sp.model.collapseSpace
-		}
-		text = strings.ReplaceAll(text, spaceSymbol, " ")
+		dst = s.spaced(dst, s.dropPrefix(p.text))
 	}
-	s.wrote = s.wrote || text != ""
-	return append(dst, text...)
+	s.wrote = s.wrote || len(dst) > before
+	return dst
+}
+
+// dropPrefix returns a piece without the space symbol of the dummy prefix. Where extra spaces are
+// removed, all leading ones go.
+func (s *spState) dropPrefix(piece string) string {
+	spec := &s.sp.model.normalizer
+	if s.atStart && (spec.dummyPrefix || spec.collapseSpace) && strings.HasPrefix(piece, spaceSymbol) {
+		s.atStart = spec.collapseSpace
+		return piece[len(spaceSymbol):]
+	}
+	return piece
+}
+
+// spaced appends a piece with its space symbols as spaces.
+func (s *spState) spaced(dst []byte, piece string) []byte {
+	if rest, ok := strings.CutPrefix(piece, spaceSymbol); ok {
+		dst, piece = append(dst, ' '), rest
+	}
+	if s.sp.innerSpace {
+		piece = strings.ReplaceAll(piece, spaceSymbol, " ")
+	}
+	return append(dst, piece...)
 }
 
 func (s *spState) literal(dst []byte, id int32) []byte {
 	dst = s.drain(dst, true)
-	s.wrote, s.sawPrefix = true, false
+	s.wrote = true
 	return append(dst, s.sp.extra[id]...)
 }
 
@@ -70,4 +90,21 @@ func (s *spState) drain(dst []byte, final bool) []byte {
 		s.wrote = true
 	}
 	return dst
+}
+
+// spDenormState decodes pieces and sends the text through the denormalizer.
+type spDenormState struct {
+	pieces *spState
+	text   spDenormalizing
+	raw    []byte
+}
+
+func (s *spDenormState) add(dst []byte, id int32, keepSpecial bool) []byte {
+	s.raw = s.pieces.add(s.raw[:0], id, keepSpecial)
+	return s.text.add(dst, string(s.raw), false)
+}
+
+func (s *spDenormState) flush(dst []byte) []byte {
+	s.raw = s.pieces.flush(s.raw[:0])
+	return s.text.add(dst, string(s.raw), true)
 }

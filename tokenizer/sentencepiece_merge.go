@@ -1,13 +1,59 @@
 package tokenizer
 
-import "math"
+import (
+	"math"
+	"strings"
+)
+
+// encodeBPE appends the ids of normalised text, word by word where that gives the same.
+func (sp *sentencePiece) encodeBPE(dst []int32, text string) []int32 {
+	for text != "" {
+		n := len(text)
+		if sp.byWord {
+			n = spacedWordLength(text)
+		}
+		dst = sp.encodeWord(dst, text[:n])
+		text = text[n:]
+	}
+	return dst
+}
+
+// spacedWordLength returns the length of the first word, its leading space symbols included.
+func spacedWordLength(s string) int {
+	i := 0
+	for strings.HasPrefix(s[i:], spaceSymbol) {
+		i += len(spaceSymbol)
+	}
+	if n := strings.Index(s[i:], spaceSymbol); n >= 0 {
+		return i + n
+	}
+	return len(s)
+}
+
+func (sp *sentencePiece) encodeWord(dst []int32, word string) []int32 {
+	cacheable := len(word) <= maxCachedPiece
+	if cacheable {
+		if ids, ok := sp.cache.get(word); ok {
+			return append(dst, ids...)
+		}
+	}
+	start := len(dst)
+	dst = sp.merge(dst, word)
+	if cacheable {
+		sp.cache.put(word, dst[start:])
+	}
+	return dst
+}
 
 // spSymbol is a stretch of the word in a linked list; a merged-away one has no length.
 type spSymbol struct {
 	at, size   int32
 	prev, next int32
-	frozen     bool
+	node       uint32 // where the symbol ends in the trie of pieces; noNode if none begins with it
+	frozen     bool   // user-defined: it stays as it is
 }
+
+const noNode = 1<<32 - 1
 
 // spMerger joins, of all adjacent symbols whose concatenation is a piece, the pair with the
 // highest score, the leftmost of equals, until none is left.
@@ -15,7 +61,7 @@ type spMerger struct {
 	sp      *sentencePiece
 	word    string
 	symbols []spSymbol
-	heap    pairHeap
+	heap    spHeap
 	// split remembers from which two lengths an unused piece was joined, to take it apart again.
 	split map[string]int32
 }
@@ -25,7 +71,11 @@ func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
 	for at := 0; at < len(word); {
 		n, frozen := sp.firstSymbol(word[at:])
 		i := int32(len(m.symbols))
-		m.symbols = append(m.symbols, spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, frozen: frozen})
+		s := spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, node: noNode, frozen: frozen}
+		if node, ok := sp.pieces.walk(0, word[at:at+n]); ok {
+			s.node = node
+		}
+		m.symbols = append(m.symbols, s)
 		at += n
 	}
 	for i := 1; i < len(m.symbols); i++ {
@@ -35,34 +85,33 @@ func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
 		m.join(m.heap.pop())
 	}
 	for i := int32(0); int(i) < len(m.symbols); i = m.symbols[i].next {
-		dst = m.emit(dst, m.text(i))
+		s := &m.symbols[i]
+		dst = m.emit(dst, word[s.at:s.at+s.size], s.node, 0)
 	}
 	return dst
 }
 
-func (m *spMerger) text(i int32) string {
-	s := m.symbols[i]
-	return m.word[s.at : s.at+s.size]
-}
-
 // push adds the pair to the heap if its concatenation is a piece.
 func (m *spMerger) push(i, j int32) {
-	a, b := m.symbols[i], m.symbols[j]
-	if a.frozen || b.frozen || int(a.size+b.size) > m.sp.longest {
+	a, b := &m.symbols[i], &m.symbols[j]
+	if a.frozen || b.frozen || a.node == noNode {
 		return
 	}
-	piece := m.word[a.at : a.at+a.size+b.size]
-	id, ok := m.sp.pieces[piece]
+	node, ok := m.sp.pieces.walk(a.node, m.word[b.at:b.at+b.size])
 	if !ok {
 		return
 	}
-	p := m.sp.model.pieces[id]
-	m.heap.push(heapPair{order: uint64(descending(p.score))<<32 | uint64(i), key: uint64(j), id: a.size + b.size})
+	id, ok := m.sp.pieces.value(node)
+	if !ok {
+		return
+	}
+	p := &m.sp.model.pieces[id]
+	m.heap.push(spPair{order: uint64(descending(p.score))<<32 | uint64(i), right: j, size: a.size + b.size, node: node})
 	if p.kind == pieceUnused {
 		if m.split == nil {
 			m.split = make(map[string]int32)
 		}
-		m.split[piece] = a.size
+		m.split[p.text] = a.size
 	}
 }
 
@@ -76,13 +125,13 @@ func descending(score float32) uint32 {
 	return ^bits &^ (1 << 31)
 }
 
-func (m *spMerger) join(p heapPair) {
-	i, j := int32(p.order&0xFFFFFFFF), int32(p.key)
-	a, b := &m.symbols[i], &m.symbols[j]
-	if a.size == 0 || b.size == 0 || a.size+b.size != p.id {
+func (m *spMerger) join(p spPair) {
+	i := int32(p.order & 0xFFFFFFFF)
+	a, b := &m.symbols[i], &m.symbols[p.right]
+	if a.size == 0 || b.size == 0 || a.size+b.size != p.size {
 		return // one of them has been joined since
 	}
-	a.size += b.size
+	a.size, a.node = p.size, p.node
 	a.next = b.next
 	b.size = 0
 	if int(a.next) < len(m.symbols) {
@@ -94,22 +143,81 @@ func (m *spMerger) join(p heapPair) {
 	}
 }
 
-// emit appends the ids of a symbol: its piece, or the pieces that an unused one was joined from,
-// or, of what is no piece or an unused one that was not joined, its bytes.
-func (m *spMerger) emit(dst []int32, symbol string) []int32 {
-	id := m.sp.id(symbol)
-	if m.sp.model.pieces[id].kind == pieceUnused {
-		if n, ok := m.split[symbol]; ok {
-			dst = m.emit(dst, symbol[:n])
-			return m.emit(dst, symbol[n:])
-		}
-		id = m.sp.unk
+// maxResegment bounds how deep an unused piece is taken apart, as in the library.
+const maxResegment = 100
+
+// emit appends the ids of a symbol that ends at a node of the trie: its piece, or the pieces that an
+// unused one was joined from; what is no piece, or unused without having been joined, is unknown.
+func (m *spMerger) emit(dst []int32, symbol string, node uint32, depth int) []int32 {
+	if node == noNode {
+		return m.sp.emit(dst, symbol, -1, false)
 	}
-	if id != m.sp.unk || !m.sp.model.byteFallback {
+	id, ok := m.sp.pieces.value(node)
+	if ok && depth > maxResegment {
 		return append(dst, id)
 	}
-	for i := range len(symbol) {
-		dst = append(dst, m.sp.bytes[symbol[i]])
+	n, joined := m.split[symbol]
+	if !ok || m.sp.model.pieces[id].kind != pieceUnused || !joined {
+		return m.sp.emit(dst, symbol, id, ok)
+	}
+	for _, part := range []string{symbol[:n], symbol[n:]} {
+		node, ok := m.sp.pieces.walk(0, part)
+		if !ok {
+			node = noNode
+		}
+		dst = m.emit(dst, part, node, depth+1)
 	}
 	return dst
+}
+
+// spPair is a candidate: order is its score, descending, then the place of its left symbol.
+type spPair struct {
+	order       uint64
+	right, size int32
+	node        uint32
+}
+
+// spHeap is a binary min-heap by order.
+type spHeap []spPair
+
+func (h *spHeap) push(p spPair) {
+	s := append(*h, p)
+	i := len(s) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if s[up].order <= p.order {
+			break
+		}
+		s[i] = s[up]
+		i = up
+	}
+	s[i] = p
+	*h = s
+}
+
+func (h *spHeap) pop() spPair {
+	s := *h
+	top, last := s[0], s[len(s)-1]
+	s = s[:len(s)-1]
+	*h = s
+	if len(s) == 0 {
+		return top
+	}
+	i := 0
+	for {
+		c := 2*i + 1
+		if c >= len(s) {
+			break
+		}
+		if c+1 < len(s) && s[c+1].order < s[c].order {
+			c++
+		}
+		if last.order <= s[c].order {
+			break
+		}
+		s[i] = s[c]
+		i = c
+	}
+	s[i] = last
+	return top
 }

@@ -1,19 +1,21 @@
 package tokenizer
 
 // unigram cuts text into the pieces with the greatest sum of scores (Viterbi). F is the precision
-// in which sums are kept: SentencePiece has float32, Hugging Face's tokenizers float64. A candidate
-// is added up in float64 in both and compared before it is rounded, as SentencePiece compiles to, so that
-// sums that are equal but for rounding go the same way. It is immutable and safe for concurrent use.
+// in which sums are kept and compared, so that sums that are equal but for rounding go the way of the
+// library: SentencePiece has float32, Hugging Face's tokenizers float64. It is immutable and safe for concurrent use.
 type unigram[F float32 | float64] struct {
 	trie   pieceTrie // its values index scores
-	scores []unigramScore
+	scores []unigramScore[F]
 	unk    int32 // -1 without
 	// unkScore is what a character counts that is no piece by itself.
-	unkScore float64
+	unkScore F
+	// rebase, if not 0, is how far a sum may go from 0 before all sums in use are counted from it:
+	// SentencePiece does so to keep float32 precise in long texts.
+	rebase F
 }
 
-type unigramScore struct {
-	score float64
+type unigramScore[F float32 | float64] struct {
+	score F
 	id    int32
 }
 
@@ -27,10 +29,10 @@ type unigramPiece struct {
 // newUnigram indexes the pieces: some 0.1 s for 256,000 of them.
 func newUnigram[F float32 | float64](pieces []unigramPiece, unk int32, unkScore float64) *unigram[F] {
 	keys, values := make([]string, len(pieces)), make([]int32, len(pieces))
-	u := &unigram[F]{scores: make([]unigramScore, len(pieces)), unk: unk, unkScore: unkScore}
+	u := &unigram[F]{scores: make([]unigramScore[F], len(pieces)), unk: unk, unkScore: F(unkScore)}
 	for i, p := range pieces {
 		keys[i], values[i] = p.text, int32(i)
-		u.scores[i] = unigramScore{score: p.score, id: p.id}
+		u.scores[i] = unigramScore[F]{score: F(p.score), id: p.id}
 	}
 	u.trie = newPieceTrie(keys, values)
 	return u
@@ -61,8 +63,15 @@ func (u *unigram[F]) segment(dst []unigramSpan, text string) (spans []unigramSpa
 		nodes[i].start = -1
 	}
 	ok = true
-	for at := 0; at < len(text); {
-		ok = u.extend(nodes, text, at) && ok
+	for at, reached := 0, 0; at < len(text); {
+		if till := nodes[at].score; u.rebase != 0 && (till < -u.rebase || till > u.rebase) {
+			for i := at; i <= reached; i++ {
+				nodes[i].score -= till
+			}
+		}
+		end, known := u.extend(nodes, text, at)
+		ok = ok && known
+		reached = max(reached, end)
 		at += characterLength(text, at)
 	}
 	first := len(dst)
@@ -77,10 +86,11 @@ func (u *unigram[F]) segment(dst []unigramSpan, text string) (spans []unigramSpa
 	return dst, ok
 }
 
-// extend lengthens the best path to at by each piece that begins there.
-func (u *unigram[F]) extend(nodes []unigramNode[F], text string, at int) (ok bool) {
-	till := float64(nodes[at].score)
-	char := characterLength(text, at)
+// extend lengthens the best path to at by each piece that begins there, and returns how far the
+// longest went.
+func (u *unigram[F]) extend(nodes []unigramNode[F], text string, at int) (reached int, ok bool) {
+	till := nodes[at].score
+	char := at + characterLength(text, at)
 	single := false // the character itself is a piece
 	node := uint32(0)
 	for i := at; i < len(text); {
@@ -94,24 +104,24 @@ func (u *unigram[F]) extend(nodes []unigramNode[F], text string, at int) (ok boo
 		if unit.base&trieEnd == 0 {
 			continue
 		}
-		s := u.scores[u.trie.values[node]]
-		nodes[i].take(till+s.score, s.id, at)
-		single = single || i == at+char
+		s := &u.scores[u.trie.values[node]]
+		nodes[i].take(s.score+till, s.id, at)
+		single = single || i == char
+		reached = i
 	}
 	if single {
-		return true
+		return reached, true
 	}
-	// Here SentencePiece adds in float32, so the sum is rounded before it is compared.
-	taken := nodes[at+char].take(float64(F(u.unkScore+till)), u.unk, at)
-	return !taken || u.unk >= 0
+	taken := nodes[char].take(u.unkScore+till, u.unk, at)
+	return max(reached, char), !taken || u.unk >= 0
 }
 
-// take makes a candidate the best path to n, if it is better.
-func (n *unigramNode[F]) take(score float64, id int32, start int) bool {
-	if n.start >= 0 && !(score > float64(n.score)) { // nothing is better than NaN
+// take makes a candidate the best path to n, if it is better; nothing is better than NaN, nor is it.
+func (n *unigramNode[F]) take(score F, id int32, start int) bool {
+	if n.start >= 0 && !(score > n.score) {
 		return false
 	}
-	*n = unigramNode[F]{score: F(score), id: id, start: int32(start)}
+	*n = unigramNode[F]{score: score, id: id, start: int32(start)}
 	return true
 }
 

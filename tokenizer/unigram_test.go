@@ -140,15 +140,22 @@ func TestUnigramWithoutUnknownPiece(t *testing.T) {
 	require.Equal(t, []unigramSpan{{7, 8, 9}, {0, 1, 0}, {1, 2, 0}}, spans)
 }
 
-// TestUnigramRoundsAsSentencePiece: a candidate is compared before it is rounded to float32.
-func TestUnigramRoundsAsSentencePiece(t *testing.T) {
-	// After 2^24 the step of float32 is 2: the path through "ab" sums to 2^24+1, which is stored as 2^24 in float32;
-	// the later candidate of 2^24+0.5 is greater than that, though it is less than the exact sum.
-	pieces := []unigramPiece{{"x", 1, 1 << 24}, {"ab", 2, 1}, {"a", 3, 0}, {"b", 4, 0.5}}
+// TestUnigramRoundsToItsPrecision: sums that differ by less than a step of float32 are equal there, and of
+// equals the first counts.
+func TestUnigramRoundsToItsPrecision(t *testing.T) {
+	pieces := []unigramPiece{{"x", 1, 1 << 24}, {"ab", 2, 0}, {"a", 3, 0}, {"b", 4, 0.5}}
 	spans, _ := newUnigram[float32](pieces, 0, -9).segment(nil, "xab")
-	require.Len(t, spans, 3)
-	spans, _ = newUnigram[float64](pieces, 0, -9).segment(nil, "xab")
 	require.Len(t, spans, 2)
+	spans, _ = newUnigram[float64](pieces, 0, -9).segment(nil, "xab")
+	require.Len(t, spans, 3)
+}
+
+// TestUnigramRebasesLongSums: with sums counted from a nearer 0 the half is seen again.
+func TestUnigramRebasesLongSums(t *testing.T) {
+	u := newUnigram[float32]([]unigramPiece{{"x", 1, 1 << 24}, {"ab", 2, 0}, {"a", 3, 0}, {"b", 4, 0.5}}, 0, -9)
+	u.rebase = 1000
+	spans, _ := u.segment(nil, "xab")
+	require.Len(t, spans, 3)
 }
 
 func BenchmarkPieceTrieOf256k(b *testing.B) {
