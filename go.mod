@@ -8,6 +8,7 @@ require (
 	github.com/goccy/go-yaml v1.19.2 // NeMo configs (export/nemo)
 	github.com/parquet-go/parquet-go v0.32.0 // data sets as the hub lays them out (internal/dataset)
 	github.com/prometheus/client_golang v1.25.0 // the collector of trtllm/metrics, which nothing else imports
+	github.com/rivo/uniseg v0.4.7 // clusters of characters, to which tokenizers apply a character map (tokenizer)
 	github.com/rogpeppe/go-internal v1.16.0 // testscript: the command as a user types it
 	github.com/schollz/progressbar/v3 v3.19.1 // progress on a terminal (cmd/trtgo)
 	github.com/stretchr/testify v1.12.1 // require, in tests
@@ -15,9 +16,10 @@ require (
 	github.com/x448/float16 v0.8.4 // float16 edges and oracle
 	go.uber.org/goleak v1.3.0 // tests: no goroutine is left behind
 	golang.org/x/mod v0.41.0 // CI: the module zip as a user's go install sees it
-	golang.org/x/sync v0.22.0 // steps of several engines wait for free CPUs in turn (csrc/cpu)
+	golang.org/x/sync v0.23.0 // steps of several engines wait for free CPUs in turn (csrc/cpu)
 	golang.org/x/sys v0.49.0 // mmap, affinity (csrc/cpu); a pseudo-terminal in tests (cmd/trtgo)
 	golang.org/x/term v0.47.0 // are stdin and stderr terminals? (cmd/trtgo)
+	golang.org/x/text v0.42.0 // normalization forms and case folding (tokenizer)
 )
 
 require (
@@ -36,7 +38,6 @@ require (
 	github.com/prometheus/client_model v0.6.3 // indirect
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
-	github.com/rivo/uniseg v0.4.7 // indirect
 	github.com/russross/blackfriday/v2 v2.1.0 // indirect
 	github.com/twpayne/go-geom v1.6.1 // indirect
 	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect

@@ -6,6 +6,7 @@ import "unicode/utf8"
 type addedToken struct {
 	id         int32
 	content    string
+	pattern    string // what is searched: the content, normalised if normalized is set
 	special    bool
 	normalized bool
 	singleWord bool // only where no word character touches it
@@ -15,40 +16,55 @@ type addedToken struct {
 
 // addedVocab finds added tokens in text: leftmost first, of those the longest.
 type addedVocab struct {
-	byID map[int32]*addedToken
-	raw  matcher // normalized == false: searched in the raw text, first
-	norm matcher // normalized == true: searched in what is left, after normalising
+	special []bool           // by id
+	shown   map[int32]string // tokens that are decoded as they are searched: in normalised form
+	raw     matcher          // normalized == false: searched in the raw text, first
+	norm    matcher          // normalized == true: searched in what is left, after normalising
 }
 
 func newAddedVocab(tokens []*addedToken) *addedVocab {
-	v := &addedVocab{byID: make(map[int32]*addedToken, len(tokens))}
+	v := &addedVocab{shown: make(map[int32]string)}
+	special := make(map[string]bool)
 	for _, t := range tokens {
-		v.byID[t.id] = t
+		if t.pattern == "" {
+			t.pattern = t.content
+		}
+		special[t.content] = special[t.content] || t.special
+	}
+	for _, t := range tokens {
+		for int(t.id) >= len(v.special) {
+			v.special = append(v.special, false)
+		}
 		if t.normalized {
 			v.norm.add(t)
 		} else {
 			v.raw.add(t)
 		}
+		if t.pattern != t.content {
+			v.shown[t.id] = t.pattern
+		}
+		v.special[t.id] = special[t.pattern] // the library looks up what it shows
 	}
 	return v
 }
 
 func (v *addedVocab) isSpecial(id int32) bool {
-	t := v.byID[id]
-	return t != nil && t.special
+	return int(id) < len(v.special) && id >= 0 && v.special[id]
 }
 
 // segment is a stretch of text, or an added token when id >= 0.
 type segment struct {
-	text string
-	id   int32
+	text  string
+	id    int32
+	first bool // it begins where the text does
 }
 
-// split cuts text at added tokens. plainSpecial leaves special tokens in the text.
-func (v *addedVocab) split(text string, plainSpecial bool) []segment {
+// split cuts text at added tokens, and normalises what is between those that are searched in the raw
+// text. plainSpecial leaves special tokens in the text.
+func (v *addedVocab) split(text string, n normalizers, plainSpecial bool) ([]segment, error) {
 	segments := v.raw.split(nil, text, plainSpecial)
-	if v.norm.empty() {
-		return segments
+	if v.norm.empty() && len(n) == 0 {
+		return segments, nil
 	}
 	var out []segment
 	for _, s := range segments {
@@ -56,9 +72,17 @@ func (v *addedVocab) split(text string, plainSpecial bool) []segment {
 			out = append(out, s)
 			continue
 		}
-		out = v.norm.split(out, s.text, plainSpecial)
+		text, err := n.normalize(s.text)
+		if err != nil {
+			return nil, err
+		}
+		before := len(out)
+		out = v.norm.split(out, text, plainSpecial)
+		if len(out) > before {
+			out[before].first = s.first
+		}
 	}
-	return out
+	return out, nil
 }
 
 // matcher finds added tokens in text.
@@ -70,7 +94,7 @@ type matcher struct {
 func (m *matcher) empty() bool { return len(m.tokens) == 0 }
 
 func (m *matcher) add(t *addedToken) {
-	m.trie.add(t.content, int32(len(m.tokens)))
+	m.trie.add(t.pattern, int32(len(m.tokens)))
 	m.tokens = append(m.tokens, t)
 }
 
@@ -80,7 +104,7 @@ func (m *matcher) split(dst []segment, s string, plainSpecial bool) []segment {
 		if s == "" {
 			return dst
 		}
-		return append(dst, segment{text: s, id: -1})
+		return append(dst, segment{text: s, id: -1, first: true})
 	}
 	done := 0 // text before it is in dst
 	for i := 0; i < len(s); {
@@ -108,13 +132,13 @@ func (m *matcher) split(dst []segment, s string, plainSpecial bool) []segment {
 			continue // white space that the token before it took
 		}
 		if done < start {
-			dst = append(dst, segment{text: s[done:start], id: -1})
+			dst = append(dst, segment{text: s[done:start], id: -1, first: done == 0})
 		}
 		dst = append(dst, segment{id: t.id})
 		done = end
 	}
 	if done < len(s) {
-		dst = append(dst, segment{text: s[done:], id: -1})
+		dst = append(dst, segment{text: s[done:], id: -1, first: done == 0})
 	}
 	return dst
 }

@@ -2,248 +2,275 @@ package tokenizer
 
 import (
 	"strings"
-	"sync"
+	"unicode/utf8"
 )
 
-// bpe is byte-pair encoding over ids: the lowest-ranked adjacent pair is joined until none of
-// the remaining pairs has a merge; equal ranks are joined from the left.
+// bpe is byte-pair encoding: a piece's symbols, one for each character, are joined by the lowest-ranked
+// rule that applies to two neighbours, the leftmost of equals, until none applies.
 type bpe struct {
-	merges map[uint64]merge
-	// bytes holds the id of each single byte's token, -1 where the vocabulary has none: such a
-	// byte is unknown, or, without an unknown token, dropped.
-	bytes [256]int32
-	unk   int32 // -1 without
-	// fuseUnk makes one unknown token of a run of unknown characters.
+	vocab  *vocabulary
+	merges *mergeTable
+
+	// byteLevel says that pieces come as the bytes of text, each of which the vocabulary spells as one
+	// character; otherwise they come as the vocabulary spells them.
+	byteLevel bool
+	// single holds the token of each byte (byteLevel) or of each ASCII character, -1 where there is none.
+	single [256]int32
+
+	// prefix and suffix are part of the spelling of symbols behind the first and of the last
+	// (continuing_subword_prefix, end_of_word_suffix).
+	prefix, suffix string
+	// fallback holds the tokens <0x00> to <0xFF> for characters without a token (byte_fallback), -1
+	// where there is none; nil without.
+	fallback *[256]int32
+	// unk is the token of other such characters; without, -1, they are dropped. fuseUnk makes one of a run
+	// of them.
+	unk     int32
 	fuseUnk bool
-	// whole maps a piece's bytes to its token, for ignore_merges; nil without.
-	whole map[string]int32
+	// badUnk names an unk_token that the vocabulary lacks: text that needs it is refused.
+	badUnk string
+	// whole looks for the whole piece among the tokens first (ignore_merges).
+	whole   bool
+	longest int // bytes of the longest token
+
+	// boundary is set when pieces can be cut before a space symbol without changing what they
+	// merge to; a cut is allowed behind each character that is not in joined.
+	boundary bool
+	joined   map[rune]bool
 
 	cache pieceCache
 }
 
-type merge struct{ rank, id int32 }
-
-func pairKey(left, right int32) uint64 { return uint64(uint32(left))<<32 | uint64(uint32(right)) }
-
-// Pieces up to this many symbols are merged by scanning for the least rank, longer ones with a
-// heap: the scan is quadratic, but has no set-up.
-const scanLimit = 24
-
-// encode appends the ids of one piece of text to dst.
-func (m *bpe) encode(dst []int32, piece string) []int32 {
-	if m.whole != nil {
-		if id, ok := m.whole[piece]; ok {
-			return append(dst, id)
+// prepare fills the tables that follow from the vocabulary and the rules.
+func (m *bpe) prepare() {
+	for i := range m.single {
+		m.single[i] = -1
+		r := rune(i)
+		if m.byteLevel {
+			r = byteRune[i]
+		} else if i >= utf8.RuneSelf {
+			continue
+		}
+		if id, ok := m.vocab.id(string(r)); ok {
+			m.single[i] = id
 		}
 	}
-	if len(piece) == 1 && m.bytes[piece[0]] >= 0 {
-		return append(dst, m.bytes[piece[0]])
+	for _, token := range m.vocab.tokens {
+		m.longest = max(m.longest, len(token))
 	}
-	cacheable := len(piece) <= maxCachedPiece
+	m.boundary = !m.byteLevel && m.findBoundaries()
+}
+
+// findBoundaries notes behind which characters a rule joins a space symbol. It reports false when the
+// spelling of the rules does not tell: with tokens that stand for something else than their text.
+func (m *bpe) findBoundaries() bool {
+	space, ok := m.vocab.id(spaceSymbol)
+	if !ok || space == m.unk || m.prefix != "" || m.suffix != "" {
+		return false
+	}
+	stands := make(map[int32]bool)
+	if m.fallback != nil {
+		for _, id := range m.fallback {
+			stands[id] = true
+		}
+	}
+	if m.unk >= 0 {
+		stands[m.unk] = true
+	}
+	m.joined = make(map[rune]bool)
+	for _, s := range m.merges.slots {
+		if s.key == noPair {
+			continue
+		}
+		left, right := int32(s.key>>32), int32(s.key)
+		if stands[left] || stands[right] {
+			return false
+		}
+		if strings.HasPrefix(m.vocab.tokens[right], spaceSymbol) {
+			r, _ := utf8.DecodeLastRuneInString(m.vocab.tokens[left])
+			m.joined[r] = true
+		}
+	}
+	return true
+}
+
+// encode appends the ids of one piece of text to dst.
+func (m *bpe) encode(dst []int32, piece string) ([]int32, error) {
+	if len(piece) == 1 && m.single[piece[0]] >= 0 && m.prefix == "" && m.suffix == "" {
+		return append(dst, m.single[piece[0]]), nil
+	}
+	if m.whole && !m.byteLevel {
+		if id, ok := m.vocab.id(piece); ok {
+			return append(dst, id), nil
+		}
+	}
+	if !m.boundary {
+		return m.encodeWord(dst, piece)
+	}
+	var err error
+	for piece != "" && err == nil {
+		n := m.wordLength(piece)
+		dst, err = m.encodeWord(dst, piece[:n])
+		piece = piece[n:]
+	}
+	return dst, err
+}
+
+// wordLength returns where the first word of a piece ends: before a space symbol that no rule joins to
+// what stands before it.
+func (m *bpe) wordLength(piece string) int {
+	for i := 1; ; {
+		n := strings.Index(piece[i:], spaceSymbol)
+		if n < 0 {
+			return len(piece)
+		}
+		i += n
+		r, _ := utf8.DecodeLastRuneInString(piece[:i])
+		if string(r) != spaceSymbol && !m.joined[r] {
+			return i
+		}
+		i += len(spaceSymbol)
+	}
+}
+
+func (m *bpe) encodeWord(dst []int32, word string) ([]int32, error) {
+	cacheable := len(word) <= maxCachedPiece
 	if cacheable {
-		if ids, ok := m.cache.get(piece); ok {
-			return append(dst, ids...)
+		if ids, ok := m.cache.get(word); ok {
+			return append(dst, ids...), nil
 		}
 	}
 	start := len(dst)
-	dst = m.symbols(dst, piece)
-	if n := len(dst) - start; n > scanLimit {
-		dst = dst[:start+m.mergeHeap(dst[start:])]
-	} else if n > 1 {
-		dst = dst[:start+m.mergeScan(dst[start:])]
+	if id, ok := m.wholeWord(word); ok {
+		dst = append(dst, id)
+	} else {
+		var err error
+		if m.byteLevel {
+			dst, err = m.byteSymbols(dst, word)
+		} else {
+			dst, err = m.symbols(dst, word)
+		}
+		if err != nil {
+			return nil, err
+		}
+		dst = dst[:start+m.merge(dst[start:])]
 	}
 	if cacheable {
-		m.cache.put(piece, dst[start:])
+		m.cache.put(word, dst[start:])
 	}
-	return dst
+	return dst, nil
 }
 
-// symbols appends the ids of the piece's bytes, each of which is one character in the spelling
-// of the vocabulary.
-func (m *bpe) symbols(dst []int32, piece string) []int32 {
+// wholeWord finds a byte-level piece that is a token as a whole, under ignore_merges.
+func (m *bpe) wholeWord(word string) (int32, bool) {
+	if !m.whole || !m.byteLevel || len(word) > m.longest {
+		return 0, false
+	}
+	var spelling [256]byte
+	return m.vocab.idOfBytes(appendByteLevel(spelling[:0], word))
+}
+
+// byteSymbols appends the ids of a piece's bytes.
+func (m *bpe) byteSymbols(dst []int32, piece string) ([]int32, error) {
 	unknown := false
 	for i := range len(piece) {
-		id := m.bytes[piece[i]]
+		id := m.single[piece[i]]
 		if id >= 0 {
 			dst = append(dst, id)
 			unknown = false
 			continue
+		}
+		if m.badUnk != "" {
+			return nil, m.noUnknown()
 		}
 		if m.unk >= 0 && !(unknown && m.fuseUnk) {
 			dst = append(dst, m.unk)
 			unknown = true
 		}
 	}
-	return dst
+	return dst, nil
 }
 
-// mergeScan merges ids in place and returns how many remain.
-func (m *bpe) mergeScan(ids []int32) int {
-	const none = int32(1<<31 - 1)
-	var ranks, joined [scanLimit]int32
-	look := func(i int) {
-		ranks[i] = none
-		if i+1 < len(ids) {
-			if g, ok := m.merges[pairKey(ids[i], ids[i+1])]; ok {
-				ranks[i], joined[i] = g.rank, g.id
+// symbols appends the ids of a piece's characters. An unknown token is held back until a character with a
+// token comes, or the end, so that tokens of bytes go before it: the library does so.
+func (m *bpe) symbols(dst []int32, piece string) ([]int32, error) {
+	unknown := false
+	for i := 0; i < len(piece); {
+		w := 1
+		if piece[i] >= utf8.RuneSelf {
+			_, w = utf8.DecodeRuneInString(piece[i:])
+		}
+		symbol := piece[i : i+w]
+		if m.prefix != "" && i > 0 {
+			symbol = m.prefix + symbol
+		}
+		if i += w; m.suffix != "" && i == len(piece) {
+			symbol += m.suffix
+		}
+		id, ok := m.symbol(symbol)
+		if ok {
+			if unknown {
+				dst = append(dst, m.unk)
+				unknown = false
 			}
-		}
-	}
-	for i := range ids {
-		look(i)
-	}
-	for {
-		best, at := none, -1
-		for i := range len(ids) - 1 {
-			if ranks[i] < best {
-				best, at = ranks[i], i
-			}
-		}
-		if at < 0 {
-			return len(ids)
-		}
-		ids[at] = joined[at]
-		copy(ids[at+1:], ids[at+2:])
-		copy(ranks[at+1:], ranks[at+2:len(ids)])
-		copy(joined[at+1:], joined[at+2:len(ids)])
-		ids = ids[:len(ids)-1]
-		look(at)
-		if at > 0 {
-			look(at - 1)
-		}
-	}
-}
-
-// mergeHeap does the same as mergeScan in O(n log n): symbols in a linked list, candidate pairs
-// in a heap, stale candidates dropped when they surface.
-func (m *bpe) mergeHeap(ids []int32) int {
-	next := make([]int32, len(ids))
-	prev := make([]int32, len(ids))
-	h := make(pairHeap, 0, len(ids))
-	push := func(i, j int32) {
-		if g, ok := m.merges[pairKey(ids[i], ids[j])]; ok {
-			h.push(heapPair{order: uint64(g.rank)<<32 | uint64(i), key: pairKey(ids[i], ids[j]), id: g.id})
-		}
-	}
-	for i := range ids {
-		next[i], prev[i] = int32(i)+1, int32(i)-1
-		if i > 0 {
-			push(int32(i)-1, int32(i))
-		}
-	}
-	end := int32(len(ids))
-	for len(h) > 0 {
-		top := h.pop()
-		i := int32(top.order & 0xFFFFFFFF)
-		if ids[i] < 0 || next[i] == end || pairKey(ids[i], ids[next[i]]) != top.key {
+			dst = append(dst, id)
 			continue
 		}
-		j := next[i]
-		ids[i], ids[j] = top.id, -1
-		next[i] = next[j]
-		if next[i] < end {
-			prev[next[i]] = i
-			push(i, next[i])
+		if m.fallback != nil {
+			if dst, ok = appendFallback(dst, m.fallback, symbol); ok {
+				continue
+			}
 		}
-		if prev[i] >= 0 {
-			push(prev[i], i)
+		if m.badUnk != "" {
+			return nil, m.noUnknown()
 		}
-	}
-	n := 0
-	for _, id := range ids {
-		if id >= 0 {
-			ids[n] = id
-			n++
+		if m.unk >= 0 {
+			if unknown && !m.fuseUnk {
+				dst = append(dst, m.unk)
+			}
+			unknown = true
 		}
 	}
-	return n
+	if unknown {
+		dst = append(dst, m.unk)
+	}
+	return dst, nil
 }
 
-// heapPair is a candidate: order is its rank, then its place, key the ids it was seen with.
-type heapPair struct {
-	order, key uint64
-	id         int32
+func (m *bpe) symbol(s string) (int32, bool) {
+	if len(s) == 1 && s[0] < utf8.RuneSelf {
+		id := m.single[s[0]]
+		return id, id >= 0
+	}
+	return m.vocab.id(s)
 }
 
-// pairHeap is a binary min-heap by order.
-type pairHeap []heapPair
+func (m *bpe) noUnknown() error {
+	return invalid("the text needs unk_token %q, which is not in the vocabulary", m.badUnk)
+}
 
-func (h *pairHeap) push(p heapPair) {
-	s := append(*h, p)
-	i := len(s) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if s[up].order <= p.order {
-			break
+// fallbackTokens looks up the tokens <0x00> to <0xFF>.
+func fallbackTokens(v *vocabulary) *[256]int32 {
+	const hex = "0123456789ABCDEF"
+	var ids [256]int32
+	for b := range ids {
+		ids[b] = -1
+		if id, ok := v.id("<0x" + string(hex[b>>4]) + string(hex[b&15]) + ">"); ok {
+			ids[b] = id
 		}
-		s[i] = s[up]
-		i = up
 	}
-	s[i] = p
-	*h = s
+	return &ids
 }
 
-func (h *pairHeap) pop() heapPair {
-	s := *h
-	top, last := s[0], s[len(s)-1]
-	s = s[:len(s)-1]
-	*h = s
-	if len(s) == 0 {
-		return top
-	}
-	i := 0
-	for {
-		c := 2*i + 1
-		if c >= len(s) {
-			break
+// appendFallback appends the tokens of the bytes of s, if all of them have one.
+func appendFallback(dst []int32, tokens *[256]int32, s string) ([]int32, bool) {
+	for i := range len(s) {
+		if tokens[s[i]] < 0 {
+			return dst, false
 		}
-		if c+1 < len(s) && s[c+1].order < s[c].order {
-			c++
-		}
-		if last.order <= s[c].order {
-			break
-		}
-		s[i] = s[c]
-		i = c
 	}
-	s[i] = last
-	return top
-}
-
-const (
-	maxCachedPiece  = 64      // bytes; longer pieces seldom come twice
-	cacheGeneration = 1 << 14 // pieces
-)
-
-// pieceCache remembers the ids of pieces. It keeps two generations: when the young one is full it
-// becomes the old one, so memory is bounded and what is in use survives.
-type pieceCache struct {
-	mu         sync.RWMutex
-	young, old map[string][]int32
-}
-
-func (c *pieceCache) get(piece string) ([]int32, bool) {
-	c.mu.RLock()
-	ids, ok := c.young[piece]
-	if ok {
-		c.mu.RUnlock()
-		return ids, true
+	for i := range len(s) {
+		dst = append(dst, tokens[s[i]])
 	}
-	ids, ok = c.old[piece]
-	c.mu.RUnlock()
-	if ok {
-		c.put(piece, ids)
-	}
-	return ids, ok
-}
-
-func (c *pieceCache) put(piece string, ids []int32) {
-	ids = append(make([]int32, 0, len(ids)), ids...)
-	key := strings.Clone(piece) // do not hold on to the caller's text
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.young == nil || len(c.young) >= cacheGeneration {
-		c.old, c.young = c.young, make(map[string][]int32)
-	}
-	c.young[key] = ids
+	return dst, true
 }

@@ -1,13 +1,18 @@
 package tokenizer
 
+import "unicode/utf8"
+
 // Byte-level vocabularies spell each of the 256 bytes as one printable character (GPT-2's
 // bytes_to_unicode): a byte that prints stands for itself, the other 68 become U+0100 and up.
 var (
 	byteRune [256]rune
-	runeByte = map[rune]byte{}
+	runeByte [0x144]int16 // -1: the character stands for no byte
 )
 
 func init() {
+	for r := range runeByte {
+		runeByte[r] = -1
+	}
 	next := rune(0x100)
 	for b := range 256 {
 		r := rune(b)
@@ -16,20 +21,27 @@ func init() {
 			next++
 		}
 		byteRune[b] = r
-		runeByte[r] = byte(b)
+		runeByte[r] = int16(b)
 	}
 }
 
-// byteLevelDecode returns the bytes that a token spells. ok is false when a character stands
-// for no byte; HF's decoder then takes the token's own UTF-8.
-func byteLevelDecode(token string) (raw string, ok bool) {
-	buf := make([]byte, 0, len(token))
-	for _, r := range token {
-		b, found := runeByte[r]
-		if !found {
-			return token, false
-		}
-		buf = append(buf, b)
+// appendByteLevel appends the spelling of text.
+func appendByteLevel(dst []byte, text string) []byte {
+	for i := range len(text) {
+		dst = utf8.AppendRune(dst, byteRune[text[i]])
 	}
-	return string(buf), true
+	return dst
+}
+
+// appendByteLevelDecoded appends the bytes that a token spells. ok is false, and nothing appended, when a
+// character stands for no byte; the library's decoder then takes the token's own UTF-8.
+func appendByteLevelDecoded(dst []byte, token string) (out []byte, ok bool) {
+	out = dst
+	for _, r := range token {
+		if int(r) >= len(runeByte) || runeByte[r] < 0 {
+			return dst, false
+		}
+		out = append(out, byte(runeByte[r]))
+	}
+	return out, true
 }

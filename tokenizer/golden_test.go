@@ -84,7 +84,7 @@ func openKind(t testing.TB, kind string) *tokenizer.Tokenizer {
 	return tok
 }
 
-var goldenKinds = []string{"hf_bbpe_llama3", "sp_bpe_bf", "sp_bpe_bf_noprefix", "sp_unigram"}
+var goldenKinds = []string{"hf_bbpe_llama3", "hf_bpe_metaspace", "hf_unigram", "sp_bpe_bf", "sp_bpe_bf_noprefix", "sp_unigram"}
 
 func encode(t testing.TB, tok *tokenizer.Tokenizer, text string, o tokenizer.EncodeOptions) []int32 {
 	t.Helper()
@@ -196,6 +196,10 @@ func TestGoldenIncremental(t *testing.T) {
 				if strings.HasPrefix(kind, "hf_") {
 					ids = or(r.IDsSpecial, r.IDs)
 				}
+				if kind == "hf_bpe_metaspace" {
+					// The library's stream hands out runs of bytes that the next byte may make invalid.
+					r.Stream = nil
+				}
 				incremental(t, tok, ids, or(r.DecSkip, text[r.ID]), r.IncMin, r.Stream)
 				if r.IncMin != nil {
 					require.Len(t, r.IncMin, len(ids))
@@ -208,12 +212,15 @@ func TestGoldenIncremental(t *testing.T) {
 }
 
 func TestOtherKindsAreRefusedByName(t *testing.T) {
-	for kind, name := range map[string]string{
-		"hf_bpe_metaspace": "byte_fallback",
-		"hf_unigram":       "Unigram",
-	} {
-		_, err := tokenizer.Open(filepath.Join("testdata", kind))
-		require.ErrorIs(t, err, tokenizer.ErrUnsupported, kind)
-		require.ErrorContains(t, err, name, kind)
+	data, err := os.ReadFile("testdata/hf_bpe_metaspace/tokenizer.json")
+	require.NoError(t, err)
+	for name, change := range map[string][2]string{"dropout 0.1": {`"dropout":null`, `"dropout":0.1`},
+		`"2.0"`: {`"version":"1.0"`, `"version":"2.0"`}, `model "BPX"`: {`"type":"BPE"`, `"type":"BPX"`}} {
+		require.True(t, strings.Contains(string(data), change[0]), name)
+		path := filepath.Join(t.TempDir(), "tokenizer.json")
+		require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(data), change[0], change[1], 1)), 0o644))
+		_, err = tokenizer.OpenFile(path)
+		require.ErrorIs(t, err, tokenizer.ErrUnsupported, name)
+		require.ErrorContains(t, err, name)
 	}
 }

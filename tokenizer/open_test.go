@@ -195,17 +195,14 @@ func TestTokenizerJSONRefusals(t *testing.T) {
 		sp = ""
 	}
 	for words, text := range map[string]string{
-		"normalizer NFC":           swap(`"normalizer":`+sp+`null`, `"normalizer":{"type":"NFC"}`),
-		"decoder Metaspace":        swap(`"decoder":`, `"decoder":{"type":"Metaspace"},"old":`),
-		"without a decoder":        swap(`"decoder":`, `"old":`),
-		"WordPiece":                swap(`"type":`+sp+`"BPE"`, `"type":"WordPiece"`),
-		"end_of_word_suffix":       swap(`"end_of_word_suffix":`+sp+`null`, `"end_of_word_suffix":"</w>"`),
+		"normalizer NFX":           swap(`"normalizer":`+sp+`null`, `"normalizer":{"type":"NFX"}`),
+		"decoder Metaspaces":       swap(`"decoder":`, `"decoder":{"type":"Metaspaces"},"old":`),
+		`model "Neural"`:           swap(`"type":`+sp+`"BPE"`, `"type":"Neural"`),
 		"dropout":                  swap(`"dropout":`+sp+`null`, `"dropout":0.1`),
-		"pattern":                  swap(`\\p{N}{1,3}`, `\\p{N}{1,4}`),
-		"behavior":                 swap(`"Isolated"`, `"MergedWithNext"`),
-		"BertProcessing":           swap(`"type":`+sp+`"TemplateProcessing"`, `"type":"BertProcessing"`),
+		"pattern":                  swap(`\\p{N}{1,3}`, `\\p{Nothing}{1,4}`),
+		"BirtProcessing":           swap(`"type":`+sp+`"TemplateProcessing"`, `"type":"BirtProcessing"`),
 		`version "2.0"`:            swap(`"version":`+sp+`"1.0"`, `"version":"2.0"`),
-		"pre_tokenizer Whitespace": swap(`"type":`+sp+`"Split"`, `"type":"Whitespace"`),
+		"pre_tokenizer Whitespice": swap(`"type":`+sp+`"Split"`, `"type":"Whitespice"`),
 	} {
 		_, err := openDir(t, map[string]string{"tokenizer.json": text})
 		require.ErrorIs(t, err, tokenizer.ErrUnsupported, words)
@@ -214,10 +211,12 @@ func TestTokenizerJSONRefusals(t *testing.T) {
 	for words, text := range map[string]string{
 		"not a tokenizer.json":                            good[:len(good)/2],
 		"which no token has":                              swap(`"ids":`, `"ids":[77777],"old":`),
-		"found array in added_tokens, want an object":     swap(`"added_tokens":`+sp+`[`, `"added_tokens":[[],`),
+		"added_tokens: found array, want an object":       swap(`"added_tokens":`+sp+`[`, `"added_tokens":[[],`),
 		"normalizer: found number in type, want a string": swap(`"normalizer":`+sp+`null`, `"normalizer":{"type":1}`),
 		"has 70000 bytes":                                 swap(`"added_tokens":`+sp+`[`, `"added_tokens":[{"content":"`+strings.Repeat("a", 70000)+`"},`),
-		"is not in the vocab":                             swap(`"unk_token":`+sp+`null`, `"unk_token":"<nothing>"`),
+		"has behavior \"Isolate\"":                        swap(`"Isolated"`, `"Isolate"`),
+		"cls and sep must each be a token and an id":      swap(`"type":`+sp+`"TemplateProcessing"`, `"type":"BertProcessing"`),
+		"lacks one of unk_token":                          swap(`"type":`+sp+`"BPE"`, `"type":"WordPiece"`),
 	} {
 		_, err := openDir(t, map[string]string{"tokenizer.json": text})
 		require.ErrorIs(t, err, tokenizer.ErrInvalid, words)

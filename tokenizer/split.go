@@ -5,7 +5,7 @@ package tokenizer
 //
 // The patterns are matched by hand: all of them need look-ahead, which Go's regexp lacks, and
 // a back-tracking engine is a hundred times slower than the tokeniser behind it.
-type splitter func(table []byte, s string, i int) (end int)
+type splitter func(table []uint16, s string, i int) (end int)
 
 // The patterns as they stand in tokenizer.json files. Only these are known: a pattern that
 // differs in one character may split differently, and is refused.
@@ -18,17 +18,23 @@ const (
 	patternTekken    = `[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
-var knownPatterns = map[string]splitter{
-	patternGPT2:      splitGPT2,
-	patternGPT2Short: splitGPT2,
-	patternLlama3:    splitLlama3,
-	patternQwen2:     splitQwen2,
-	patternTekken:    splitTekken,
+// knownPattern is a pattern that is matched by hand, cut Isolated: what its matches leave are pieces too.
+type knownPattern struct {
+	split  splitter
+	covers bool // its matches leave nothing
+}
+
+var knownPatterns = map[string]knownPattern{
+	patternGPT2:      {splitGPT2, true},
+	patternGPT2Short: {splitGPT2, true},
+	patternLlama3:    {splitLlama3, true},
+	patternQwen2:     {splitQwen2, true},
+	patternTekken:    {splitTekken, true},
 }
 
 // runOf returns the end of the run of characters at s[i:] that have one of the classes in
 // want and none of those in not.
-func runOf(table []byte, s string, i int, want, not byte) int {
+func runOf(table []uint16, s string, i int, want, not uint16) int {
 	for {
 		_, class, w := nextRune(table, s, i)
 		if w == 0 || class&not != 0 || want != 0 && class&want == 0 {
@@ -75,7 +81,7 @@ func contraction(s string, i int, fold bool) int {
 
 // spaceEnd matches `\s+(?!\S)|\s+`: all of a run at the end of the text, or a run without its last
 // character, which then leads the next word, or a run of one.
-func spaceEnd(table []byte, s string, i int) int {
+func spaceEnd(table []uint16, s string, i int) int {
 	end, last := i, i
 	for {
 		_, class, w := nextRune(table, s, end)
@@ -94,7 +100,7 @@ func spaceEnd(table []byte, s string, i int) int {
 }
 
 // lineEnd matches `\s*[\r\n]+`: up to the last line break of the run of white space, or -1.
-func lineEnd(table []byte, s string, i int) int {
+func lineEnd(table []uint16, s string, i int) int {
 	end := -1
 	for {
 		r, class, w := nextRune(table, s, i)
@@ -108,7 +114,7 @@ func lineEnd(table []byte, s string, i int) int {
 	}
 }
 
-func splitGPT2(table []byte, s string, i int) int {
+func splitGPT2(table []uint16, s string, i int) int {
 	if n := contraction(s, i, false); n > 0 {
 		return i + n
 	}
@@ -131,12 +137,12 @@ func splitGPT2(table []byte, s string, i int) int {
 	return spaceEnd(table, s, i)
 }
 
-func splitLlama3(table []byte, s string, i int) int { return splitLlama(table, s, i, 3) }
+func splitLlama3(table []uint16, s string, i int) int { return splitLlama(table, s, i, 3) }
 
-func splitQwen2(table []byte, s string, i int) int { return splitLlama(table, s, i, 1) }
+func splitQwen2(table []uint16, s string, i int) int { return splitLlama(table, s, i, 1) }
 
 // splitLlama matches Llama-3's pattern with \p{N}{1,digits}.
-func splitLlama(table []byte, s string, i, digits int) int {
+func splitLlama(table []uint16, s string, i, digits int) int {
 	if n := contraction(s, i, true); n > 0 {
 		return i + n
 	}
@@ -156,7 +162,7 @@ func splitLlama(table []byte, s string, i, digits int) int {
 }
 
 // numberEnd matches `\p{N}{1,max}`.
-func numberEnd(table []byte, s string, i, max int) int {
+func numberEnd(table []uint16, s string, i, max int) int {
 	for ; max > 0; max-- {
 		_, class, w := nextRune(table, s, i)
 		if class&classNumber == 0 {
@@ -169,7 +175,7 @@ func numberEnd(table []byte, s string, i, max int) int {
 
 // punctuationOrSpace matches ` ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`, where slash adds
 // `/` to the class after the punctuation. The character at s[i:] is neither letter nor number.
-func punctuationOrSpace(table []byte, s string, i int, slash bool) int {
+func punctuationOrSpace(table []uint16, s string, i int, slash bool) int {
 	start := i
 	if s[i] == ' ' {
 		start++
@@ -187,7 +193,7 @@ func punctuationOrSpace(table []byte, s string, i int, slash bool) int {
 }
 
 // splitTekken matches Tekken's pattern (Mistral-NeMo and later).
-func splitTekken(table []byte, s string, i int) int {
+func splitTekken(table []uint16, s string, i int) int {
 	r, class, w := nextRune(table, s, i)
 	prefix := class&(classLetter|classNumber) == 0 && r != '\r' && r != '\n'
 	// Regular-expression order: each of the two word forms first with the optional leading
@@ -217,7 +223,7 @@ func splitTekken(table []byte, s string, i int) int {
 // tekkenLower matches `[Lu Lt Lm Lo M]*[Ll Lm Lo M]+`, or returns -1. The first class takes all it
 // can; when no lower-case letter follows, back-tracking gives up characters until the last one
 // that both classes hold.
-func tekkenLower(table []byte, s string, i int) int {
+func tekkenLower(table []uint16, s string, i int) int {
 	shared := -1
 	for {
 		_, class, w := nextRune(table, s, i)
@@ -235,7 +241,7 @@ func tekkenLower(table []byte, s string, i int) int {
 }
 
 // tekkenUpper matches `[Lu Lt Lm Lo M]+[Ll Lm Lo M]*`, or returns -1.
-func tekkenUpper(table []byte, s string, i int) int {
+func tekkenUpper(table []uint16, s string, i int) int {
 	end := runOf(table, s, i, classUpper|classOther, 0)
 	if end == i {
 		return -1
@@ -243,20 +249,44 @@ func tekkenUpper(table []byte, s string, i int) int {
 	return runOf(table, s, end, classLower|classOther, 0)
 }
 
-// splitDigits cuts before and after every \p{N} character (Digits with individual_digits).
-func splitDigits(table []byte, s string, i int) int {
+// splitDigits cuts before and after every numeric character (Digits with individual_digits).
+func splitDigits(table []uint16, s string, i int) int {
 	_, class, w := nextRune(table, s, i)
-	if class&classNumber != 0 {
+	if class&classNumeric != 0 {
 		return i + w
 	}
-	return runOf(table, s, i+w, 0, classNumber)
+	return runOf(table, s, i+w, 0, classNumeric)
 }
 
-// splitNumbers cuts runs of \p{N} from the rest (Digits without individual_digits).
-func splitNumbers(table []byte, s string, i int) int {
+// splitNumbers cuts runs of numeric characters from the rest (Digits without individual_digits).
+func splitNumbers(table []uint16, s string, i int) int {
 	_, class, w := nextRune(table, s, i)
-	if class&classNumber != 0 {
-		return runOf(table, s, i+w, classNumber, 0)
+	if class&classNumeric != 0 {
+		return runOf(table, s, i+w, classNumeric, 0)
 	}
-	return runOf(table, s, i+w, 0, classNumber)
+	return runOf(table, s, i+w, 0, classNumeric)
+}
+
+// splitWords cuts words, and runs of what is neither word nor white space, which is left out (Whitespace).
+type splitWords struct{}
+
+func (splitWords) cut(e *encoding, next int, text string, first bool) error {
+	for i := 0; i < len(text); {
+		_, class, w := nextRune(e.table, text, i)
+		if class&(classWord|classSpace) == classSpace {
+			i += w
+			continue
+		}
+		end := i + w
+		if class&classWord != 0 {
+			end = runOf(e.table, text, end, classWord, 0)
+		} else {
+			end = runOf(e.table, text, end, 0, classWord|classSpace)
+		}
+		if err := e.feed(next, text[i:end], first && i == 0); err != nil {
+			return err
+		}
+		i = end
+	}
+	return nil
 }

@@ -5,10 +5,13 @@ import "fmt"
 // Tokenizer turns text into token ids and back, and messages into a model's prompt. It is
 // immutable after loading and safe for concurrent use.
 type Tokenizer struct {
-	vocab    *vocabulary
-	added    *addedVocab
-	encoder  encoder
-	decoding decoding
+	vocab       *vocabulary
+	added       *addedVocab
+	normalizers normalizers // before added tokens are searched in normalised text; nil for SentencePiece
+	encoder     encoder
+	decoding    decoding
+
+	limits limits
 
 	// prefix and suffix are put around a text when special tokens are added.
 	prefix, suffix []int32
@@ -53,6 +56,10 @@ type EncodeOptions struct {
 	// PlainSpecialTokens treats the text of special tokens as any other text, so that a user's
 	// text cannot forge one. Added tokens that are not special are parsed all the same.
 	PlainSpecialTokens bool
+	// FileLimits cuts and pads the ids as the truncation and padding of a tokenizer.json say: the plain
+	// tokenizers library always does so, transformers only when it is asked to. What was cut off is lost,
+	// and a length that depends on a batch's other texts is that of the one text.
+	FileLimits bool
 }
 
 // DecodeOptions says how ids are decoded.
@@ -65,31 +72,47 @@ type DecodeOptions struct {
 // library's own rule.
 func (t *Tokenizer) Encode(text string, o EncodeOptions) ([]int32, error) {
 	ids := make([]int32, 0, len(text)/3+len(t.prefix)+len(t.suffix)+1)
+	added := 0
 	if o.AddSpecialTokens {
 		ids = append(ids, t.prefix...)
+		added = len(t.prefix) + len(t.suffix)
 	}
+	first := len(ids)
 	ids, err := t.encodeText(ids, text, o.PlainSpecialTokens)
 	if err != nil {
 		return nil, err
 	}
+	if o.FileLimits {
+		kept, err := t.limits.truncation.truncate(ids[first:], added)
+		if err != nil {
+			return nil, err
+		}
+		ids = append(ids[:first], kept...)
+	}
 	if o.AddSpecialTokens {
 		ids = append(ids, t.suffix...)
+	}
+	if o.FileLimits {
+		ids = t.limits.padding.pad(ids)
 	}
 	return ids, nil
 }
 
 // encodeText cuts out the added tokens and encodes what is between.
 func (t *Tokenizer) encodeText(ids []int32, text string, plainSpecial bool) ([]int32, error) {
-	var err error
 	if t.lossy {
 		text = validText(text)
 	}
-	for i, s := range t.added.split(text, plainSpecial) {
+	segments, err := t.added.split(text, t.normalizers, plainSpecial)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range segments {
 		if s.id >= 0 {
 			ids = append(ids, s.id)
 			continue
 		}
-		if ids, err = t.encoder.encode(ids, s.text, i == 0); err != nil {
+		if ids, err = t.encoder.encode(ids, s.text, s.first); err != nil {
 			return nil, err
 		}
 	}

@@ -9,51 +9,58 @@ import (
 
 // Character classes, as bits, of the pre-tokeniser patterns.
 const (
-	classLetter byte = 1 << iota // \p{L}
-	classNumber                  // \p{N}
-	classSpace                   // \s, the White_Space property
-	classUpper                   // Lu, Lt
-	classLower                   // Ll
-	classOther                   // Lm, Lo, M: what Tekken counts as both upper and lower
-	classWord                    // \w: Alphabetic, M, Nd, Pc, Join_Control
+	classLetter      uint16 = 1 << iota // \p{L}
+	classNumber                         // \p{N}
+	classSpace                          // \s, the White_Space property
+	classUpper                          // Lu, Lt
+	classLower                          // Ll
+	classOther                          // Lm, Lo, M: what Tekken counts as both upper and lower
+	classMark                           // \p{M}
+	classPunctuation                    // \p{P}
+	classSymbol                         // \p{S}
+	classWord                           // \w of Rust's regular expressions
+	classNumeric                        // what Rust calls numeric: \p{N} of a later Unicode
 )
 
-// classTable maps a code point to its classes. One byte for each code point makes a
-// splitter's inner loop a load; the unicode package's range tables are searched once.
-var classTable = sync.OnceValue(func() []byte {
-	t := make([]byte, unicode.MaxRune+1)
-	mark := func(bit byte, tables ...*unicode.RangeTable) {
-		for _, table := range tables {
-			for _, r := range table.R16 {
-				for c := uint32(r.Lo); c <= uint32(r.Hi); c += uint32(r.Stride) {
-					t[c] |= bit
-				}
-			}
-			for _, r := range table.R32 {
-				for c := r.Lo; c <= r.Hi; c += r.Stride {
-					t[c] |= bit
-				}
-			}
+// categoryClasses are the classes of a general category, by its name.
+var categoryClasses = map[string]uint16{
+	"Lu": classLetter | classUpper, "Lt": classLetter | classUpper, "Ll": classLetter | classLower,
+	"Lm": classLetter | classOther, "Lo": classLetter | classOther,
+	"Mn": classOther | classMark, "Mc": classOther | classMark, "Me": classOther | classMark,
+	"Nd": classNumber, "Nl": classNumber, "No": classNumber,
+	"Pc": classPunctuation, "Pd": classPunctuation, "Ps": classPunctuation, "Pe": classPunctuation,
+	"Pi": classPunctuation, "Pf": classPunctuation, "Po": classPunctuation,
+	"Sm": classSymbol, "Sc": classSymbol, "Sk": classSymbol, "So": classSymbol,
+}
+
+// classTable maps a code point to its classes: one number for each code point makes a splitter's
+// inner loop a load.
+var classTable = sync.OnceValue(func() []uint16 {
+	category, rust := categoryTable(), rustTable()
+	var classes [32]uint16
+	for i, name := range category.names {
+		classes[i] = categoryClasses[name]
+	}
+	t := make([]uint16, unicode.MaxRune+1)
+	for r, c := range category.values {
+		t[r] = classes[c]
+		if rust.values[r]&rustWord != 0 {
+			t[r] |= classWord
+		}
+		if rust.values[r]&rustNumeric != 0 {
+			t[r] |= classNumeric
 		}
 	}
-	mark(classLetter, unicode.L)
-	mark(classNumber, unicode.N)
-	mark(classSpace, unicode.White_Space)
-	mark(classUpper, unicode.Lu, unicode.Lt)
-	mark(classLower, unicode.Ll)
-	mark(classOther, unicode.Lm, unicode.Lo, unicode.M)
-	mark(classWord, unicode.L, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc,
-		unicode.Other_Alphabetic, unicode.Join_Control)
-	for _, e := range unicode16 {
-		for r := e.first; r <= e.last; r++ {
-			t[r] |= e.class | classWord
+	for _, r := range unicode.White_Space.R16 {
+		for c := r.Lo; c <= r.Hi; c += r.Stride {
+			t[c] |= classSpace
 		}
 	}
 	return t
 })
 
 // nextRune returns the rune at s[i:], its classes and its width; width 0 at the end.
-func nextRune(table []byte, s string, i int) (r rune, class byte, width int) {
+func nextRune(table []uint16, s string, i int) (r rune, class uint16, width int) {
 	if i >= len(s) {
 		return 0, 0, 0
 	}
@@ -142,5 +149,7 @@ func trailingSpace(s string) int {
 }
 
 func isSpace(r rune) bool { return classTable()[r]&classSpace != 0 }
+
+func isPunctuation(r rune) bool { return rustTable().values[r]&rustPunctuation != 0 }
 
 func isWord(r rune) bool { return classTable()[r]&classWord != 0 }

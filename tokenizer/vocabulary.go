@@ -8,8 +8,9 @@ type vocabulary struct {
 	used   []bool
 	// slots is an open-addressing hash table of ids plus one, 0 for a free slot: a Go map of the same
 	// strings takes three times the time to fill and twice the memory.
-	slots []int32
-	count int // different tokens
+	slots  []int32
+	count  int // different tokens
+	listed int // entries of a file that may list a token twice; 0: as many as count
 }
 
 // hashSeed makes the places in hash tables differ from process to process, so that no file can choose them.
@@ -80,12 +81,25 @@ func (v *vocabulary) id(token string) (int32, bool) {
 	return s - 1, s != 0
 }
 
+// idOfBytes is id of a token that is not worth making a string of.
+func (v *vocabulary) idOfBytes(token []byte) (int32, bool) {
+	mask := uint64(len(v.slots) - 1)
+	for i := maphash.Bytes(hashSeed, token) & mask; ; i = (i + 1) & mask {
+		if s := v.slots[i]; s == 0 || v.tokens[s-1] == string(token) {
+			return s - 1, s != 0
+		}
+	}
+}
+
 func (v *vocabulary) token(id int32) (string, bool) {
 	if id < 0 || int(id) >= len(v.tokens) || !v.used[id] {
 		return "", false
 	}
 	return v.tokens[id], true
 }
+
+// entries is how many tokens the file listed.
+func (v *vocabulary) entries() int { return max(v.count, v.listed) }
 
 // size is the highest id plus one.
 func (v *vocabulary) size() int { return len(v.tokens) }
