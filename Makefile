@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native arm64 lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker format model bench bench-kernels bench-peers bench-export bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native arm64 lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker verify-tokenizers bench-tokenizers format model bench bench-kernels bench-peers bench-export bench-build bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -104,7 +104,10 @@ bench-kernels: setup ## the CPU engine's kernels one by one
 	go test -run '^$$' -bench . ./csrc/cpu
 
 bench-export: build ## export against cp, 16.5 GB in each form (BENCH_SCALE=8 for less)
-	go run ./scripts/benchexport
+	go run ./scripts/benchexport export
+
+bench-build: build ## build of a CPU engine against cp, in the 8B shape (BENCH_SCALE=8 for less)
+	go run ./scripts/benchexport build
 
 bench-executor: setup $(MODEL_GGUF) ## what the executor costs beside the steps (BENCH_LAYERS=32 for all of the 4B shape)
 	TRTGO_REQUIRE_MODELS=1 BENCH_OUTPUT=$(CURDIR)/docs/benchmarks.md go test -run '^$$' -bench BenchmarkExecutor -benchtime 1x -timeout 60m ./trtllm

@@ -106,23 +106,38 @@ func packE4M3(lines []byte, lane int, codes []int8) { packFours(lines, lane, cod
 
 // packFours stores k, k+2, k+1, k+3; flipping the highest bit adds 128.
 func packFours(lines []byte, lane int, codes []int8, flip uint32) {
-	for i := 0; len(codes) > 0; i++ {
-		var four [4]int8
-		codes = codes[copy(four[:], codes):]
-		word := uint32(uint8(four[0])) | uint32(uint8(four[2]))<<8 | uint32(uint8(four[1]))<<16 | uint32(uint8(four[3]))<<24
-		binary.LittleEndian.PutUint32(lines[(i*PanelRows+lane)*4:], word^flip)
+	at := 4 * lane
+	put := func(c []int8) {
+		word := uint32(uint8(c[0])) | uint32(uint8(c[2]))<<8 | uint32(uint8(c[1]))<<16 | uint32(uint8(c[3]))<<24
+		binary.LittleEndian.PutUint32(lines[at:], word^flip)
+		at += 4 * PanelRows
+	}
+	for ; len(codes) >= 4; codes = codes[4:] {
+		put(codes[:4])
+	}
+	if len(codes) > 0 {
+		var last [4]int8
+		copy(last[:], codes)
+		put(last[:])
 	}
 }
 
+// packNibbles stores eight numbers in a word: number 2j+h is nibble j of half h.
 func packNibbles(lines []byte, lane int, codes []int8) {
-	for i := 0; len(codes) > 0; i++ {
-		var eight [8]int8
-		codes = codes[copy(eight[:], codes):]
-		var word uint32
-		for k, code := range eight { // number 2j+h is nibble j of half h
-			word |= uint32(code&15) << (4*(k/2) + 16*(k%2))
-		}
-		binary.LittleEndian.PutUint32(lines[(i*PanelRows+lane)*4:], word^0x88888888)
+	at := 4 * lane
+	put := func(c []int8) {
+		low := uint32(c[0]&15) | uint32(c[2]&15)<<4 | uint32(c[4]&15)<<8 | uint32(c[6]&15)<<12
+		high := uint32(c[1]&15) | uint32(c[3]&15)<<4 | uint32(c[5]&15)<<8 | uint32(c[7]&15)<<12
+		binary.LittleEndian.PutUint32(lines[at:], (low|high<<16)^0x88888888)
+		at += 4 * PanelRows
+	}
+	for ; len(codes) >= 8; codes = codes[8:] {
+		put(codes[:8])
+	}
+	if len(codes) > 0 {
+		var last [8]int8
+		copy(last[:], codes)
+		put(last[:])
 	}
 }
 

@@ -10,30 +10,33 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/trtgo/trtgo/internal/bigmodel"
 )
 
 func TestRead(t *testing.T) {
-	s, err := read(func(string) string { return "" })
+	s, err := read(nil, func(string) string { return "" })
 	require.NoError(t, err)
-	require.Equal(t, bigmodel.Forms(), s.forms)
+	require.Equal(t, exporting.forms, s.forms)
 	require.EqualValues(t, 1, s.scale)
-	s, err = read(func(name string) string {
+	s, err = read(nil, func(name string) string {
 		return map[string]string{"BENCH_SCALE": "8", "BENCH_FORMS": "zarr,bin"}[name]
 	})
 	require.NoError(t, err)
 	require.EqualValues(t, 8, s.scale)
-	require.Equal(t, []bigmodel.Form{bigmodel.Zarr, bigmodel.Pickle}, s.forms)
-	_, err = read(func(name string) string {
+	require.Equal(t, []string{"zarr", "bin"}, s.forms)
+	_, err = read(nil, func(name string) string {
 		return map[string]string{"BENCH_REPEATS": "0", "BENCH_FORMS": "gguf"}[name]
 	})
 	require.ErrorContains(t, err, "BENCH_REPEATS=0")
 	require.ErrorContains(t, err, `"gguf" is none of safetensors`)
+	s, err = read([]string{"build"}, func(string) string { return "" })
+	require.NoError(t, err)
+	require.Equal(t, building.forms, s.forms)
+	_, err = read([]string{"run"}, func(string) string { return "" })
+	require.ErrorContains(t, err, `not ["run"]`)
 }
 
 func TestReport(t *testing.T) {
-	r := result{form: bigmodel.Zarr, bytes: 2e9, pairs: []pair{
+	r := result{stage: exporting, form: "zarr", bytes: 2e9, pairs: []pair{
 		{10 * time.Second, 20 * time.Second, 100e6, 5e6}, {10 * time.Second, 10 * time.Second, 90e6, 6e6}, {20 * time.Second, 10 * time.Second, 50e6, 7e6},
 	}}
 	require.NoError(t, r.verdict())
@@ -41,7 +44,7 @@ func TestReport(t *testing.T) {
 	r.pairs[0].anon = 601e6
 	require.ErrorContains(t, r.verdict(), "RssAnon was 601 MB")
 	r.pairs = r.pairs[:1]
-	require.ErrorContains(t, r.verdict(), "0.50 of cp's speed")
+	require.ErrorContains(t, r.verdict(), "export at 0.50 of cp's speed")
 }
 
 func TestSampled(t *testing.T) {

@@ -1,13 +1,14 @@
 //go:build linux
 
-// Command benchexport measures `trtgo export` against cp: a checkpoint with the
-// shape of Minitron-8B is made in each form, copied and exported in turn, source
-// out of the page cache, fsync included. The table goes into docs/benchmarks.md.
-// It ends with status 1 when an export is wrong, slower than 0.7 of cp's speed in
-// the median, or takes more than 600 MB of its own memory.
+// Command benchexport measures `trtgo export`, or with the argument build `trtgo
+// build`, against cp: a checkpoint with the shape of Minitron-8B is made in each
+// form, copied and converted in turn, source out of the page cache, fsync included.
+// The table goes into docs/benchmarks.md. It ends with status 1 when an output is
+// wrong, or a conversion misses what its stage asks of its speed and its memory.
 //
 //	BENCH_SCALE    8 is an eighth of the 16.5 GB; default 1
-//	BENCH_FORMS    some of safetensors,bin,zarr,torch_dist; default all
+//	BENCH_FORMS    some of safetensors,bin,zarr,torch_dist, or for build of
+//	               bfloat16,int8_wo,int4_wo; default all
 //	BENCH_DIR      where checkpoints are made and removed; default out/bench
 //	BENCH_REPEATS  pairs of a copy and an export; default 3
 //	BENCH_TP       ranks that "saved" the .nemo; default 8
@@ -22,6 +23,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -33,10 +35,11 @@ import (
 	"github.com/trtgo/trtgo/scripts/internal/benchrun"
 )
 
-// settings are what the environment says.
+// settings are what the arguments and the environment say.
 type settings struct {
+	stage                          stage
 	scale, repeats, tensorParallel int64
-	forms                          []bigmodel.Form
+	forms                          []string
 	dir, trtgo, output             string
 }
 
@@ -50,7 +53,7 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	s, err := read(os.Getenv)
+	s, err := read(os.Args[1:], os.Getenv)
 	if err != nil {
 		return err
 	}
@@ -70,36 +73,38 @@ func run(ctx context.Context) error {
 	}
 	table := section(s, results, benchdoc.Machine(), time.Now())
 	fmt.Print("\n", table)
-	err = benchdoc.Update(s.output, mark(s.scale), table)
+	err = benchdoc.Update(s.output, s.mark(), table)
 	return errors.Join(failed, err)
 }
 
 // read reads the settings.
-func read(getenv func(string) string) (settings, error) {
+func read(args []string, getenv func(string) string) (settings, error) {
 	e := benchrun.Environment{Getenv: getenv, Prefix: "BENCH_"}
 	s := settings{
 		scale: e.Number("SCALE", 1), repeats: e.Number("REPEATS", 3), tensorParallel: e.Number("TP", 8),
 		dir: e.Text("DIR", "out/bench"), trtgo: e.Text("TRTGO", "out/bin/trtgo"), output: e.Text("OUTPUT", "docs/benchmarks.md"),
 	}
-	names := map[string]bigmodel.Form{}
-	var all []string
-	for _, f := range bigmodel.Forms() {
-		names[string(f)] = f
-		all = append(all, string(f))
+	switch strings.Join(args, " ") {
+	case "", "export":
+		s.stage = exporting
+	case "build":
+		s.stage = building
+	default:
+		e.Fail(fmt.Errorf("the argument is export or build, not %q", args))
 	}
-	for name := range strings.SplitSeq(e.Text("FORMS", strings.Join(all, ",")), ",") {
-		if names[name] == "" {
-			e.Fail(fmt.Errorf("BENCH_FORMS: %q is none of %s", name, strings.Join(all, ", ")))
+	for name := range strings.SplitSeq(e.Text("FORMS", strings.Join(s.stage.forms, ",")), ",") {
+		if !slices.Contains(s.stage.forms, name) {
+			e.Fail(fmt.Errorf("BENCH_FORMS: %q is none of %s", name, strings.Join(s.stage.forms, ", ")))
 		}
-		s.forms = append(s.forms, names[name])
+		s.forms = append(s.forms, name)
 	}
 	return s, e.Err()
 }
 
 // measure makes a checkpoint, runs all pairs on it, and removes it.
-func (s settings) measure(ctx context.Context, form bigmodel.Form) (r result, err error) {
+func (s settings) measure(ctx context.Context, form string) (r result, err error) {
 	shape := bigmodel.Minitron8B().Scaled(s.scale)
-	r = result{form: form, bytes: shape.Bytes()}
+	r = result{form: form, stage: s.stage}
 	if err := enoughSpace(s.dir, 2*shape.Bytes()); err != nil {
 		return r, err
 	}
@@ -109,11 +114,11 @@ func (s settings) measure(ctx context.Context, form bigmodel.Form) (r result, er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	start := time.Now()
-	source, err := bigmodel.Write(dir, shape, form, bigmodel.Options{TensorParallel: int(s.tensorParallel)})
+	source, err := s.stage.source(ctx, s, dir, shape, form)
 	if err != nil {
 		return r, err
 	}
-	if err := flush(source); err != nil {
+	if r.bytes, err = flush(source); err != nil {
 		return r, err
 	}
 	fmt.Printf("%s: made %.2f GB in %.1f s\n", form, float64(r.bytes)/1e9, time.Since(start).Seconds())
@@ -123,13 +128,13 @@ func (s settings) measure(ctx context.Context, form bigmodel.Form) (r result, er
 			if i > 0 {
 				return nil
 			}
-			return bigmodel.Check(out, shape)
+			return s.stage.check(ctx, s, out, shape)
 		})
 		if err != nil {
 			return r, err
 		}
-		fmt.Printf("%s: cp %.1f s, export %.1f s, ratio %.2f, RssAnon %.0f MB, RssFile %.0f MB\n", form,
-			p.copying.Seconds(), p.exporting.Seconds(), p.ratio(), float64(p.anon)/1e6, float64(p.file)/1e6)
+		fmt.Printf("%s: cp %.1f s, %s %.1f s, ratio %.2f, RssAnon %.0f MB, RssFile %.0f MB\n", form,
+			p.copying.Seconds(), s.stage.verb, p.converting.Seconds(), p.ratio(), float64(p.anon)/1e6, float64(p.file)/1e6)
 		r.pairs = append(r.pairs, p)
 	}
 	return r, nil

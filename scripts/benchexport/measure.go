@@ -18,17 +18,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pair is a copy and an export of the same source, one after the other.
+// pair is a copy and a conversion of the same source, one after the other.
 type pair struct {
-	copying, exporting time.Duration
-	anon, file         int64 // the export's peaks in bytes
+	copying, converting time.Duration
+	anon, file          int64 // the conversion's peaks in bytes
 }
 
-// ratio is the export's speed over the copy's.
-func (p pair) ratio() float64 { return p.copying.Seconds() / p.exporting.Seconds() }
+// ratio is the conversion's speed over the copy's.
+func (p pair) ratio() float64 { return p.copying.Seconds() / p.converting.Seconds() }
 
 // pair runs both, in either order, each with the source out of the page cache.
-// check looks at the export's output before that is removed.
+// check looks at the conversion's output before that is removed.
 func (s settings) pair(ctx context.Context, source, out string, copyFirst bool, check func() error) (pair, error) {
 	var p pair
 	steps := []func() error{
@@ -39,8 +39,8 @@ func (s settings) pair(ctx context.Context, source, out string, copyFirst bool, 
 			return err
 		},
 		func() (err error) {
-			p.exporting, err = timed(source, out, func() error {
-				c := command(ctx, s.trtgo, "export", source, "-o", out, "--quiet")
+			p.converting, err = timed(source, out, func() error {
+				c := command(ctx, s.trtgo, s.stage.arguments(source, out)...)
 				p.anon, p.file, err = sampled(c)
 				return err
 			})
@@ -78,7 +78,7 @@ func timed(source, out string, run func() error) (time.Duration, error) {
 	if err := run(); err != nil {
 		return 0, err
 	}
-	err := flush(out)
+	_, err := flush(out)
 	return time.Since(start), err
 }
 
@@ -132,8 +132,20 @@ func eachFile(path string, visit func(f *os.File) error) error {
 	})
 }
 
-// flush brings everything to stable storage.
-func flush(path string) error { return eachFile(path, (*os.File).Sync) }
+// flush brings everything to stable storage, and tells how many bytes it is.
+func flush(path string) (size int64, err error) {
+	err = eachFile(path, func(f *os.File) error {
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if info.Mode().IsRegular() {
+			size += info.Size()
+		}
+		return f.Sync()
+	})
+	return size, err
+}
 
 // evict drops everything from the page cache, which only works for what is on
 // stable storage.

@@ -8,18 +8,13 @@ import (
 	"time"
 
 	"github.com/trtgo/trtgo/internal/benchdoc"
-	"github.com/trtgo/trtgo/internal/bigmodel"
-)
-
-const (
-	leastRatio = 0.7
-	mostAnon   = 600e6
 )
 
 // result is what one form gave.
 type result struct {
-	form  bigmodel.Form
-	bytes int64
+	stage stage
+	form  string
+	bytes int64 // of the source
 	pairs []pair
 }
 
@@ -35,25 +30,25 @@ func (r result) anon() float64 { return r.spread(func(p pair) float64 { return f
 
 // verdict is an error when the form missed a goal.
 func (r result) verdict() error {
-	if ratio := r.spread(pair.ratio).Median; ratio < leastRatio {
-		return fmt.Errorf("%s: exported at %.2f of cp's speed in the median, less than %.2f", r.form, ratio, leastRatio)
+	if ratio := r.spread(pair.ratio).Median; ratio < r.stage.leastRatio {
+		return fmt.Errorf("%s: %s at %.2f of cp's speed in the median, less than %.2f", r.form, r.stage.verb, ratio, r.stage.leastRatio)
 	}
-	if r.anon() > mostAnon {
-		return fmt.Errorf("%s: RssAnon was %.0f MB, more than %.0f", r.form, r.anon()/1e6, mostAnon/1e6)
+	if r.anon() > r.stage.mostAnon {
+		return fmt.Errorf("%s: RssAnon was %.0f MB, more than %.0f", r.form, r.anon()/1e6, r.stage.mostAnon/1e6)
 	}
 	return nil
 }
 
-const head = `| form | GB | cp, s | export, s | export, MB/s | export's speed / cp's | RssAnon, MB | RssFile, MB |
+const head = `| form | GB | cp, s | %[1]s, s | %[1]s, MB/s | %[1]s's speed / cp's | RssAnon, MB | RssFile, MB |
 |---|---|---|---|---|---|---|---|
 `
 
 // row is the form's line of the table.
 func (r result) row() string {
-	exporting := r.spread(func(p pair) float64 { return p.exporting.Seconds() })
+	converting := r.spread(func(p pair) float64 { return p.converting.Seconds() })
 	return fmt.Sprintf("| %s | %.2f | %s | %s | %.0f | %s | %.0f | %.0f |", r.form, float64(r.bytes)/1e9,
-		r.spread(func(p pair) float64 { return p.copying.Seconds() }).Text("%.1f"), exporting.Text("%.1f"),
-		float64(r.bytes)/1e6/exporting.Median, r.spread(pair.ratio).Text("%.2f"), r.anon()/1e6,
+		r.spread(func(p pair) float64 { return p.copying.Seconds() }).Text("%.1f"), converting.Text("%.1f"),
+		float64(r.bytes)/1e6/converting.Median, r.spread(pair.ratio).Text("%.2f"), r.anon()/1e6,
 		r.spread(func(p pair) float64 { return float64(p.file) }).Most/1e6)
 }
 
@@ -64,12 +59,11 @@ func section(s settings, results []result, machine string, now time.Time) string
 		size = fmt.Sprintf("1/%d of its layers and vocabulary", s.scale)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "### Export of Minitron-8B, %s\n\n", size)
-	fmt.Fprintf(&b, "`make bench-export`, %s, %s. %d pairs of `cp --reflink=never --sparse=never` and `trtgo export`, the first of a pair by turns; "+
-		"the source out of the page cache, fsync included; the .nemo forms as %d tensor-parallel ranks save them. "+
-		"Three numbers are the least, the median and the greatest; memory is the greatest, sampled every 50 ms. Every form's first export was compared with the weights bit for bit.\n\n",
-		now.Format(time.DateOnly), machine, s.repeats, s.tensorParallel)
-	b.WriteString(head)
+	fmt.Fprintf(&b, "### %s of Minitron-8B, %s\n\n", s.stage.title, size)
+	fmt.Fprintf(&b, "`make bench-%[1]s`, %[2]s, %[3]s. %[4]d pairs of `cp --reflink=never --sparse=never` and `trtgo %[1]s`, the first of a pair by turns; "+
+		"the source out of the page cache, fsync included; ", s.stage.verb, now.Format(time.DateOnly), machine, s.repeats)
+	fmt.Fprintf(&b, "%s Three numbers are the least, the median and the greatest; memory is the greatest, sampled every 50 ms. %s\n\n", s.stage.sources(s), s.stage.checked)
+	fmt.Fprintf(&b, head, s.stage.verb)
 	for _, r := range results {
 		b.WriteString(r.row() + "\n")
 	}
@@ -77,4 +71,4 @@ func section(s settings, results []result, machine string, now time.Time) string
 }
 
 // mark is the section's name in the document.
-func mark(scale int64) string { return fmt.Sprintf("bench-export scale %d", scale) }
+func (s settings) mark() string { return fmt.Sprintf("bench-%s scale %d", s.stage.verb, s.scale) }
