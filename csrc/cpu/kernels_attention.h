@@ -50,7 +50,8 @@ inline int64_t attention_scratch_bytes(int, int head_size, int) {
 }
 
 // y[MR][NP*16] = (y +) a · panels, one chain for each. ahead: bytes to what is read next,
-// which is fetched meanwhile.
+// which is fetched meanwhile: into the second level, which has far more misses under way
+// than the first.
 struct Product {
   const float* a;  // value i of step s, row r at a[(s*kValues + i)*lda + r]
   int64_t lda;
@@ -75,7 +76,7 @@ TRTGO_TARGET void multiply_cache(const Product& product) {
     for (int v = 0; v < NV; v++) sum[r][v] = product.first ? zero() : load(y + r * ldy + v * kLanes);
   }
   for (int s = 0; s < product.steps; s++) {
-    for (int p = 0; p < NP; p++) __builtin_prefetch(w + p * panel_bytes + ahead);
+    for (int p = 0; p < NP; p++) __builtin_prefetch(w + p * panel_bytes + ahead, 0, 2);
     multiply_line<Weights>(std::make_integer_sequence<int, Weights::kValues>(), sum, a, lda, w, panel_bytes);
     a += Weights::kValues * lda;
     w += kLineBytes;
