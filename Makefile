@@ -90,6 +90,12 @@ verify-executor: ## the executor half of the shim over a stand-in for TensorRT-L
 verify-docker: ## what docker/ runs, against scratch directories
 	@scripts/verify_docker.sh
 
+verify-tokenizers: build $(MODEL_GGUF) ## real tokenizers against the official libraries; TOKENIZERS_FUZZ=5m for more
+	@scripts/verify_tokenizers.sh
+
+bench-tokenizers: build $(MODEL_GGUF) ## the same tokenizers' speed beside the libraries'
+	@scripts/verify_tokenizers.sh speed
+
 format:
 	gofmt -w $$(git ls-files '*.go')
 	clang-format -i $$(git ls-files '*.cc' '*.h')
