@@ -104,6 +104,9 @@ type tokenizerConfig struct {
 	ForceCleanUp bool                    `json:"clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output"`
 	ChatTemplate json.RawMessage         `json:"chat_template"`
 	Added        map[string]hfAddedToken `json:"added_tokens_decoder"`
+	Class        string                  `json:"tokenizer_class"`
+	PatStr       string                  `json:"pat_str"` // of a tiktoken file: tiktoken's name of its pattern
+	Pattern      string                  `json:"pattern"` // and transformers'
 	Extra        namedTokens             `json:"extra_special_tokens"`
 	Additional   namedTokens             `json:"additional_special_tokens"`
 	specialTokens

@@ -5,6 +5,11 @@
 //     WordLevel behind all its normalizers, pre-tokenizers, post-processors and decoders;
 //   - tokenizer.model, a SentencePiece model of any kind (Unigram, BPE, word, char), with its normaliser
 //     and denormalizer;
+//   - tekken.json, Mistral's byte-level BPE, with the ids of mistral-common 1.13.1, whose special tokens
+//     text never gives: see [Open];
+//   - files of ranks (*.tiktoken, Llama-3's tokenizer.model), with the ids of tiktoken 0.14; the pattern and the
+//     special tokens come from tokenizer_config.json (pat_str, added_tokens_decoder) or, of the vocabularies of
+//     r50k_base, p50k_base, cl100k_base, o200k_base, Llama-3, Qwen and Qwen3.5, which are known by their SHA-256, from here;
 //   - the tokenizer metadata of a GGUF file ([FromGGUF]), which becomes the former;
 //   - the files beside them: special tokens, the ids that end a generation, chat templates.
 //

@@ -10,7 +10,7 @@ import (
 const GGUFTokenizerName = "gguf_tokenizer.json"
 
 var tokenizerNames = []string{
-	"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+	"tokenizer.json", "tokenizer.model", "tekken.json", "qwen.tiktoken", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 	"chat_template.jinja", "chat_template.json", "generation_config.json", "vocab.json", "merges.txt",
 	GGUFTokenizerName,
 }

@@ -1,0 +1,134 @@
+package tokenizer
+
+import "encoding/json"
+
+// rankedVocabulary is a byte-level BPE vocabulary as tiktoken has it: tokens are byte strings, and two
+// neighbours are joined if what they make is a token, the one of the lowest rank first.
+type rankedVocabulary struct {
+	tokens  []string // in order of rank
+	ids     []int32  // by place in tokens
+	pattern string   // what cuts text before merging; what it does not match is dropped
+	nfc     bool     // text is normalised first
+}
+
+// load makes the tokenizer, whose vocabulary spells tokens as a tokenizer.json does, without special
+// tokens. It is the pipeline of such a file but for the rules of merging: a file ranks pairs, and
+// here all pairs that make one token have its rank.
+func (r *rankedVocabulary) load() (*Tokenizer, error) {
+	if err := r.checkBytes(); err != nil {
+		return nil, err
+	}
+	stages, err := r.stages()
+	if err != nil {
+		return nil, err
+	}
+	vocab := newVocabulary(len(r.tokens))
+	limit := maxID(len(r.tokens))
+	var spelling []byte
+	for i, token := range r.tokens {
+		spelling = appendByteLevel(spelling[:0], token)
+		if err := vocab.add(string(spelling), int64(r.ids[i]), limit); err != nil {
+			return nil, err
+		}
+	}
+	m := &bpe{vocab: vocab, merges: r.merges(), byteLevel: true, whole: true, unk: -1}
+	m.prepare()
+	t := &Tokenizer{vocab: vocab, encoder: &pipeline{stages: stages, model: m}, bos: -1, pad: -1, unk: -1, lossy: true, fromModel: true}
+	if r.nfc {
+		t.normalizers, err = parseNormalizers(`{"type":"NFC"}`)
+	}
+	return t, err
+}
+
+// stages returns the pre-tokeniser.
+func (r *rankedVocabulary) stages() ([]preTokenizer, error) {
+	split, err := json.Marshal(object{"type": "Split", "pattern": object{"Regex": r.pattern}, "behavior": "Removed", "invert": true})
+	if err != nil {
+		return nil, err
+	}
+	stages, _, err := parsePreTokenizers(string(split))
+	return stages, err
+}
+
+// checkBytes checks that every byte is a token: else there would be text that cannot be encoded.
+func (r *rankedVocabulary) checkBytes() error {
+	var there [256]bool
+	for _, token := range r.tokens {
+		if len(token) == 1 {
+			there[token[0]] = true
+		}
+	}
+	for b, ok := range there {
+		if !ok {
+			return invalid("no token stands for the byte 0x%02X", b)
+		}
+	}
+	return nil
+}
+
+// merges lists each pair of tokens that makes a token.
+func (r *rankedVocabulary) merges() *mergeTable {
+	trie := newPieceTrie(r.tokens, r.ids)
+	table := newMergeTable(2 * len(r.tokens))
+	for i, token := range r.tokens {
+		node := uint32(0)
+		for cut := 1; cut < len(token); cut++ {
+			node, _ = trie.step(node, token[cut-1])
+			left, ok := trie.value(node)
+			if !ok {
+				continue
+			}
+			if end, ok := trie.walk(0, token[cut:]); ok {
+				if right, ok := trie.value(end); ok {
+					table.put(left, right, merge{rank: int32(i), id: r.ids[i]})
+				}
+			}
+		}
+	}
+	return table
+}
+
+// rankedDecoding decodes ids to the bytes that they stand for, by id.
+type rankedDecoding struct {
+	text []string
+	// apart are special tokens that end a run of others, whose bytes are text by themselves.
+	apart map[int32]bool
+}
+
+// decoding returns it, with the special tokens that v has beyond those in r.
+func (r *rankedVocabulary) decoding(v *vocabulary, apart map[int32]bool) *rankedDecoding {
+	d := &rankedDecoding{text: make([]string, len(v.tokens)), apart: apart}
+	copy(d.text, v.tokens)
+	for i, id := range r.ids {
+		d.text[id] = r.tokens[i]
+	}
+	return d
+}
+
+func (d *rankedDecoding) newState() decodeState { return &rankedState{d: d} }
+
+// rankedState is one decoding; pending is the start of an unfinished character.
+type rankedState struct {
+	d       *rankedDecoding
+	pending []byte
+}
+
+func (s *rankedState) add(dst []byte, id int32, keepSpecial bool) []byte {
+	if !s.d.apart[id] {
+		s.pending = append(s.pending, s.d.text[id]...)
+		return s.drain(dst, false)
+	}
+	dst = s.drain(dst, true)
+	if keepSpecial {
+		dst = append(dst, s.d.text[id]...)
+	}
+	return dst
+}
+
+func (s *rankedState) flush(dst []byte) []byte { return s.drain(dst, true) }
+
+func (s *rankedState) drain(dst []byte, final bool) []byte {
+	dst, rest := appendLossy(dst, s.pending, final)
+	s.pending = append(s.pending[:0], rest...)
+	return dst
+}
