@@ -4,7 +4,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test build unit race asan tsan native arm64 lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker verify-tokenizers bench-tokenizers format model bench bench-kernels bench-peers bench-export bench-build bench-executor clean
+.PHONY: help setup demo test build unit race asan tsan native arm64 lint fuzz module soak verify-tensorrt verify-tensorrt-all verify-executor verify-docker verify-tokenizers verify-templates bench-tokenizers format model bench bench-kernels bench-peers bench-export bench-build bench-executor clean
 
 # A Go that setup had to fetch lies here and wins over an older one.
 export PATH := $(CURDIR)/out/tools/go/bin:$(CURDIR)/out/tools/bin:$(PATH)
@@ -95,6 +95,9 @@ verify-tokenizers: build $(MODEL_GGUF) ## real tokenizers against the official l
 
 bench-tokenizers: build $(MODEL_GGUF) ## the same tokenizers' speed beside the libraries'
 	@scripts/verify_tokenizers.sh speed
+
+verify-templates: ## chat templates of some 75 models against transformers, which it installs (200 MB); not part of test
+	@scripts/verify_templates.sh
 
 format:
 	gofmt -w $$(git ls-files '*.go')

@@ -2,6 +2,7 @@
 
     tokenizer_goldens.py classes   the CRC-32 in split_test.go: Oniguruma's character classes
     tokenizer_goldens.py chat      testdata/chat: jinja2 as transformers sets it up
+    tokenizer_goldens.py jinja     internal/jinja/testdata/golden.jsonl, its sources rendered by transformers 5.23
     tokenizer_goldens.py variants  testdata/golden/variants.jsonl: HF tokenizers on derived tokenizer.json files
     tokenizer_goldens.py sp        testdata/sp_variants: sentencepiece on small trained models
     tokenizer_goldens.py smollm2 FILE.gguf   testdata/golden/smollm2.jsonl: HF tokenizers on SmolLM2's vocabulary
@@ -84,9 +85,11 @@ def environment():
 
 
 def alias_reasoning(chat):
+    """What apply_chat_template does to messages: null fields go, reasoning is found under its older names."""
     fields = ("reasoning_content", "thinking", "reasoning")
     out = []
     for message in chat:
+        message = {k: v for k, v in message.items() if v is not None}
         reasoning = next((message[k] for k in fields if message.get(k) is not None), None)
         if reasoning is not None:
             message = {"thinking": reasoning, **message, "reasoning_content": reasoning}
@@ -118,6 +121,23 @@ def chat(_):
 def render(args):
     for row in renderings(args.files):
         print(json.dumps(row, ensure_ascii=False))
+
+
+def jinja(_):
+    """Renders the sources of internal/jinja's golden.jsonl with transformers' own environment."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    folder = os.path.join(path(), "..", "internal", "jinja", "testdata")
+    variables = open(os.path.join(folder, "variables.json"), encoding="utf-8").read()
+    rows = []
+    for line in open(os.path.join(folder, "golden.jsonl"), encoding="utf-8"):
+        row = {"source": json.loads(line)["source"]}
+        try:
+            row["text"] = _compile_jinja_template(row["source"]).render(**json.loads(variables))
+        except Exception as e:  # any refusal is a result
+            row["error"] = f"{type(e).__name__}: {e}"
+        rows.append(row)
+    write_rows(rows, folder, "golden.jsonl")
 
 
 # ---- variants of the small byte-level tokenizer ------------------------------
@@ -369,7 +389,7 @@ def smollm2(args):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    p.add_argument("what", choices=["classes", "chat", "variants", "sp", "smollm2", "render"])
+    p.add_argument("what", choices=["classes", "chat", "jinja", "variants", "sp", "smollm2", "render"])
     p.add_argument("files", nargs="*")
     args = p.parse_args()
     globals()[args.what](args)

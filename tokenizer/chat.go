@@ -5,13 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/ardanlabs/jinja"
+	"github.com/trtgo/trtgo/tokenizer/internal/jinja"
 )
 
 // Message is one turn of a conversation.
@@ -37,6 +36,11 @@ type ChatOptions struct {
 	// Template names one of a model's several templates. Empty: "tool_use" when there are tools and
 	// the model has it, otherwise "default".
 	Template string
+	// Documents is a JSON array of objects, usually with title and text, for templates that answer from documents.
+	Documents json.RawMessage
+	// ContinueFinalMessage names a field of the last message, usually "content": the text then ends where that field
+	// does, so that the model goes on with it. It excludes AddGenerationPrompt. Empty: the last message is complete.
+	ContinueFinalMessage string
 	// Variables is a JSON object of further variables, for instance {"enable_thinking":false}.
 	Variables json.RawMessage
 }
@@ -51,26 +55,25 @@ func (t *Tokenizer) HasChatTemplate() bool { return len(t.chat.byName) > 0 }
 // Errors wrap ErrNoChatTemplate when the model has none, ErrChatTemplate when the template cannot be
 // parsed, or refuses the messages; they then hold its own words.
 func (t *Tokenizer) ApplyChatTemplate(messages []Message, o ChatOptions) (string, error) {
-	list := make([]jinja.Value, len(messages))
+	list := &jinja.List{}
 	for i, m := range messages {
-		v := jinja.NewDict()
-		d := v.AsDict()
-		d.Set("role", jinja.NewString(m.Role))
-		d.Set("content", jinja.NewString(m.Content))
+		d := jinja.NewDict()
+		d.Set("role", m.Role)
+		d.Set("content", m.Content)
 		if m.Name != "" {
-			d.Set("name", jinja.NewString(m.Name))
+			d.Set("name", m.Name)
 		}
 		if len(m.ToolCalls) > 0 {
-			calls, err := parseValue(m.ToolCalls)
+			calls, err := jinja.ParseJSON(m.ToolCalls)
 			if err != nil {
 				return "", fmt.Errorf("tool calls of message %d: %w", i, err)
 			}
 			d.Set("tool_calls", calls)
 		}
 		if m.ToolCallID != "" {
-			d.Set("tool_call_id", jinja.NewString(m.ToolCallID))
+			d.Set("tool_call_id", m.ToolCallID)
 		}
-		list[i] = v
+		list.Items = append(list.Items, d)
 	}
 	return t.render(list, o)
 }
@@ -78,72 +81,64 @@ func (t *Tokenizer) ApplyChatTemplate(messages []Message, o ChatOptions) (string
 // RenderChat is ApplyChatTemplate for messages as a JSON array of objects. The template sees all of
 // their fields that are not null, in their order.
 func (t *Tokenizer) RenderChat(messages json.RawMessage, o ChatOptions) (string, error) {
-	v, err := parseValue(messages)
+	v, err := jinja.ParseJSON(messages)
 	if err != nil {
 		return "", fmt.Errorf("messages: %w", err)
 	}
-	if !v.IsList() {
+	list, ok := v.(*jinja.List)
+	if !ok {
 		return "", errors.New("messages: want a JSON array of objects")
 	}
-	list := v.AsList().Items
-	for i, m := range list {
-		if !m.IsDict() {
+	for i, m := range list.Items {
+		d, ok := m.(*jinja.Dict)
+		if !ok {
 			return "", fmt.Errorf("messages: element %d is not an object", i)
 		}
-		list[i] = aliasReasoning(withoutNulls(m))
+		list.Items[i] = normalized(d)
 	}
 	return t.render(list, o)
 }
 
-// withoutNulls leaves out the fields that are null, as transformers does: templates that look at
-// "content" or "tool_calls" seldom expect one.
-func withoutNulls(message jinja.Value) jinja.Value {
-	d := message.AsDict()
+// normalized does what transformers does to a message: null fields go, since templates that look at
+// "content" or "tool_calls" seldom expect one; reasoning_content is filled from the older names for it,
+// and thinking for templates that read that.
+func normalized(message *jinja.Dict) *jinja.Dict {
 	out := jinja.NewDict()
-	for _, k := range d.Keys {
-		if !d.Data[k].IsNone() {
-			out.AsDict().Set(k, d.Data[k])
+	var reasoning any
+	for _, name := range reasoningFields {
+		if v, _ := message.Get(name); v != nil && reasoning == nil {
+			reasoning = v
+			out.Set("thinking", v)
 		}
+	}
+	message.Each(func(key, value any) {
+		if value != nil {
+			out.Set(key, value)
+		}
+	})
+	if reasoning != nil {
+		out.Set("reasoning_content", reasoning)
 	}
 	return out
 }
 
-// aliasReasoning fills reasoning_content from the older names for it, and thinking for templates that
-// read that, as transformers does.
-func aliasReasoning(message jinja.Value) jinja.Value {
-	d := message.AsDict()
-	for _, key := range []string{"reasoning_content", "thinking", "reasoning"} {
-		reasoning, ok := d.Get(key)
-		if !ok {
-			continue
-		}
-		out := jinja.NewDict()
-		o := out.AsDict()
-		o.Set("thinking", reasoning)
-		for _, k := range d.Keys {
-			o.Set(k, d.Data[k])
-		}
-		o.Set("reasoning_content", reasoning)
-		return out
-	}
-	return message
-}
-
-func (t *Tokenizer) render(messages []jinja.Value, o ChatOptions) (string, error) {
-	if len(messages) == 0 {
+func (t *Tokenizer) render(messages *jinja.List, o ChatOptions) (string, error) {
+	if len(messages.Items) == 0 {
 		return "", errors.New("messages: want at least one")
 	}
-	tools := jinja.None()
-	if len(o.Tools) > 0 {
-		var err error
-		if tools, err = parseValue(o.Tools); err != nil {
-			return "", fmt.Errorf("tools: %w", err)
-		}
-		if !tools.IsList() && !tools.IsNone() {
-			return "", errors.New("tools: want a JSON array")
-		}
+	tools, err := optionalJSON[*jinja.List](o.Tools, "tools: want a JSON array")
+	if err != nil {
+		return "", err
 	}
-	template, err := t.chat.pick(o.Template, !tools.IsNone())
+	documents, err := documentsOf(o.Documents)
+	if err != nil {
+		return "", err
+	}
+	variables, err := optionalJSON[*jinja.Dict](o.Variables, "template variables: want a JSON object")
+	if err != nil {
+		return "", err
+	}
+	template, err := t.chat.pick(o.Template, tools != nil)
 	if err != nil {
 		return "", err
 	}
@@ -151,27 +146,69 @@ func (t *Tokenizer) render(messages []jinja.Value, o ChatOptions) (string, error
 	if now.IsZero() {
 		now = time.Now()
 	}
-	data := templateGlobals(now)
+	data := templateFunctions(now)
 	for name, token := range t.named {
-		data[name] = jinja.NewString(token)
+		data[name] = token
 	}
-	data["messages"] = jinja.NewList(messages)
-	data["tools"] = tools
-	data["documents"] = jinja.None()
-	data["add_generation_prompt"] = jinja.NewBool(o.AddGenerationPrompt)
-	if len(o.Variables) > 0 {
-		v, err := parseValue(o.Variables)
-		if err != nil {
-			return "", fmt.Errorf("template variables: %w", err)
-		}
-		if !v.IsDict() && !v.IsNone() {
-			return "", errors.New("template variables: want a JSON object")
-		}
-		if v.IsDict() {
-			maps.Copy(data, v.AsDict().Data)
+	data["messages"] = messages
+	data["tools"], data["documents"] = nil, nil
+	if tools != nil {
+		data["tools"] = tools
+	}
+	if documents != nil {
+		data["documents"] = documents
+	}
+	data["add_generation_prompt"] = o.AddGenerationPrompt
+	if variables != nil {
+		variables.Each(func(name, value any) { data[name.(string)] = value })
+	}
+	if o.ContinueFinalMessage == "" {
+		return template.render(data)
+	}
+	if o.AddGenerationPrompt {
+		return "", errors.New("continue_final_message and add_generation_prompt exclude each other: the one goes on with the last message, the other begins a new one")
+	}
+	c, err := markFinalMessage(messages, o.ContinueFinalMessage, template.source)
+	if err != nil {
+		return "", err
+	}
+	text, err := template.render(data)
+	if err != nil {
+		return "", err
+	}
+	return c.cut(text)
+}
+
+func documentsOf(raw json.RawMessage) (*jinja.List, error) {
+	documents, err := optionalJSON[*jinja.List](raw, "documents: want a JSON array of objects")
+	if err != nil || documents == nil {
+		return nil, err
+	}
+	for i, d := range documents.Items {
+		if _, ok := d.(*jinja.Dict); !ok {
+			return nil, fmt.Errorf("documents: element %d is not an object", i)
 		}
 	}
-	return template.render(data)
+	return documents, nil
+}
+
+// optionalJSON parses a value of one kind; without one, or with null, it is nil.
+func optionalJSON[T any](raw json.RawMessage, want string) (v T, err error) {
+	if len(raw) == 0 {
+		return v, nil
+	}
+	parsed, err := jinja.ParseJSON(raw)
+	if err != nil {
+		return v, fmt.Errorf("%s: %w", want, err)
+	}
+	if parsed == nil {
+		return v, nil
+	}
+	v, ok := parsed.(T)
+	if !ok {
+		return v, errors.New(want)
+	}
+	return v, nil
 }
 
 // chatTemplates are a model's templates by name; nearly always there is one, "default".
@@ -201,9 +238,6 @@ func (c *chatTemplates) pick(name string, tools bool) (*chatTemplate, error) {
 	}
 	return nil, fmt.Errorf("%w: the model has none named %q", ErrNoChatTemplate, name)
 }
-
-// maxTemplate bounds a template's source; the longest known has 30 kB.
-const maxTemplate = 1 << 18
 
 // readChatTemplates collects the templates of a directory. A chat_template.jinja goes before the one in
 // tokenizer_config.json, as in transformers.

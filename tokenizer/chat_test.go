@@ -111,19 +111,12 @@ func TestChatErrors(t *testing.T) {
 	require.ErrorIs(t, err, tokenizer.ErrNoChatTemplate)
 
 	for source, words := range map[string]string{
-		`{{ raise_exception('roles must alternate') }}`:             "roles must alternate",
-		`{% if true %}open`:                                         "parsed",
-		`{{ "open }}`:                                               "line 1",
-		"a\n{# no end":                                              "line 2",
-		`{{ messages | nosuchfilter }}`:                             "nosuchfilter",
-		`{{ nosuchfunction() }}`:                                    "nosuchfunction",
-		`{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}`:        "200 deep",
-		`{{ ` + strings.Repeat("(", 500) + strings.Repeat(")", 500): "brackets",
-		`{% for i in range(1000000000) %}x{% endfor %}`:             "100000",
-		strings.Repeat("x", 1<<18+1):                                "262144",
-		`{% set l = [] %}{{ l.append(1) }}`:                         "not callable",
-		`{% set ns = namespace(l=[]) %}{% for i in range(300) %}{% set ns.l = [ns.l] %}{% endfor %}{{ ns.l | tojson }}`:       "200 deep",
-		`{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l | tojson }}`: "longer than",
+		`{{ raise_exception('roles must alternate') }}`: "roles must alternate",
+		`{% if true %}open`:                             "parsed",
+		"a\n{# no end":                                  "line 2",
+		`{{ messages | nosuchfilter }}`:                 "nosuchfilter",
+		"a\n{{ nosuchfunction() }}":                     "line 2: 'nosuchfunction' is undefined",
+		`{{ strftime_now(1) }}`:                         "wants a format",
 	} {
 		_, err := withTemplate(t, source).ApplyChatTemplate(user, tokenizer.ChatOptions{})
 		require.ErrorIs(t, err, tokenizer.ErrChatTemplate, source[:min(len(source), 80)])
@@ -163,14 +156,6 @@ func TestNullsAreLeftOut(t *testing.T) {
 		tokenizer.ChatOptions{Variables: json.RawMessage(`null`)})
 	require.NoError(t, err)
 	require.Equal(t, `{"role": "assistant", "tool_calls": [{"id": null}]}False`, got)
-}
-
-// TestTemplatesThatGrow: what a value prints is bounded even where the value is not.
-func TestTemplatesThatGrow(t *testing.T) {
-	tok := withTemplate(t, `{% set ns = namespace(l=[0]) %}{% for i in range(60) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{{ ns.l }}`)
-	s, err := tok.ApplyChatTemplate([]tokenizer.Message{{Role: "user"}}, tokenizer.ChatOptions{})
-	require.NoError(t, err)
-	require.Less(t, len(s), 20<<20)
 }
 
 func TestTemplateSources(t *testing.T) {

@@ -119,17 +119,3 @@ func FuzzEncodeDecode(f *testing.F) {
 		}
 	})
 }
-
-func FuzzChatTemplate(f *testing.F) {
-	seedFiles(f, "testdata/chat/*.jinja")
-	for _, s := range []string{"{{", "{%", "{#", "{% raw %}{{", "{{ 'a' ~ ('b' + \"c\") }}", "{% for %}", "{% for x in y if z recursive %}", "{{ )( }}", "{%- -%}", "{{ 1e5 + .5 }}"} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		source, err := prepareTemplate(string(data))
-		if err == nil {
-			require.LessOrEqual(t, len(source), 100*len(data)+1000)
-			(&chatTemplate{source: string(data)}).compile() // the engine may refuse it, and not crash
-		}
-	})
-}

@@ -22,7 +22,8 @@ func tokenizeCommand() *cli.Command {
 		Usage: "text to token ids and back, JSON lines on stdin and stdout",
 		Description: "Each line of stdin is {\"text\":\"…\"} or {\"ids\":[…]} and is answered by {\"ids\":[…]} or {\"text\":\"…\"}.\n" +
 			"With --apply_chat_template a line is {\"messages\":[…],\"tools\":[…],\"add_generation_prompt\":true}, answered by\n" +
-			"{\"text\":\"…\",\"ids\":[…]}. A line that fails ends the command and is named.",
+			"{\"text\":\"…\",\"ids\":[…]}; it may also have \"documents\", \"chat_template\" (the name of one of several),\n" +
+			"\"continue_final_message\" (true, or the name of a field) and \"chat_template_kwargs\", as transformers. A line that fails ends the command and is named.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "tokenizer-dir", Usage: "directory with tokenizer.json or tokenizer.model"},
 			&cli.StringFlag{Name: "vocab-file", Usage: "tokenizer file instead of a directory"},
@@ -42,6 +43,10 @@ type tokenizeRequest struct {
 	Messages            json.RawMessage `json:"messages"`
 	Tools               json.RawMessage `json:"tools"`
 	AddGenerationPrompt bool            `json:"add_generation_prompt"`
+	Documents           json.RawMessage `json:"documents"`
+	ChatTemplate        string          `json:"chat_template"`
+	Variables           json.RawMessage `json:"chat_template_kwargs"`
+	ContinueFinal       json.RawMessage `json:"continue_final_message"`
 }
 
 type tokenizeAnswer struct {
@@ -93,9 +98,11 @@ func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, line []byte, now tim
 		if r.Messages == nil || r.Text != nil || r.IDs != nil {
 			return tokenizeAnswer{}, errors.New(`a line needs "messages", and neither "text" nor "ids", with --apply_chat_template`)
 		}
-		text, err := t.RenderChat(r.Messages, tokenizer.ChatOptions{
-			Tools: r.Tools, AddGenerationPrompt: r.AddGenerationPrompt, Now: now,
-		})
+		options, err := r.chatOptions(now)
+		if err != nil {
+			return tokenizeAnswer{}, err
+		}
+		text, err := t.RenderChat(r.Messages, options)
 		if err != nil {
 			return tokenizeAnswer{}, err
 		}
@@ -110,6 +117,24 @@ func answerTokenize(c *cli.Context, t *tokenizer.Tokenizer, line []byte, now tim
 	default:
 		return tokenizeAnswer{}, errors.New(`a line needs either "text" or "ids"`)
 	}
+}
+
+// chatOptions has the arguments of transformers' apply_chat_template under their names there.
+func (r tokenizeRequest) chatOptions(now time.Time) (tokenizer.ChatOptions, error) {
+	o := tokenizer.ChatOptions{
+		Tools: r.Tools, Documents: r.Documents, AddGenerationPrompt: r.AddGenerationPrompt, Now: now, Template: r.ChatTemplate, Variables: r.Variables,
+	}
+	switch string(r.ContinueFinal) {
+	case "", "null", "false":
+		return o, nil
+	case "true":
+		o.ContinueFinalMessage = "content"
+		return o, nil
+	}
+	if err := json.Unmarshal(r.ContinueFinal, &o.ContinueFinalMessage); err != nil {
+		return o, errors.New(`"continue_final_message" is true, false or the name of a field of the last message`)
+	}
+	return o, nil
 }
 
 func nonNil(ids []int32) *[]int32 {
