@@ -35,19 +35,17 @@ func Aggregate(scores []Scores) Interval {
 //
 // The order of scores matters: another order gives another, equally good, median.
 func AggregateSeed(scores []Scores, seed uint32) Interval {
-	result := Interval{Samples: len(scores)}
-	if len(scores) == 0 {
-		return result
+	sets := make([]Set, len(scores))
+	for i := range scores {
+		sets[i] = scores[i].Set()
 	}
-	random := numpyrandom.NewRandomState(seed)
-	column := make([]Score, len(scores))
-	for _, kind := range kinds {
-		for i := range scores {
-			column[i] = *kind(&scores[i])
+	total := AggregateSets(sets, seed)
+	result := Interval{Samples: len(scores)}
+	for i, kind := range kinds {
+		if len(scores) > 0 {
+			*kind(&result.Low), *kind(&result.Median), *kind(&result.High) = total.Low.Scores[i], total.Median.Scores[i], total.High.Scores[i]
+			*kind(&result.Mean) = total.Mean.Scores[i]
 		}
-		low, median, high := bootstrap(column, random)
-		*kind(&result.Low), *kind(&result.Median), *kind(&result.High) = low, median, high
-		*kind(&result.Mean) = meanOf(column)
 	}
 	return result
 }

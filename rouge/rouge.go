@@ -1,7 +1,7 @@
-// Package rouge computes ROUGE-1, ROUGE-2, ROUGE-L and ROUGE-Lsum as Google's rouge-score 0.1.2 does, the package behind the
+// Package rouge computes ROUGE-1 to ROUGE-9, ROUGE-L and ROUGE-Lsum as Google's rouge-score 0.1.2 does, the package behind the
 // numbers that are published for summarisation models.
 //
-// A [Scorer] compares one prediction with one reference. [Aggregate] turns many such scores into the figure that
+// A [Scorer] compares one prediction with one reference, by the usual four kinds or by [Type]s of the caller's choice. [Aggregate] turns many such scores into the figure that
 // TensorRT-LLM's summarize.py prints: not the mean but the median of a bootstrap, drawn with numpy's generator. Both are
 // equal to the originals in every bit that was compared; goldens made with the originals are part of the tests.
 //
@@ -38,6 +38,9 @@ type Scores struct {
 type Options struct {
 	// Stemmer reduces words to their stems first: "summaries" equals "summary".
 	Stemmer bool
+	// Sentences splits a text for ROUGE-Lsum, in place of its newlines: rouge-score's split_summaries, which takes NLTK's
+	// sent_tokenize. That one's model is a download of its own and no part of this package.
+	Sentences func(text string) []string
 }
 
 // Scorer computes scores. It keeps no state between calls and may be used by several goroutines at once.
@@ -54,15 +57,8 @@ func New(options Options) *Scorer {
 // texts without any token, score 0. Time grows with the product of the two lengths, 5000 words against 5000 taking some 50 ms,
 // and memory with that of the two longest lines, one bit for each pair of words.
 func (s *Scorer) Score(prediction, reference string) Scores {
-	var words vocabulary
-	predicted := words.number(s.Tokenize(prediction))
-	referred := words.number(s.Tokenize(reference))
-	return Scores{
-		Rouge1:    scoreUnigrams(predicted, referred),
-		Rouge2:    scoreBigrams(predicted, referred),
-		RougeL:    scoreLCS(predicted, referred),
-		RougeLsum: scoreUnionLCS(s.lines(&words, prediction), s.lines(&words, reference)),
-	}
+	set := s.ScoreTypes(prediction, reference, DefaultTypes).Scores
+	return Scores{set[0], set[1], set[2], set[3]}
 }
 
 // ScoreMulti compares a prediction with several references. Each kind takes the reference that gives it the highest
@@ -115,8 +111,8 @@ func scoreBigrams(predicted, referred []int32) Score {
 
 // scoreNgrams counts the n-grams that both texts hold, each as often as it occurs in the text that has fewer of it. key makes
 // one number of the n tokens it is given.
-func scoreNgrams(predicted, referred []int32, key func([]int32) int64, n int) Score {
-	counts := make(map[int64]int)
+func scoreNgrams[K comparable](predicted, referred []int32, key func([]int32) K, n int) Score {
+	counts := make(map[K]int)
 	total := func(tokens []int32) int { return max(len(tokens)-n+1, 0) }
 	for i := range total(referred) {
 		counts[key(referred[i:i+n])]++

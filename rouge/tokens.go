@@ -40,10 +40,14 @@ func (s *Scorer) Tokenize(text string) []string {
 	return tokens
 }
 
-// lines tokenizes each line of text. Only "\n" ends a line, as in rouge-score.
+// lines tokenizes each line of text, or each sentence where the caller splits it. Only "\n" ends a line, as in rouge-score.
 func (s *Scorer) lines(words *vocabulary, text string) [][]int32 {
+	split := s.options.Sentences
+	if split == nil {
+		split = func(text string) []string { return strings.Split(text, "\n") }
+	}
 	var lines [][]int32
-	for line := range strings.SplitSeq(text, "\n") {
+	for _, line := range split(text) {
 		if tokens := s.Tokenize(line); len(tokens) > 0 {
 			lines = append(lines, words.number(tokens))
 		}

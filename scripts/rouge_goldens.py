@@ -5,7 +5,7 @@
     venv/bin/python scripts/rouge_goldens.py
 
 Writes into rouge/testdata: pairs.jsonl (texts with their scores, without and with stemmer), long.json (two long texts),
-bootstrap.json (aggregates), stems.tsv (words and stems) and stem_digests.tsv (many more words); and
+bootstrap.json (aggregates), types.json (rouge1 to rouge9), stems.tsv (words and stems) and stem_digests.tsv (many more words); and
 internal/evaluation/testdata/lead.json: the whole of an evaluation of the ten articles by summaries that are their first
 characters. Texts are the project's own articles, cut up and mixed, short cases written by hand, and random characters.
 """
@@ -204,6 +204,30 @@ def words(rng):
     return sorted(w for w in found if w)
 
 
+def write_types():
+    """All types in one order and some in another, with and without stemmer, and the aggregate of each: the random stream runs through
+    the types in their order. split_summaries is given a splitter of ours, since NLTK's has a model of its own."""
+    pairs = mixed_pairs(random.Random(5))[::31] + BY_HAND[::9]
+    cases = []
+    rouge_scorer.nltk.sent_tokenize = lambda text: re.split(r"(?<=[.?!]) ", text)
+    for types, options in [
+        ([f"rouge{n}" for n in range(1, 10)] + ["rougeL", "rougeLsum"], {}), (["rougeLsum", "rouge3", "rouge1"], {"use_stemmer": True}),
+        (["rouge9"], {}), (["rougeL", "rouge4", "rougeLsum"], {"split_summaries": True}),
+    ]:
+        scorer = rouge_scorer.RougeScorer(types, **options)
+        aggregator = scoring.BootstrapAggregator()
+        scores = [scorer.score(reference, prediction) for prediction, reference in pairs]
+        for s in scores:
+            aggregator.add_scores(s)
+        np.random.seed(0)
+        result = aggregator.aggregate()
+        table = lambda s: [[s[t].precision, s[t].recall, s[t].fmeasure] for t in types]
+        cases.append({"types": types, **options, "scores": [table(s) for s in scores[::3]], **{
+            band: table({k: getattr(result[k], band) for k in types}) for band in ("low", "mid", "high")}})
+    with open(OUT / "types.json", "w", encoding="utf-8") as f:
+        f.write(json.dumps({"pairs": pairs}, ensure_ascii=False)[:-1] + ',"cases": [\n' + ",\n".join(json.dumps(c) for c in cases) + "\n]}\n")
+
+
 def write_stem_digests():
     """Every word of up to four of these letters before every suffix: too many to keep, so SHA-256 of the stems, one a line."""
     stemmer = PorterStemmer()
@@ -249,5 +273,6 @@ if __name__ == "__main__":
     write_pairs()
     write_long()
     write_bootstrap()
+    write_types()
     write_stems()
     write_stem_digests()

@@ -3,10 +3,12 @@ package main
 import (
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/trtgo/trtgo/internal/evaluation"
+	"github.com/trtgo/trtgo/rouge"
 )
 
 func evalCommand() *cli.Command {
@@ -21,10 +23,11 @@ func evalRougeCommand() *cli.Command {
 	return &cli.Command{
 		Name:  "rouge",
 		Usage: "ROUGE of predictions against references, as the rouge-score package computes it",
-		Description: "Reads JSON lines {\"prediction\":…,\"reference\":…} and prints the aggregate: upstream's bootstrap median,\n" +
-			"and the mean beside it. With --per_sample one line for each pair comes first.",
+		Description: "Reads JSON lines {\"prediction\":…,\"reference\":…} and prints the aggregate: upstream's bootstrap median\n" +
+			"(rouge-score's mid, seed 0), its bounds of 95 percent (low, high) and the mean. With --per_sample one line for each pair comes first.",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "input", DefaultText: "-, stdin", Usage: "file of JSON lines"},
+			&cli.StringSliceFlag{Name: "rouge-types", DefaultText: "rouge1,rouge2,rougeL,rougeLsum", Usage: "kinds to compute, of rouge1 to rouge9, rougeL and rougeLsum"},
 			&cli.BoolFlag{Name: "per-sample", Usage: "print precision, recall and F of each pair first"},
 			&cli.BoolFlag{Name: "use-stemmer", Usage: "compare stems (Porter); off as in summarize"},
 			jsonAlways(),
@@ -50,7 +53,11 @@ func evalRouge(c *cli.Context) error {
 }
 
 func printRouge(c *cli.Context, input io.Reader, name string) error {
-	result, err := evaluation.Rouge(input, evaluation.RougeOptions{UseStemmer: c.Bool("use-stemmer"), Name: name})
+	types, err := rougeTypes(c)
+	if err != nil {
+		return err
+	}
+	result, err := evaluation.Rouge(input, evaluation.RougeOptions{Types: types, UseStemmer: c.Bool("use-stemmer"), Name: name})
 	if err != nil {
 		return err
 	}
@@ -62,4 +69,20 @@ func printRouge(c *cli.Context, input io.Reader, name string) error {
 		}
 	}
 	return printJSON(c, result.Aggregate)
+}
+
+// rougeTypes reads --rouge_types: names after one flag, after several, or with commas between them.
+func rougeTypes(c *cli.Context) ([]rouge.Type, error) {
+	if !c.IsSet("rouge-types") {
+		return rouge.DefaultTypes, nil
+	}
+	var names []string
+	for _, value := range c.StringSlice("rouge-types") {
+		names = append(names, strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })...)
+	}
+	types, err := rouge.ParseTypes(names)
+	if err != nil {
+		return nil, usagef("--rouge_types: %v", err)
+	}
+	return types, nil
 }

@@ -1,7 +1,9 @@
 package evaluation
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"io"
 
@@ -11,6 +13,8 @@ import (
 
 // RougeOptions are those of the command eval rouge.
 type RougeOptions struct {
+	// Types are the kinds that are computed, in their order; nil: rouge.DefaultTypes.
+	Types []rouge.Type
 	// UseStemmer compares stems instead of words.
 	UseStemmer bool
 	// Name stands for the input in errors; "stdin" if empty.
@@ -20,56 +24,68 @@ type RougeOptions struct {
 // RougeResult is the ROUGE of many pairs.
 type RougeResult struct {
 	// Samples are the scores of each pair, in the order of the input.
-	Samples []rouge.Scores
-	// Aggregate is upstream's bootstrap median, with the mean beside it.
+	Samples []rouge.Set
+	// Aggregate is upstream's bootstrap median, with low, high and the mean beside it.
 	Aggregate RougeAggregate
 }
 
-// RougeAggregate is the JSON form of an aggregate: the median's scores at the top, all values between 0 and 1.
-type RougeAggregate struct {
-	rouge.Scores
-	Samples int          `json:"samples"`
-	Low     rouge.Scores `json:"low"`
-	High    rouge.Scores `json:"high"`
-	Mean    rouge.Scores `json:"mean"`
+// RougeAggregate sums pairs up. Its JSON has the median's scores at the top, rouge-score's "mid", and beside them "samples",
+// "low", "high" and "mean"; all values lie between 0 and 1.
+type RougeAggregate struct{ rouge.SetInterval }
+
+// MarshalJSON puts the median's types in front.
+func (a RougeAggregate) MarshalJSON() ([]byte, error) {
+	median, err := json.Marshal(a.Median)
+	if err != nil {
+		return nil, err
+	}
+	rest, err := json.Marshal(struct {
+		Samples int       `json:"samples"`
+		Low     rouge.Set `json:"low"`
+		High    rouge.Set `json:"high"`
+		Mean    rouge.Set `json:"mean"`
+	}{a.Samples, a.Low, a.High, a.Mean})
+	if err != nil {
+		return nil, err
+	}
+	return bytes.Join([][]byte{bytes.TrimSuffix(median, []byte("}")), bytes.TrimPrefix(rest, []byte("{"))}, []byte(",")), nil
 }
 
 // Rouge scores JSON lines with the fields prediction and reference. Errors name the line; a line that lacks a field is one, as
 // is an input without lines (ErrNoSamples).
 func Rouge(input io.Reader, options RougeOptions) (RougeResult, error) {
 	scorer := rouge.New(rouge.Options{Stemmer: options.UseStemmer})
+	types := options.Types
+	if types == nil {
+		types = rouge.DefaultTypes
+	}
 	name := cmp.Or(options.Name, "stdin")
 	var result RougeResult
 	for line, err := range dataset.Lines(name, input) {
 		if err != nil {
 			return RougeResult{}, err
 		}
-		scores, err := scoreLine(scorer, line)
+		prediction, reference, err := pairOf(line)
 		if err != nil {
 			return RougeResult{}, err
 		}
-		result.Samples = append(result.Samples, scores)
+		result.Samples = append(result.Samples, scorer.ScoreTypes(prediction, reference, types))
 	}
 	if len(result.Samples) == 0 {
 		return RougeResult{}, fmt.Errorf("%w: %s holds no lines", ErrNoSamples, name)
 	}
-	total := rouge.Aggregate(result.Samples)
-	result.Aggregate = RougeAggregate{total.Median, total.Samples, total.Low, total.High, total.Mean}
+	result.Aggregate = RougeAggregate{rouge.AggregateSets(result.Samples, 0)}
 	return result, nil
 }
 
-func scoreLine(scorer *rouge.Scorer, line dataset.Line) (rouge.Scores, error) {
+func pairOf(line dataset.Line) (prediction, reference string, err error) {
 	pair, err := line.Object()
 	if err != nil {
-		return rouge.Scores{}, err
+		return "", "", err
 	}
-	prediction, err := line.Field(pair, "prediction")
-	if err != nil {
-		return rouge.Scores{}, err
+	if prediction, err = line.Field(pair, "prediction"); err != nil {
+		return "", "", err
 	}
-	reference, err := line.Field(pair, "reference")
-	if err != nil {
-		return rouge.Scores{}, err
-	}
-	return scorer.Score(prediction, reference), nil
+	reference, err = line.Field(pair, "reference")
+	return prediction, reference, err
 }

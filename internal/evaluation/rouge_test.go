@@ -27,15 +27,27 @@ func TestRougeOfPairs(t *testing.T) {
 	require.NoError(t, err)
 	scorer := rouge.New(rouge.Options{})
 	want := []rouge.Scores{scorer.Score("the cat sat", "the cats sat down"), scorer.Score("b\na", "a\nb"), {}}
-	require.Equal(t, want, result.Samples)
+	require.Len(t, result.Samples, len(want))
+	for i := range want {
+		require.Equal(t, want[i].Set(), result.Samples[i])
+	}
 	total := rouge.Aggregate(want)
-	require.Equal(t, total.Median, result.Aggregate.Scores)
-	require.Equal(t, total.Mean, result.Aggregate.Mean)
+	require.Equal(t, total.Median.Set(), result.Aggregate.Median)
+	require.Equal(t, total.Mean.Set(), result.Aggregate.Mean)
 	require.Equal(t, 3, result.Aggregate.Samples)
 
 	stemmed, err := evaluation.Rouge(strings.NewReader(pairs), evaluation.RougeOptions{UseStemmer: true})
 	require.NoError(t, err)
-	require.Greater(t, stemmed.Samples[0].Rouge1.FMeasure, result.Samples[0].Rouge1.FMeasure)
+	require.Greater(t, stemmed.Samples[0].Of("rouge1").FMeasure, result.Samples[0].Of("rouge1").FMeasure)
+
+	// Other types, in the order that was asked for.
+	chosen, err := evaluation.Rouge(strings.NewReader(pairs), evaluation.RougeOptions{Types: []rouge.Type{"rougeL", "rouge3"}})
+	require.NoError(t, err)
+	require.Equal(t, result.Samples[0].Of("rougeL"), chosen.Samples[0].Of("rougeL"))
+	require.Zero(t, chosen.Samples[0].Of("rouge1"))
+	text, err := json.Marshal(chosen.Aggregate)
+	require.NoError(t, err)
+	require.Regexp(t, `^\{"rougeL":\{[^}]*\},"rouge3":\{[^}]*\},"samples":3,"low":\{"rougeL":.*,"high":\{"rougeL":.*,"mean":\{"rougeL":.*\}\}\}$`, string(text))
 }
 
 func TestRougeAggregateAsJSON(t *testing.T) {
@@ -80,6 +92,6 @@ func ExampleRouge() {
 	if err != nil {
 		fmt.Println(err)
 	}
-	fmt.Println(result.Aggregate.Rouge1.FMeasure, result.Aggregate.Samples)
+	fmt.Println(result.Aggregate.Median.Of("rouge1").FMeasure, result.Aggregate.Samples)
 	// Output: 0.75 1
 }
