@@ -71,7 +71,7 @@ func describe(c *cli.Context, path string) (*export.Description, error) {
 }
 
 func printInspection(c *cli.Context, x *inspection) error {
-	if err := printDescription(c, x.Description); err != nil {
+	if err := printDescription(c, x); err != nil {
 		return err
 	}
 	if x.Plan != nil {
@@ -80,7 +80,8 @@ func printInspection(c *cli.Context, x *inspection) error {
 	return printTensors(c, x.Description)
 }
 
-func printDescription(c *cli.Context, d *export.Description) error {
+func printDescription(c *cli.Context, x *inspection) error {
+	d := x.Description
 	w := tabwriter.NewWriter(c.App.Writer, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "format\t%s\narchitecture\t%s\n", d.Format, d.Architecture)
 	var total int64
@@ -88,6 +89,7 @@ func printDescription(c *cli.Context, d *export.Description) error {
 		total += t.Bytes
 	}
 	fmt.Fprintf(w, "tensors\t%d, %s\n", len(d.Tensors), humanBytes(total))
+	printTokenizer(w, x.Tokenizer)
 	if len(d.Problems) == 0 {
 		fmt.Fprintf(w, "problems\tnone\n")
 	}

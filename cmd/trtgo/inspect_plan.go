@@ -16,7 +16,8 @@ import (
 // inspection is what inspect prints.
 type inspection struct {
 	*export.Description
-	Plan *export.PlanReport `json:"plan,omitempty"`
+	Tokenizer *tokenizerSummary  `json:"tokenizer,omitempty"`
+	Plan      *export.PlanReport `json:"plan,omitempty"`
 }
 
 const planCategory = "with --plan: as for export"
@@ -62,7 +63,7 @@ func look(c *cli.Context, path string) (*inspection, error) {
 	if err != nil {
 		return nil, err
 	}
-	x := &inspection{Description: d}
+	x := &inspection{Description: d, Tokenizer: lookAtTokenizer(c, path, d)}
 	plan, check := c.Bool("plan"), c.Bool("check")
 	if engineconfig.IsEngine(path) {
 		if plan {
