@@ -67,6 +67,22 @@ func TestInterruptedRun(t *testing.T) {
 		require.NoFileExists(t, kept)
 		require.Regexp(t, `warning: \d+ of \d+ windows were scored before, perplexity [0-9.]+; they are kept in .*windows.jsonl.partial: the same command goes on from there`, c.stderr.String())
 	})
+	t.Run("mmlu", func(t *testing.T) {
+		kept := filepath.Join(dir, "answers.jsonl")
+		for _, split := range []string{"dev", "test"} {
+			path := filepath.Join(dir, "mmlu", split, "anatomy_"+split+".csv")
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			require.NoError(t, os.WriteFile(path, []byte(strings.Repeat("Which bone is in the leg?,femur,ulna,rib,jaw,A\n", 3000)), 0o600))
+		}
+		c := startCommand(t, "eval", "mmlu", "--engine_dir", engine, "--data_dir", filepath.Join(dir, "mmlu"), "--output", kept)
+		require.Eventually(t, func() bool {
+			content, err := os.ReadFile(kept + ".partial")
+			return err == nil && strings.Count(string(content), "\n") > 2
+		}, time.Minute, time.Millisecond)
+		require.Empty(t, c.interrupted(t))
+		require.NoFileExists(t, kept)
+		require.Regexp(t, `warning: \d+ of 3000 questions were answered before, accuracy [0-9.]+, log-likelihood accuracy [0-9.]+; they are kept in .*answers.jsonl.partial: the same`, c.stderr.String())
+	})
 	t.Run("summarize", func(t *testing.T) {
 		articles, kept := filepath.Join(dir, "articles.jsonl"), filepath.Join(dir, "kept.jsonl")
 		require.NoError(t, os.WriteFile(articles, []byte(strings.Repeat(`{"article":"a b c","highlights":"a"}`+"\n", 1000)), 0o600))

@@ -15,7 +15,7 @@ func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "eval",
 		Usage:       "measures of quality",
-		Subcommands: []*cli.Command{evalPerplexityCommand(), evalRougeCommand()},
+		Subcommands: []*cli.Command{evalMMLUCommand(), evalPerplexityCommand(), evalRougeCommand()},
 	}
 }
 

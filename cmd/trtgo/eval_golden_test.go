@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/trtgo/trtgo/internal/evaluation"
 	"github.com/trtgo/trtgo/internal/testmodel"
 )
 
@@ -27,6 +28,14 @@ type evalGolden struct {
 		Windows    int
 		NLL        float64
 		Perplexity float64
+	}
+	MMLU map[string][]struct {
+		PromptTokens int `json:"prompt_tokens"`
+		Written      string
+		Upstream     bool      // right by upstream's method
+		Letters      []float64 // log-probs
+		Pick         string
+		Likelihood   bool // right by the other one
 	}
 }
 
@@ -72,6 +81,7 @@ func TestEvaluationsEqualTransformers(t *testing.T) {
 	golden := loadEvalGolden(t)
 	engine := smolEngine(t, "full_prec")
 	t.Run("perplexity", func(t *testing.T) { perplexityEqualsTransformers(t, golden, engine) })
+	t.Run("mmlu", func(t *testing.T) { mmluEqualsTransformers(t, golden, engine) })
 }
 
 func perplexityEqualsTransformers(t *testing.T, golden evalGolden, engine string) {
@@ -85,4 +95,36 @@ func perplexityEqualsTransformers(t *testing.T, golden evalGolden, engine string
 		require.InEpsilon(t, want.NLL/float64(want.Tokens), got.NLLPerToken, 1e-5)
 		require.InEpsilon(t, want.Perplexity, got.Perplexity.Perplexity, 1e-4)
 	}
+}
+
+func mmluEqualsTransformers(t *testing.T, golden evalGolden, engine string) {
+	kept := filepath.Join(t.TempDir(), "answers.jsonl")
+	lines := runJSON[jsonMMLU](t, "eval", "mmlu", "--engine_dir", engine, "--data_dir", filepath.Join(evalTestdata, "mmlu"), "--json", "--quiet", "--output", kept)
+	content, err := os.ReadFile(kept)
+	require.NoError(t, err)
+	right, likely, n := 0, 0, 0
+	for line := range bytes.Lines(content) {
+		var got evaluation.Answer
+		require.NoError(t, json.Unmarshal(line, &got))
+		if got.Subject == "" {
+			continue // the head
+		}
+		n++
+		want := golden.MMLU[got.Subject][got.Number]
+		require.Equal(t, want.Written, got.Written, "%s %d", got.Subject, got.Number)
+		require.Equal(t, []bool{want.Upstream, want.Likelihood}, []bool{got.Correct, got.LikelyCorrect})
+		require.Equal(t, want.Pick, got.Likeliest)
+		require.InDeltaSlice(t, want.Letters, got.LogProbs, 3e-4)
+		require.Equal(t, 5, got.Shots)
+		if want.Upstream {
+			right++
+		}
+		if want.Likelihood {
+			likely++
+		}
+	}
+	require.Equal(t, 18, n)
+	total := lines[len(lines)-1]
+	require.InDelta(t, float64(right)/18, *total.Accuracy, 1e-12)
+	require.InDelta(t, float64(likely)/18, *total.LikelihoodAccuracy, 1e-12)
 }

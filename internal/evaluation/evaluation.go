@@ -1,5 +1,6 @@
 // Package evaluation holds the logic behind the commands that judge a model: summarising articles with ROUGE ([Summarize]),
-// scoring predictions that exist already ([Rouge]) and texts ([EvaluatePerplexity]).
+// scoring predictions that exist already ([Rouge]) and texts ([EvaluatePerplexity]), and asking multiple-choice questions
+// ([EvaluateMMLU]).
 //
 // It knows neither the command line nor an engine. The caller supplies a [Generator], which continues prompts, or a [Scorer],
 // which tells the log-probs of given tokens, and a [Tokenizer]; a *tokenizer.Tokenizer is one.
