@@ -85,7 +85,16 @@ func checkKVCacheFraction(c *cli.Context) error {
 
 // openEngine opens the engine of --engine-dir as the flags say.
 func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtllm.Engine, error) {
-	native := engineBackend(c) == engineconfig.BackendTensorRTLLM
+	engine, err := openEngineAt(c, c.String("engine-dir"), log, more...)
+	if err != nil {
+		return nil, notEngine(c, err)
+	}
+	return engine, nil
+}
+
+// openEngineAt opens the engine in a directory as the flags say.
+func openEngineAt(c *cli.Context, dir string, log *slog.Logger, more ...trtllm.Option) (*trtllm.Engine, error) {
+	native := engineBackend(dir) == engineconfig.BackendTensorRTLLM
 	options := append(more, trtllm.WithLogger(log), trtllm.WithBlockReuse(c.Bool(reuseFlag)))
 	options = append(options, ownNativeOptions(c)...)
 	if native {
@@ -130,12 +139,9 @@ func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtll
 	case c.String("hf-model-dir") != "":
 		options = append(options, trtllm.WithTokenizerDir(c.String("hf-model-dir")))
 	}
-	engine, err := trtllm.Open(c.Context, c.String("engine-dir"), options...)
-	if err != nil {
-		if native && c.Context.Err() != nil {
-			log.Warn(err.Error()) // what was waited for
-		}
-		return nil, notEngine(c, err)
+	engine, err := trtllm.Open(c.Context, dir, options...)
+	if err != nil && native && c.Context.Err() != nil {
+		log.Warn(err.Error()) // what was waited for
 	}
-	return engine, nil
+	return engine, err
 }

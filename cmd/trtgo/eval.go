@@ -15,7 +15,7 @@ func evalCommand() *cli.Command {
 	return &cli.Command{
 		Name:        "eval",
 		Usage:       "measures of quality",
-		Subcommands: []*cli.Command{evalMMLUCommand(), evalPerplexityCommand(), evalRougeCommand()},
+		Subcommands: []*cli.Command{evalCompareCommand(), evalMMLUCommand(), evalPerplexityCommand(), evalRougeCommand()},
 	}
 }
 

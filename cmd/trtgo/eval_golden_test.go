@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -28,6 +29,16 @@ type evalGolden struct {
 		Windows    int
 		NLL        float64
 		Perplexity float64
+	}
+	Compare struct {
+		MaxLength int `json:"max_length"`
+		Stride    int
+		Position  []int
+		KL        []float64
+		LogProbA  []float64 `json:"log_prob_a"`
+		LogProbB  []float64 `json:"log_prob_b"`
+		BestA     []int32   `json:"best_a"`
+		BestB     []int32   `json:"best_b"`
 	}
 	MMLU map[string][]struct {
 		PromptTokens int `json:"prompt_tokens"`
@@ -82,6 +93,7 @@ func TestEvaluationsEqualTransformers(t *testing.T) {
 	engine := smolEngine(t, "full_prec")
 	t.Run("perplexity", func(t *testing.T) { perplexityEqualsTransformers(t, golden, engine) })
 	t.Run("mmlu", func(t *testing.T) { mmluEqualsTransformers(t, golden, engine) })
+	t.Run("compare", func(t *testing.T) { compareEqualsTransformers(t, golden, engine, smolEngine(t, "int8_wo")) })
 }
 
 func perplexityEqualsTransformers(t *testing.T, golden evalGolden, engine string) {
@@ -127,4 +139,33 @@ func mmluEqualsTransformers(t *testing.T, golden evalGolden, engine string) {
 	total := lines[len(lines)-1]
 	require.InDelta(t, float64(right)/18, *total.Accuracy, 1e-12)
 	require.InDelta(t, float64(likely)/18, *total.LikelihoodAccuracy, 1e-12)
+}
+
+// Of float32 and int8 weights, against torch with the rounded weights. What is told of each token is summed up here in the same way.
+func compareEqualsTransformers(t *testing.T, golden evalGolden, a, b string) {
+	want := golden.Compare
+	n := len(want.KL)
+	lines := runJSON[evaluation.CompareSummary](t, "eval", "compare", a, b, filepath.Join(evalTestdata, "text.txt"), "--json", "--quiet",
+		"--max_length", strconv.Itoa(want.MaxLength), "--stride", strconv.Itoa(want.Stride), "--largest", strconv.Itoa(n))
+	require.Len(t, lines, 1)
+	got := lines[0]
+	require.Equal(t, n, got.Tokens)
+	require.Len(t, got.Largest, n, "all tokens are told")
+	same, kl := 0.0, 0.0
+	for _, l := range got.Largest {
+		i := slices.Index(want.Position, l.Position)
+		require.InDelta(t, want.KL[i], l.KL, 1e-5+0.01*want.KL[i], "token %d", l.Position)
+		require.InDelta(t, want.LogProbA[i], l.LogProbA, 3e-4, "token %d", l.Position)
+		require.InDelta(t, want.LogProbB[i], l.LogProbB, 3e-3, "token %d", l.Position)
+		require.Equal(t, []int32{want.BestA[i], want.BestB[i]}, []int32{l.TopA[0].Token, l.TopB[0].Token}, "token %d", l.Position)
+	}
+	for i := range n {
+		kl += want.KL[i] / float64(n)
+		if want.BestA[i] == want.BestB[i] {
+			same += 1 / float64(n)
+		}
+	}
+	require.InEpsilon(t, kl, got.KL.Mean, 0.005)
+	require.InDelta(t, same, got.SameBest, 1e-9)
+	require.Less(t, got.SameBest, 1.0, "otherwise agreement is not tested")
 }

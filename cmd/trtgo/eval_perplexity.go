@@ -73,6 +73,10 @@ func checkWindowFlags(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usagef("which text? `trtgo eval perplexity --engine_dir ENGINE FILE…`")
 	}
+	return checkWindowSizes(c)
+}
+
+func checkWindowSizes(c *cli.Context) error {
 	for name, least := range map[string]int{"max-length": 2, "stride": 1} {
 		if !c.IsSet(name) {
 			continue

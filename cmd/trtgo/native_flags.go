@@ -122,9 +122,9 @@ func needsGenerationLogits(c *cli.Context) bool {
 	}, c.IsSet)
 }
 
-// engineBackend is the backend of --engine_dir's engine, "" where that cannot be read; opening it tells why.
-func engineBackend(c *cli.Context) string {
-	config, err := engineconfig.Read(c.String("engine-dir"))
+// engineBackend is the backend of the engine in a directory, "" where that cannot be read; opening it tells why.
+func engineBackend(dir string) string {
+	config, err := engineconfig.Read(dir)
 	if err != nil {
 		return ""
 	}

@@ -1,9 +1,9 @@
 // Package evaluation holds the logic behind the commands that judge a model: summarising articles with ROUGE ([Summarize]),
-// scoring predictions that exist already ([Rouge]) and texts ([EvaluatePerplexity]), and asking multiple-choice questions
-// ([EvaluateMMLU]).
+// scoring predictions that exist already ([Rouge]) and texts ([EvaluatePerplexity]), asking multiple-choice questions
+// ([EvaluateMMLU]), and comparing what two models predict ([Compare]).
 //
-// It knows neither the command line nor an engine. The caller supplies a [Generator], which continues prompts, or a [Scorer],
-// which tells the log-probs of given tokens, and a [Tokenizer]; a *tokenizer.Tokenizer is one.
+// It knows neither the command line nor an engine. The caller supplies a [Generator], which continues prompts, a [Scorer],
+// which tells the log-probs of given tokens, or a [LogitsSource], and a [Tokenizer]; a *tokenizer.Tokenizer is one.
 //
 // Summarize does what TensorRT-LLM's examples/summarize.py does, so that the numbers can be compared: the same articles in the
 // same order, the same prompt, cut the same way, and the same bootstrap median. It departs where upstream errs: with batches
