@@ -39,14 +39,9 @@ var encodings = []struct {
 
 // batch compares texts in every way, and what both make of ids: those of the texts, and random ones.
 func (c *comparison) batch(texts []string) error {
-	if !c.subject.bytes {
-		for i, s := range texts {
-			texts[i] = lossy(s)
-		}
-	}
 	var lists [][]int32
 	for _, e := range encodings {
-		want, err := c.library.IDs(e.task, texts)
+		want, err := c.ask(e.task, texts)
 		if err != nil {
 			return err
 		}
@@ -71,6 +66,18 @@ func (c *comparison) batch(texts []string) error {
 		c.bytes += len(s)
 	}
 	return c.decode(append(lists, c.randomIDs(len(texts)/8+1)...))
+}
+
+// ask gives the library's ids. Most libraries take only what is UTF-8; of bytes that are not, a
+// Python program would make U+FFFD, as ours does.
+func (c *comparison) ask(task reference.Task, texts []string) ([][]int32, error) {
+	if !c.subject.bytes {
+		texts = slices.Clone(texts)
+		for i, s := range texts {
+			texts[i] = lossy(s)
+		}
+	}
+	return c.library.IDs(task, texts)
 }
 
 // lossy is what Python gives for bytes that are not UTF-8: U+FFFD for each longest beginning of a
@@ -183,7 +190,7 @@ func (c *comparison) differ(name string, task reference.Task, o tokenizer.Encode
 		return nil
 	}
 	both := func(s string) (got, want []int32, err error) {
-		lists, err := c.library.IDs(task, []string{s})
+		lists, err := c.ask(task, []string{s})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -204,7 +211,7 @@ func (c *comparison) differ(name string, task reference.Task, o tokenizer.Encode
 
 // shortest leaves out what it can of a text that still fails.
 func shortest(text string, fails func(string) (bool, error)) (string, error) {
-	parts := strings.Split(text, "") // characters
+	parts := strings.Split(text, "") // characters, or bytes that are none
 	for size := (len(parts) + 1) / 2; size > 0; {
 		removed := false
 		for from := 0; from < len(parts); {

@@ -92,7 +92,11 @@ func (s settings) start(x subject, seed uint64) (*comparison, *corpus, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	library, err := reference.Start(s.python, append([]string{x.library, x.path(s.dir)}, x.arguments...)...)
+	args, err := x.arguments(s.dir, own)
+	if err != nil {
+		return nil, nil, err
+	}
+	library, err := reference.Start(s.python, args...)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,8 +14,7 @@ type subject struct {
 	name, library string // library is what reference.Start calls it
 	file          string // below the directory of fetched files
 	source        string // where it comes from
-	// further arguments of the library: tiktoken's pattern
-	arguments []string
+	pattern       string // tiktoken's, which no file has
 	// bytes: the library takes texts that are not UTF-8
 	bytes bool
 	// kept: the library can keep special tokens in a decoding
@@ -36,6 +36,8 @@ func subjects() []subject {
 	for _, s := range [][2]string{{"Tekken (Mistral-NeMo)", "tekken_240718.json"}, {"Tekken (Pixtral)", "tekken_240911.json"}} {
 		list = append(list, subject{name: s[0], library: "tekken", file: filepath.Join("mistral", s[1]), source: "PyPI mistral-common 1.13.1", kept: true})
 	}
+	list = append(list, subject{name: "Qwen", library: "tiktoken", file: "tiktoken/qwen.tiktoken", source: "PyPI dashscope 2.0.2", kept: true,
+		pattern: `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`})
 	return append(list, subject{name: "SmolLM2", library: "hf", file: "smollm2/tokenizer.json", source: "the GGUF of `make model`", kept: true})
 }
 
@@ -44,6 +46,22 @@ func (s subject) path(dir string) string { return filepath.Join(dir, s.file) }
 // open reads it as a user would with --vocab_file.
 func (s subject) open(dir string) (*tokenizer.Tokenizer, error) {
 	return tokenizer.OpenFile(s.path(dir))
+}
+
+// arguments are what the library is started with.
+func (s subject) arguments(dir string, own *tokenizer.Tokenizer) ([]string, error) {
+	args := []string{s.library, s.path(dir)}
+	if s.pattern == "" {
+		return args, nil
+	}
+	special := map[string]int32{}
+	for id := range int32(own.VocabSize()) {
+		if token, _ := own.Token(id); own.IsSpecial(id) {
+			special[token] = id
+		}
+	}
+	text, err := json.Marshal(special)
+	return append(args, s.pattern, string(text)), err
 }
 
 // specials lists the spelling of special tokens, for the corpus.

@@ -42,7 +42,7 @@ type Library struct {
 }
 
 // Start loads a tokenizer file with a library: hf, sentencepiece, tekken or tiktoken, which
-// takes its pattern as a further argument. python must have the library.
+// takes its pattern and its special tokens, as JSON, as further arguments. python must have the library.
 func Start(python string, args ...string) (*Library, error) {
 	c := exec.Command(python, append([]string{"-c", program}, args...)...)
 	c.Env = append(os.Environ(), "TOKENIZERS_PARALLELISM=false", "RAYON_NUM_THREADS=1")

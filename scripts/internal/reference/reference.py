@@ -3,7 +3,7 @@
     reference.py hf FILE         tokenizers (tokenizer.json)
     reference.py sentencepiece FILE
     reference.py tekken FILE     mistral-common
-    reference.py tiktoken FILE PATTERN
+    reference.py tiktoken FILE PATTERN SPECIAL   SPECIAL is JSON: spellings and ids
 
 A request is a byte that says what to do, a count and as many items; an answer is a count and as many
 results. Counts and lengths are 32-bit little-endian, lengths first. Items are UTF-8 (sentencepiece: any
@@ -13,6 +13,7 @@ bytes) or ids, which are 32-bit too.
     d decode, special tokens kept         k decode, special tokens left out
     E D L  seconds as a float64: of encoding each text, decoding each list, loading the file once for each item
 """
+import json
 import struct
 import sys
 import time
@@ -114,31 +115,35 @@ class Tekken:
 
 
 class Tiktoken:
-    def __init__(self, path, pattern):
+    def __init__(self, path, pattern, special):
         import tiktoken
 
         self.version = "tiktoken " + tiktoken.__version__
-        self.library, self.path, self.pattern = tiktoken, path, pattern
-        self.encoding = self.load()
+        self.library, self.path, self.pattern, self.special = tiktoken, path, pattern, json.loads(special)
+        self.encoding, self.special_ids = self.load(), set(self.special.values())
 
     def load(self):
         from tiktoken.load import load_tiktoken_bpe
 
         ranks = load_tiktoken_bpe(self.path)
-        return self.library.Encoding("file", pat_str=self.pattern, mergeable_ranks=ranks, special_tokens={})
+        return self.library.Encoding("file", pat_str=self.pattern, mergeable_ranks=ranks, special_tokens=self.special)
 
     def text(self, raw):
         return raw.decode("utf-8", "replace")
 
     def encode(self, text):
-        return self.encoding.encode_ordinary(text)
+        return self.encoding.encode(text, allowed_special="all")
 
-    encode_special = encode_plain = encode
+    encode_special = encode
+
+    def encode_plain(self, text):
+        return self.encoding.encode_ordinary(text)
 
     def decode(self, ids):
         return self.encoding.decode(ids)
 
-    decode_skip = decode
+    def decode_skip(self, ids):
+        return self.encoding.decode([i for i in ids if i not in self.special_ids])
 
 
 KINDS = {"hf": HuggingFace, "sentencepiece": SentencePiece, "tekken": Tekken, "tiktoken": Tiktoken}

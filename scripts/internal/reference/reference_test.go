@@ -19,7 +19,7 @@ class Encoding:
     def __init__(self, name, pat_str, mergeable_ranks, special_tokens):
         pass
 
-    def encode_ordinary(self, text):
+    def encode(self, text, allowed_special):
         return [ord(c) for c in text]
 
     def decode(self, ids):
@@ -32,7 +32,7 @@ func start(t *testing.T) *reference.Library {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tiktoken", "__init__.py"), []byte(library), 0o644))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "tiktoken", "load.py"), []byte("def load_tiktoken_bpe(path):\n    return {}\n"), 0o644))
 	t.Setenv("PYTHONPATH", dir)
-	l, err := reference.Start("python3", "tiktoken", "file", "pattern")
+	l, err := reference.Start("python3", "tiktoken", "file", "pattern", "{}")
 	require.NoError(t, err)
 	return l
 }
