@@ -3,55 +3,45 @@ package tokenizer
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"unicode/utf8"
 )
 
-// GGUFFiles are a GGUF's tokenizer as the files of a Hugging Face directory.
+// GGUFFiles are a GGUF's tokenizer as the files of a Hugging Face directory. One of Tokenizer and Model is
+// there, unless the kind is not implemented.
 type GGUFFiles struct {
-	Tokenizer  []byte // tokenizer.json; nil when the kind is not implemented
+	Tokenizer  []byte // tokenizer.json
+	Model      []byte // tokenizer.model, SentencePiece's
 	Config     []byte // tokenizer_config.json, the chat template in it
 	Generation []byte // generation_config.json: bos, pad, and the ids that end a turn
 }
 
 // Token types of GGUF (tokenizer.ggml.token_type).
 const (
+	ggufNormal      = 1
 	ggufUnknown     = 2
 	ggufControl     = 3
 	ggufUserDefined = 4
+	ggufUnused      = 5
 )
-
-// ggufPre is what llama.cpp does for a value of tokenizer.ggml.pre. Its "default" is a split of its own
-// that no model was trained with, and is not here.
-type ggufPre struct {
-	pattern      string // of a Split; "" for ByteLevel's own, GPT-2's
-	digits       bool   // Digits(individual_digits) first
-	ignoreMerges bool
-	addBOS       bool // unless tokenizer.ggml.add_bos_token says otherwise
-}
-
-var ggufPres = map[string]ggufPre{
-	"gpt-2":     {},
-	"phi-2":     {},
-	"smollm":    {digits: true},
-	"starcoder": {digits: true},
-	"llama-bpe": {pattern: patternLlama3, ignoreMerges: true, addBOS: true},
-	"llama3":    {pattern: patternLlama3, ignoreMerges: true, addBOS: true},
-	"llama-v3":  {pattern: patternLlama3, ignoreMerges: true, addBOS: true},
-	"pixtral":   {pattern: patternLlama3, ignoreMerges: true, addBOS: true},
-	"tekken":    {pattern: patternTekken, ignoreMerges: true, addBOS: true},
-}
 
 // endOfTurn are control tokens that end a generation whatever the metadata calls them.
 var endOfTurn = []string{"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|end|>", "<end_of_turn>"}
 
-// FromGGUF turns the tokenizer.* metadata of a GGUF file into tokenizer.json, tokenizer_config.json and
-// generation_config.json. Values are Go's basic types and slices of them; whole numbers may have any
-// width. Of tokenizer.ggml.model only "gpt2" (byte-level BPE) is implemented, with the values of
-// tokenizer.ggml.pre that name a known pre-tokeniser. For others the error wraps ErrUnsupported and names
-// it; the files returned with it lack Tokenizer alone. Contradictory metadata gives ErrInvalid.
-// Special ids beyond the vocabulary are ignored, as llama.cpp does.
+// FromGGUF turns the tokenizer.* metadata of a GGUF file into tokenizer.json or tokenizer.model, and
+// tokenizer_config.json and generation_config.json. Values are Go's basic types and slices of them; whole
+// numbers may have any width. By tokenizer.ggml.model,
+//
+//   - gpt2, byte-level BPE, becomes a tokenizer.json with the pre-tokeniser that the model named by
+//     tokenizer.ggml.pre was trained with, where that is known;
+//   - gemma4 a tokenizer.json with BPE over spaces written as ▁;
+//   - bert one with WordPiece;
+//   - llama and t5 a tokenizer.model, BPE and Unigram, which is what those vocabularies come from.
+//
+// For others the error wraps ErrUnsupported and names the kind; the files returned with it lack the tokenizer
+// alone. Contradictory metadata gives ErrInvalid. Special ids beyond the vocabulary are ignored, as llama.cpp does.
 func FromGGUF(meta map[string]any) (*GGUFFiles, error) {
 	g := &ggufVocabulary{meta: meta}
 	if err := g.read(); err != nil {
@@ -65,24 +55,45 @@ func FromGGUF(meta map[string]any) (*GGUFFiles, error) {
 	if files.Generation, err = g.generation(); err != nil {
 		return nil, err
 	}
-	model, _ := meta["tokenizer.ggml.model"].(string)
-	if model != "gpt2" {
-		return files, unsupported("GGUF vocabulary model %q (gpt2 is read)", model)
-	}
-	if !g.known {
-		return files, unsupported("GGUF pre-tokeniser %q (tokenizer.ggml.pre)", g.preName)
-	}
-	if files.Tokenizer, err = g.tokenizer(); err != nil {
+	if err := g.write(files); errors.Is(err, ErrUnsupported) {
+		return files, err
+	} else if err != nil {
 		return nil, err
 	}
-	if _, err := parseHF(files.Tokenizer, nil, nil); err != nil {
+	if files.Model != nil {
+		_, err = parseSentencePiece(files.Model, nil, true)
+	} else {
+		_, err = parseHF(files.Tokenizer, nil, nil)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("GGUF tokenizer: %w", err)
 	}
 	return files, nil
 }
 
+// write makes the tokenizer's file.
+func (g *ggufVocabulary) write(files *GGUFFiles) (err error) {
+	switch g.model {
+	case "gpt2":
+		if !g.known {
+			return unsupported("GGUF pre-tokeniser %q (tokenizer.ggml.pre)", g.preName)
+		}
+		files.Tokenizer, err = g.byteLevelJSON()
+	case "gemma4":
+		files.Tokenizer, err = g.spacedJSON()
+	case "bert":
+		files.Tokenizer, err = g.wordPieceJSON()
+	case "llama", "t5":
+		files.Model, err = g.sentencePiece()
+	default:
+		err = unsupported("GGUF vocabulary model %q (gpt2, gemma4, bert, llama and t5 are read)", g.model)
+	}
+	return err
+}
+
 type ggufVocabulary struct {
 	meta    map[string]any
+	model   string // tokenizer.ggml.model
 	tokens  []string
 	types   []int64
 	merges  []string
@@ -93,6 +104,7 @@ type ggufVocabulary struct {
 
 func (g *ggufVocabulary) read() error {
 	var ok bool
+	g.model, _ = g.meta["tokenizer.ggml.model"].(string)
 	if g.tokens, ok = g.meta["tokenizer.ggml.tokens"].([]string); !ok || len(g.tokens) == 0 {
 		return invalid("GGUF: tokenizer.ggml.tokens is missing, empty or not a list of strings")
 	}
@@ -101,7 +113,7 @@ func (g *ggufVocabulary) read() error {
 		if !utf8.ValidString(t) {
 			return invalid("GGUF: token %d, %q, is not UTF-8", i, t)
 		}
-		if j, dup := seen[t]; dup && g.meta["tokenizer.ggml.model"] == "gpt2" {
+		if j, dup := seen[t]; dup {
 			return invalid("GGUF: tokens %d and %d are both %q", j, i, t)
 		}
 		seen[t] = i
@@ -168,33 +180,6 @@ func (g *ggufVocabulary) ends() []int64 {
 
 type object map[string]any
 
-// tokenizer writes tokenizer.json.
-func (g *ggufVocabulary) tokenizer() ([]byte, error) {
-	byteLevel := object{"type": "ByteLevel", "add_prefix_space": g.flag("add_space_prefix", false),
-		"trim_offsets": true, "use_regex": g.pre.pattern == ""}
-	pre := []object{byteLevel}
-	if g.pre.digits {
-		pre = []object{{"type": "Digits", "individual_digits": true}, byteLevel}
-	}
-	if g.pre.pattern != "" {
-		pre = []object{{"type": "Split", "pattern": object{"Regex": g.pre.pattern},
-			"behavior": "Isolated", "invert": false}, byteLevel}
-	}
-	merges := g.merges
-	if merges == nil {
-		merges = []string{}
-	}
-	model := object{"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil,
-		"end_of_word_suffix": nil, "fuse_unk": false, "byte_fallback": false,
-		"ignore_merges": g.pre.ignoreMerges, "vocab": orderedVocab(g.tokens), "merges": merges}
-	return marshal(object{"version": "1.0", "truncation": nil, "padding": nil,
-		"added_tokens": g.added(), "normalizer": nil,
-		"pre_tokenizer":  object{"type": "Sequence", "pretokenizers": pre},
-		"post_processor": g.postProcessor(),
-		"decoder":        object{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-		"model":          model})
-}
-
 // added lists the tokens that are cut out of text: control and unknown ones as special, user-defined
 // ones not. Unused and byte tokens are vocabulary only.
 func (g *ggufVocabulary) added() []object {
@@ -236,20 +221,25 @@ func (g *ggufVocabulary) postProcessor() object {
 		{"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials}}}
 }
 
-func (g *ggufVocabulary) addBOS() bool { return g.flag("add_bos_token", g.pre.addBOS) }
+func (g *ggufVocabulary) addBOS() bool {
+	return g.flag("add_bos_token", g.pre.addBOS || g.model == "llama" || g.model == "gemma4")
+}
 
 // config writes tokenizer_config.json.
 func (g *ggufVocabulary) config() ([]byte, error) {
 	c := object{"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false}
 	for key, name := range map[string]string{"bos": "bos_token", "eos": "eos_token",
-		"unknown": "unk_token", "padding": "pad_token", "seperator": "sep_token", "mask": "mask_token"} {
+		"unknown": "unk_token", "padding": "pad_token", "seperator": "sep_token", "mask": "mask_token", "cls": "cls_token"} {
 		if id := g.id(key); id >= 0 {
 			c[name] = g.tokens[id]
 		}
 	}
-	if g.known {
+	if g.known || g.fromSentencePiece() {
 		c["add_bos_token"] = g.addBOS()
-		c["add_eos_token"] = g.flag("add_eos_token", false)
+		c["add_eos_token"] = g.flag("add_eos_token", g.model == "t5")
+	}
+	if g.fromSentencePiece() {
+		c["added_tokens_decoder"] = g.addedDecoder()
 	}
 	template, ok := g.meta["tokenizer.chat_template"].(string)
 	if ok {
@@ -318,78 +308,4 @@ func marshal(v any) ([]byte, error) {
 	e.SetIndent("", " ")
 	err := e.Encode(v)
 	return b.Bytes(), err
-}
-
-// integer accepts every width, and floats that are whole.
-func integer(v any) (int64, bool) {
-	switch n := v.(type) {
-	case int:
-		return int64(n), true
-	case int8:
-		return int64(n), true
-	case int16:
-		return int64(n), true
-	case int32:
-		return int64(n), true
-	case int64:
-		return n, true
-	case uint:
-		return int64(n), n <= 1<<62
-	case uint8:
-		return int64(n), true
-	case uint16:
-		return int64(n), true
-	case uint32:
-		return int64(n), true
-	case uint64:
-		return int64(n), n <= 1<<62
-	case float32:
-		return int64(n), n == float32(int64(n))
-	case float64:
-		return int64(n), n == float64(int64(n))
-	}
-	return 0, false
-}
-
-// integers accepts a slice of any of those.
-func integers(v any) ([]int64, bool) {
-	switch list := v.(type) {
-	case []int:
-		return widen(list)
-	case []int8:
-		return widen(list)
-	case []int16:
-		return widen(list)
-	case []int32:
-		return widen(list)
-	case []int64:
-		return list, true
-	case []uint8:
-		return widen(list)
-	case []uint16:
-		return widen(list)
-	case []uint32:
-		return widen(list)
-	case []uint64:
-		return widen(list)
-	case []any:
-		out := make([]int64, len(list))
-		for i, e := range list {
-			n, ok := integer(e)
-			if !ok {
-				return nil, false
-			}
-			out[i] = n
-		}
-		return out, true
-	}
-	return nil, false
-}
-
-func widen[T int | int8 | int16 | int32 | uint8 | uint16 | uint32 | uint64](list []T) ([]int64, bool) {
-	out := make([]int64, len(list))
-	for i, n := range list {
-		out[i] = int64(n)
-	}
-	return out, true
 }

@@ -8,8 +8,11 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/trtgo/trtgo/tokenizer"
@@ -55,8 +58,11 @@ func openGGUF(t testing.TB, meta map[string]any) *tokenizer.Tokenizer {
 	files, err := tokenizer.FromGGUF(meta)
 	require.NoError(t, err)
 	dir := t.TempDir()
-	for name, data := range map[string][]byte{"tokenizer.json": files.Tokenizer,
+	for name, data := range map[string][]byte{"tokenizer.json": files.Tokenizer, "tokenizer.model": files.Model,
 		"tokenizer_config.json": files.Config, "generation_config.json": files.Generation} {
+		if data == nil {
+			continue
+		}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), data, 0o644))
 	}
 	tok, err := tokenizer.Open(dir)
@@ -141,8 +147,8 @@ func TestGGUFRefusals(t *testing.T) {
 		return m
 	}
 	for name, meta := range map[string]map[string]any{
-		"llama":        with("tokenizer.ggml.model", "llama"),
-		"qwen2":        with("tokenizer.ggml.pre", "qwen2"),
+		"rwkv":         with("tokenizer.ggml.model", "rwkv"),
+		"kimi-k2":      with("tokenizer.ggml.pre", "kimi-k2"),
 		`model ""`:     with("tokenizer.ggml.model", nil),
 		`tokeniser ""`: with("tokenizer.ggml.pre", nil),
 		"default":      with("tokenizer.ggml.pre", "default"),
@@ -151,6 +157,7 @@ func TestGGUFRefusals(t *testing.T) {
 		require.ErrorIs(t, err, tokenizer.ErrUnsupported)
 		require.ErrorContains(t, err, name)
 		require.Nil(t, files.Tokenizer)
+		require.Nil(t, files.Model)
 		require.Contains(t, string(files.Config), "<|bos|>", "what is known of it is there all the same")
 		require.Contains(t, string(files.Generation), "2601")
 	}
@@ -180,6 +187,40 @@ func TestGGUFRefusals(t *testing.T) {
 		} else {
 			require.ErrorIs(t, err, tokenizer.ErrUnsupported, "%T: every width is read", types)
 		}
+	}
+}
+
+// TestLlamaCppVocabularies compares llama.cpp's own test vocabularies with the vectors beside them, which
+// are what the official tokenizers make of its texts.
+func TestLlamaCppVocabularies(t *testing.T) {
+	dir := os.Getenv("TRTGO_LLAMACPP_MODELS")
+	if dir == "" {
+		t.Skip("set TRTGO_LLAMACPP_MODELS to the folder of llama.cpp that has ggml-vocab-*.gguf")
+	}
+	inputs, err := filepath.Glob(filepath.Join(dir, "ggml-vocab-*.gguf.inp"))
+	require.NoError(t, err)
+	require.NotEmpty(t, inputs)
+	for _, input := range inputs {
+		path := strings.TrimSuffix(input, ".inp")
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			tok := openGGUF(t, ggufMetadata(t, path))
+			text, err := os.ReadFile(input)
+			require.NoError(t, err)
+			want, err := os.ReadFile(path + ".out")
+			require.NoError(t, err)
+			texts := strings.Split(string(text), "\n__ggml_vocab_test__\n")
+			lines := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
+			require.Equal(t, strings.Count(string(want), "\n"), len(lines))
+			// A separator stands behind the last text of some files.
+			require.Contains(t, []int{len(lines), len(lines) + 1}, len(texts))
+			for i, line := range lines {
+				got := []string{}
+				for _, id := range encode(t, tok, texts[i], tokenizer.EncodeOptions{}) {
+					got = append(got, strconv.Itoa(int(id)))
+				}
+				assert.Equal(t, strings.Fields(line), got, "vector %d: %q", i+1, texts[i])
+			}
+		})
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/trtgo/trtgo/tokenizer"
 )
 
-// kept is the tokenizer's metadata as a file, for a tokenizer of a kind that has
-// no tokenizer.json form here.
+// kept is the tokenizer's metadata as a file, for a tokenizer of a kind that
+// package tokenizer does not know.
 func (m *Model) kept() (source.File, error) {
 	keep := map[string]any{}
 	for key, value := range m.file.metadata {
@@ -69,7 +69,7 @@ func jsonable(value any) any {
 }
 
 // Files implements [source.Model]. A vocabulary of a kind that package tokenizer
-// knows becomes tokenizer.json; of others the metadata is kept, so that no export
+// knows becomes tokenizer.json or tokenizer.model; of others the metadata is kept, so that no export
 // fails because of a tokenizer.
 func (m *Model) Files() ([]source.File, error) {
 	m.tokenizerOnce.Do(m.convertTokenizer)
@@ -93,6 +93,7 @@ func (m *Model) convertTokenizer() {
 	}
 	for _, f := range []source.File{
 		{Name: "tokenizer.json", Data: made.Tokenizer},
+		{Name: "tokenizer.model", Data: made.Model},
 		{Name: "tokenizer_config.json", Data: made.Config},
 		{Name: "generation_config.json", Data: made.Generation},
 	} {
