@@ -59,6 +59,13 @@ def generate(ids):
     return out.sequences[0, len(ids):].tolist()
 
 
+def perplexity(ids):
+    """e to the power of the mean of -ln p of all tokens but the first, as upstream's eval_ppl has it over prompt and output."""
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0, :-1].double()
+    return float(torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:])).exp())
+
+
 def summarize(rows, seed, batch_size, max_ite, limit, minimum, special):
     order = np.random.default_rng(seed).permutation(len(rows)).tolist()
     samples, start, iterations = [], 0, 0
@@ -86,6 +93,7 @@ def summarize(rows, seed, batch_size, max_ite, limit, minimum, special):
         "add_special_tokens": special, "samples": samples,
         "trtllm_out": "".join(f"[{s['index']}] [Beam 0] {s['summary']}\n" for s in samples),
         "output_tokens": sum(len(s["output"]) for s in samples),
+        "perplexity": float(np.mean([perplexity(s["prompt"] + s["output"]) for s in samples])),
         "median": [100 * result[t].mid.fmeasure for t in TYPES],
     }
 

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"sync"
 
@@ -22,8 +22,6 @@ var summarizeUpstreamFlags = append([]upstreamFlag{
 	{name: "test-hf", kind: switchFlag, refuse: true, why: "there is no Hugging Face run beside"},
 	{name: "dataset-cache-dir", kind: valueFlag, why: "data sets are read where they are"},
 	{name: "rouge-dir", kind: valueFlag, why: "ROUGE is part of the program"},
-	{name: "eval-ppl", kind: switchFlag, refuse: true, why: "perplexity comes with a later release"},
-	{name: "tensorrt-llm-ppl-threshold", kind: valueFlag, why: "perplexity comes with a later release"},
 	{name: "use-gpu-direct-storage", kind: switchFlag, why: "weights are read as files are"},
 }, sharedUpstreamFlags...)
 
@@ -31,17 +29,20 @@ func summarizeCommand() *cli.Command {
 	own := []cli.Flag{
 		&cli.StringFlag{Name: "dataset", Usage: "articles with the columns article, highlights, id: JSON lines, CSV or parquet, or a directory of them (this or --dataset-dir is required)"},
 		&cli.StringFlag{Name: "dataset-dir", Usage: "directory that holds them, itself or in cnn_dailymail or ccdv/cnn_dailymail, shards as the hub lays them out"},
-		&cli.StringFlag{Name: "eval-task", Value: "summarize", Usage: "summarize; upstream's other tasks are refused"},
+		&cli.StringFlag{Name: "eval-task", Value: "summarize", Usage: "summarize, or upstream's summarize_long (columns input, output), code_completion (prompt, canonical_solution), eval_context_ppl (text)"},
 		&cli.BoolFlag{Name: "test-trt-llm", Usage: "upstream's raw prompt (article, then TL;DR:) instead of the chat template"},
 		&cli.IntFlag{Name: "max-ite", Value: 20, Usage: "batches"},
 		&cli.IntFlag{Name: "batch-size", Value: 1, Usage: "articles in a batch"},
-		&cli.IntFlag{Name: "output-len", Value: 100, Usage: "tokens of a summary"},
+		&cli.IntFlag{Name: "output-len", Value: 100, Usage: "tokens of a summary; 1 with --eval-task eval_context_ppl"},
 		&cli.IntFlag{Name: "max-input-length", Value: 923, Usage: "tokens of a prompt; a longer article loses its beginning"},
 		&cli.IntFlag{Name: "min-input-length", Usage: "leave out articles whose prompts have no more tokens than this"},
 		&cli.StringFlag{Name: "output", Usage: "file for each article, summary and reference, JSON lines"},
 		&cli.StringFlag{Name: "output-dir", Usage: "directory for upstream's trtllm.out"},
-		&cli.BoolFlag{Name: "check-accuracy", Usage: "exit with status 1 unless rouge1 is above the threshold"},
+		&cli.StringFlag{Name: "report", Usage: "file for a page of HTML: scores, their distribution, settings, reference and summary side by side"},
+		&cli.BoolFlag{Name: "eval-ppl", Usage: "also the perplexity of each prompt and its summary together; computes both once more"},
+		&cli.BoolFlag{Name: "check-accuracy", Usage: "exit with status 1 unless rouge1 is above, and with --eval-ppl the perplexity below, its threshold"},
 		&cli.Float64Flag{Name: "tensorrt-llm-rouge1-threshold", Value: 15, Usage: "for --check-accuracy"},
+		&cli.Float64Flag{Name: "tensorrt-llm-ppl-threshold", Value: 15, Usage: "for --check-accuracy with --eval-ppl"},
 		&cli.BoolFlag{Name: "estimate-accuracy-std-dev", Usage: "mean and deviation instead of the bootstrap median"},
 		&cli.BoolFlag{Name: "json", Usage: "end with one JSON object on stdout"},
 	}
@@ -63,7 +64,11 @@ func summarize(c *cli.Context) error {
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, summarizeUpstreamFlags, log), checkSummarizeFlags(c)); err != nil {
 		return err
 	}
-	articles, err := readArticles(c)
+	task, err := evaluation.TaskNamed(c.String("eval-task"))
+	if err != nil {
+		return err
+	}
+	articles, err := readArticles(c, task)
 	if err != nil {
 		return err
 	}
@@ -79,12 +84,20 @@ func summarize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	result, err := summarizeArticles(c, engine, t, articles, log)
+	page, err := createPage(c)
+	if err != nil {
+		return err
+	}
+	defer page.close()
+	result, err := summarizeArticles(c, engine, t, task, articles, log)
 	if err != nil {
 		logUnfinished(log, result)
 		return err
 	}
-	return reportSummaries(c, result)
+	if err := page.commit(c, engine.Config(), result); err != nil {
+		return err
+	}
+	return reportSummaries(c, task, result)
 }
 
 // logUnfinished tells what an evaluation that ended early has done: it may have taken hours.
@@ -113,38 +126,39 @@ func checkSummarizeFlags(c *cli.Context) error {
 	if c.String("dataset") == "" && c.String("dataset-dir") == "" {
 		return usagef("--dataset is required: a file or directory of articles (JSON lines, CSV, parquet) with article, highlights and id")
 	}
-	if task := c.String("eval-task"); slices.Contains([]string{"summarize_long", "code_completion", "eval_context_ppl"}, task) {
-		return usagef("--eval_task %s cannot be used here: only summarize is done", task)
-	}
-	return firstError(checkEngineFlags(c), oneOf(c, "eval-task", "summarize"), atLeast(c, "output-len", 1), atLeast(c, "batch-size", 1), atLeast(c, "max-ite", 1),
+	return firstError(checkEngineFlags(c), oneOf(c, "eval-task", "summarize", "summarize_long", "code_completion", "eval_context_ppl"), atLeast(c, "output-len", 1), atLeast(c, "batch-size", 1), atLeast(c, "max-ite", 1),
 		atLeast(c, "max-input-length", 1), atLeast(c, "min-input-length", 0), atLeast(c, "random-seed", 0))
 }
 
-func readArticles(c *cli.Context) ([]dataset.Article, error) {
-	if path := c.String("dataset"); path != "" {
-		return dataset.ReadArticles(path)
-	}
-	return dataset.ReadArticles(c.String("dataset-dir"))
+func readArticles(c *cli.Context, task evaluation.Task) ([]dataset.Article, error) {
+	return dataset.ReadArticles(cmp.Or(c.String("dataset"), c.String("dataset-dir")), task.Source)
 }
 
-func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Tokenizer, articles []dataset.Article, log *slog.Logger) (evaluation.Result, error) {
+func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Tokenizer, task evaluation.Task, articles []dataset.Article, log *slog.Logger) (evaluation.Result, error) {
 	chat, err := evaluation.UseChatTemplate(c.String("chat-template"), t, c.Bool("test-trt-llm"))
 	if err != nil {
 		return evaluation.Result{}, err
 	}
-	if err := checkLengths(c, engine.Config()); err != nil {
+	output := outputLength(c, task)
+	if err := checkLengths(c, engine.Config(), task, output); err != nil {
 		return evaluation.Result{}, err
 	}
-	generate, err := generatorOf(c, engine, log)
+	generate, err := generatorOf(c, engine, output, log)
 	if err != nil {
 		return evaluation.Result{}, err
+	}
+	var score evaluation.Scorer
+	if evaluatesPerplexity(c, task) {
+		score = scorerOf(engine)
 	}
 	s := &summaryPrinter{c: c, tokenizer: t, log: log}
 	return evaluation.Summarize(c.Context, articles, generate, evaluation.SummarizeOptions{
 		Prompter: evaluation.Prompter{
 			Tokenizer: t, MaxInputLength: c.Int("max-input-length"), AddSpecialTokens: !c.Bool("no-add-special-tokens"), ChatTemplate: chat,
+			Plain: task.Plain,
 		},
-		Seed: uint64(c.Int("random-seed")), BatchSize: c.Int("batch-size"), MaxIterations: c.Int("max-ite"),
+		Score: score,
+		Seed:  uint64(c.Int("random-seed")), BatchSize: c.Int("batch-size"), MaxIterations: c.Int("max-ite"),
 		MinInputLength: c.Int("min-input-length"),
 		Observer:       s.observer(),
 		Outputs: evaluation.Outputs{
@@ -154,8 +168,8 @@ func summarizeArticles(c *cli.Context, engine *trtllm.Engine, t *tokenizer.Token
 }
 
 // checkLengths refuses, as upstream, prompts that the engine might not take before the first of them is generated.
-func checkLengths(c *cli.Context, engine trtllm.Config) error {
-	input, output := c.Int("max-input-length"), c.Int("output-len")
+func checkLengths(c *cli.Context, engine trtllm.Config, task evaluation.Task, output int) error {
+	input := c.Int("max-input-length")
 	if input > engine.MaxInputLen {
 		return fmt.Errorf("--max_input_length is %d, the engine's max_input_len %d: lower the one or build with a larger other", input, engine.MaxInputLen)
 	}
@@ -163,7 +177,23 @@ func checkLengths(c *cli.Context, engine trtllm.Config) error {
 		return fmt.Errorf("--max_input_length %d and --output_len %d need %d tokens, the engine's max_seq_len is %d: lower them or build with a larger one",
 			input, output, input+output, engine.MaxSeqLen)
 	}
+	if most := longestWindow(engine); evaluatesPerplexity(c, task) && input+output > most {
+		return fmt.Errorf("--eval_ppl scores a prompt and its output at once: --max_input_length %d and --output_len %d need %d tokens, the engine scores %d (max_input_len %d, max_seq_len %d): lower them or build with larger ones",
+			input, output, input+output, most, engine.MaxInputLen, engine.MaxSeqLen)
+	}
 	return nil
+}
+
+// outputLength is --output_len, or the task's own.
+func outputLength(c *cli.Context, task evaluation.Task) int {
+	if task.PerplexityOnly && !c.IsSet("output-len") {
+		return 1
+	}
+	return c.Int("output-len")
+}
+
+func evaluatesPerplexity(c *cli.Context, task evaluation.Task) bool {
+	return c.Bool("eval-ppl") || task.PerplexityOnly
 }
 
 // tokenizerPlace is where the tokenizer came from, for trtllm.out.
@@ -177,12 +207,12 @@ func tokenizerPlace(c *cli.Context) string {
 }
 
 // generatorOf continues a batch of prompts, all at once.
-func generatorOf(c *cli.Context, engine *trtllm.Engine, log *slog.Logger) (evaluation.Generator, error) {
+func generatorOf(c *cli.Context, engine *trtllm.Engine, output int, log *slog.Logger) (evaluation.Generator, error) {
 	sampling, err := samplingOf(c, log)
 	if err != nil {
 		return nil, err
 	}
-	request := trtllm.Request{MaxTokens: c.Int("output-len"), Sampling: sampling, EndIDs: endIDs(c)}
+	request := trtllm.Request{MaxTokens: output, Sampling: sampling, EndIDs: endIDs(c)}
 	request.StopWords, request.BadWords = listValues(c, "stop-words"), listValues(c, "bad-words")
 	return func(ctx context.Context, prompts [][]int32, onTokens func(int, []int32)) ([][][]int32, error) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -232,8 +262,8 @@ func generateIDs(ctx context.Context, engine *trtllm.Engine, r trtllm.Request, f
 	return sequences, nil
 }
 
-// reportSummaries prints the scores and checks them against the threshold.
-func reportSummaries(c *cli.Context, result evaluation.Result) error {
+// reportSummaries prints the scores and checks them against the thresholds.
+func reportSummaries(c *cli.Context, task evaluation.Task, result evaluation.Result) error {
 	var err error
 	if c.Bool("json") {
 		err = printJSON(c, result.Report())
@@ -243,5 +273,11 @@ func reportSummaries(c *cli.Context, result evaluation.Result) error {
 	if err != nil || !c.Bool("check-accuracy") {
 		return err
 	}
-	return result.CheckAccuracy(c.Float64("tensorrt-llm-rouge1-threshold"), c.Bool("estimate-accuracy-std-dev"))
+	if !task.PerplexityOnly {
+		err = result.CheckAccuracy(c.Float64("tensorrt-llm-rouge1-threshold"), c.Bool("estimate-accuracy-std-dev"))
+	}
+	if evaluatesPerplexity(c, task) {
+		err = errors.Join(err, result.CheckPerplexity(c.Float64("tensorrt-llm-ppl-threshold")))
+	}
+	return err
 }

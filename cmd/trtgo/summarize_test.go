@@ -34,6 +34,7 @@ func TestSummarizeEqualsTransformers(t *testing.T) {
 			TrtllmOut        string `json:"trtllm_out"`
 			OutputTokens     int    `json:"output_tokens"`
 			Median           []float64
+			Perplexity       float64
 		}
 	}
 	require.NoError(t, json.Unmarshal(data, &golden))
@@ -56,7 +57,8 @@ func TestSummarizeEqualsTransformers(t *testing.T) {
 			out := t.TempDir()
 			args := []string{"summarize", "--test_trt_llm", "--engine_dir", engine, "--dataset", articles, "--output_dir", out, "--output_len", "8",
 				"--random_seed", strconv.Itoa(c.Seed), "--batch_size", strconv.Itoa(c.BatchSize), "--max_ite", strconv.Itoa(c.MaxIte),
-				"--max_input_length", strconv.Itoa(c.MaxInputLength), "--min_input_length", strconv.Itoa(c.MinInputLength)}
+				"--max_input_length", strconv.Itoa(c.MaxInputLength), "--min_input_length", strconv.Itoa(c.MinInputLength),
+				"--eval_ppl"}
 			if !c.AddSpecialTokens {
 				args = append(args, "--no_add_special_tokens")
 			}
@@ -73,6 +75,11 @@ func TestSummarizeEqualsTransformers(t *testing.T) {
 				require.NoError(t, err)
 				require.InDelta(t, c.Median[kind], got, 1e-12, name)
 			}
+			_, rest, found := strings.Cut(printed, "\n  Per-token perplexity: ")
+			require.True(t, found, printed)
+			got, err := strconv.ParseFloat(strings.TrimSpace(rest), 64)
+			require.NoError(t, err)
+			require.InEpsilon(t, c.Perplexity, got, 1e-5)
 		})
 	}
 }

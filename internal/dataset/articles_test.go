@@ -19,7 +19,7 @@ func TestReadArticles(t *testing.T) {
 {"id": 12345678901234567890, "extra": [1], "highlights": "", "article": "zwei ü"}
 {"article": "", "highlights": "h", "id": null}
 {"article": "", "highlights": "h"}`)
-	got, err := dataset.ReadArticles(path)
+	got, err := dataset.ReadArticles(path, dataset.CNNDailyMail)
 	require.NoError(t, err)
 	require.Equal(t, []dataset.Article{
 		{Text: "text", Highlights: "a\nb", ID: "x"},
@@ -36,7 +36,7 @@ func TestReadArticlesFromAList(t *testing.T) {
 		"lines":   oneArticle + oneArticle,
 		"objects": "{\n\"article\": \"text\",\n \"highlights\": \"a\\nb\", \"id\": \"x\"}\n" + oneArticle,
 	} {
-		got, err := dataset.ReadArticles(write(t, "a.json", content))
+		got, err := dataset.ReadArticles(write(t, "a.json", content), dataset.CNNDailyMail)
 		require.NoError(t, err, name)
 		article := dataset.Article{Text: "text", Highlights: "a\nb", ID: "x"}
 		require.Equal(t, []dataset.Article{article, article}, got, name)
@@ -62,7 +62,7 @@ func TestBadArticles(t *testing.T) {
 		{"encoding", "a.json", "[\n{\"article\": \"\xff\"}]", "line 2: the text is not valid UTF-8"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := dataset.ReadArticles(write(t, c.file, c.content))
+			_, err := dataset.ReadArticles(write(t, c.file, c.content), dataset.CNNDailyMail)
 			require.ErrorIs(t, err, dataset.ErrFormat)
 			require.ErrorContains(t, err, c.says)
 			require.ErrorContains(t, err, c.file)
@@ -75,7 +75,7 @@ func TestOtherFormatsAreRefusedByName(t *testing.T) {
 		"a.arrow":    "tables are read from JSON lines (.jsonl), .json, .csv, .tsv and .parquet; convert it to one of them",
 		"a.jsonl.gz": "decompress it first", "a.txt": "tables are read from JSON lines",
 	} {
-		_, err := dataset.ReadArticles(write(t, name, "x"))
+		_, err := dataset.ReadArticles(write(t, name, "x"), dataset.CNNDailyMail)
 		require.ErrorIs(t, err, dataset.ErrUnsupported, name)
 		require.ErrorContains(t, err, says, name)
 	}
@@ -111,7 +111,7 @@ func TestDirectories(t *testing.T) {
 		{"a word that begins so", []string{"testimony.jsonl", "articlestest.jsonl", "a.test.jsonl", "b.jsonl"}, []string{"a.test.jsonl"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := dataset.ReadArticles(directory(t, c.files...))
+			got, err := dataset.ReadArticles(directory(t, c.files...), dataset.CNNDailyMail)
 			require.NoError(t, err)
 			var texts []string
 			for _, a := range got {
@@ -123,31 +123,31 @@ func TestDirectories(t *testing.T) {
 }
 
 func TestDirectoriesWithoutAnAnswer(t *testing.T) {
-	_, err := dataset.ReadArticles(directory(t, "a.jsonl", "b.jsonl"))
+	_, err := dataset.ReadArticles(directory(t, "a.jsonl", "b.jsonl"), dataset.CNNDailyMail)
 	require.ErrorIs(t, err, dataset.ErrFormat)
 	require.ErrorContains(t, err, "holds 2 data files and none is named test")
 
-	_, err = dataset.ReadArticles(directory(t, "README.md"))
+	_, err = dataset.ReadArticles(directory(t, "README.md"), dataset.CNNDailyMail)
 	require.ErrorIs(t, err, dataset.ErrFormat)
 	require.ErrorContains(t, err, "holds no .jsonl, .parquet or .csv file")
 
-	_, err = dataset.ReadArticles(directory(t, "ccdv/cnn_dailymail/test-00000-of-00001.arrow"))
+	_, err = dataset.ReadArticles(directory(t, "ccdv/cnn_dailymail/test-00000-of-00001.arrow"), dataset.CNNDailyMail)
 	require.ErrorIs(t, err, dataset.ErrUnsupported)
 	require.ErrorContains(t, err, "convert it to one of them")
 
-	_, err = dataset.ReadArticles(filepath.Join(t.TempDir(), "nowhere"))
+	_, err = dataset.ReadArticles(filepath.Join(t.TempDir(), "nowhere"), dataset.CNNDailyMail)
 	require.ErrorIs(t, err, fs.ErrNotExist)
 }
 
 func TestArticlesComesOneByOne(t *testing.T) {
 	path := write(t, "a.jsonl", oneArticle+"{broken")
-	for article, err := range dataset.Articles(path) {
+	for article, err := range dataset.Articles(path, dataset.CNNDailyMail) {
 		require.NoError(t, err)
 		require.Equal(t, "text", article.Text)
 		break // the broken line is not reached
 	}
 	count := 0
-	for _, err := range dataset.Articles(path) {
+	for _, err := range dataset.Articles(path, dataset.CNNDailyMail) {
 		count++
 		require.Equal(t, count == 2, err != nil)
 	}
@@ -156,7 +156,7 @@ func TestArticlesComesOneByOne(t *testing.T) {
 
 // The articles that come with the example.
 func TestExampleArticles(t *testing.T) {
-	articles, err := dataset.ReadArticles(filepath.Join("..", "..", "examples", "summarize", "testdata", "articles.jsonl"))
+	articles, err := dataset.ReadArticles(filepath.Join("..", "..", "examples", "summarize", "testdata", "articles.jsonl"), dataset.CNNDailyMail)
 	require.NoError(t, err)
 	require.Len(t, articles, 10)
 	seen := map[string]bool{}

@@ -132,7 +132,7 @@ func FuzzJSONL(f *testing.F) {
 		}
 		path := filepath.Join(t.TempDir(), name)
 		require.NoError(t, os.WriteFile(path, content, 0o644))
-		if articles, err := dataset.ReadArticles(path); err == nil {
+		if articles, err := dataset.ReadArticles(path, dataset.CNNDailyMail); err == nil {
 			require.NotEmpty(t, articles)
 		} else {
 			require.ErrorIs(t, err, dataset.ErrFormat)
@@ -161,7 +161,7 @@ func Example() {
 	if err := os.WriteFile(path, []byte(line+"\n"), 0o600); err != nil {
 		fmt.Println(err)
 	}
-	for article, err := range dataset.Articles(path) {
+	for article, err := range dataset.Articles(path, dataset.CNNDailyMail) {
 		if err != nil {
 			fmt.Println(err)
 			break

@@ -10,20 +10,13 @@ import (
 	"strings"
 )
 
-// Directories of a data set in which its files may lie, in the order in which they are looked into: the set itself under the names
-// that upstream appends, then the hub's ways of naming a configuration and a split.
-var (
-	articleSets  = []string{"", "ccdv/cnn_dailymail", "cnn_dailymail"}
-	configPlaces = []string{"", "3.0.0", "data", "default", "test", "3.0.0/test", "default/test"}
-)
-
 // formatsByPreference are tried in turn if a directory has a split in several formats.
 var formatsByPreference = [][]string{{".json", ".jsonl", ".ndjson"}, {".parquet"}, {".csv", ".tsv"}}
 
 var errNoFiles = errors.New("no files")
 
-// articleFiles resolves path to the files that are to be read.
-func articleFiles(path string) ([]string, error) {
+// files resolves path to the files that are to be read.
+func (s ArticleSource) files(path string) ([]string, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -35,9 +28,9 @@ func articleFiles(path string) ([]string, error) {
 		return []string{path}, nil
 	}
 	var nothing error
-	for _, set := range articleSets {
-		for _, place := range configPlaces {
-			files, err := splitFiles(filepath.Join(path, filepath.FromSlash(set), filepath.FromSlash(place)))
+	for _, set := range append([]string{""}, s.Sets...) {
+		for _, place := range s.places() {
+			files, err := s.splitFiles(filepath.Join(path, filepath.FromSlash(set), filepath.FromSlash(place)))
 			switch {
 			case err == nil:
 				return files, nil
@@ -52,17 +45,28 @@ func articleFiles(path string) ([]string, error) {
 	return nil, nothing
 }
 
-// testWord is the hub's rule for the name of a split in a file's name: between separators, in any case.
-var testWord = regexp.MustCompile(`(?i)(^|[-._ /])test([-._ 0-9]|$)`)
+// places are the directories of a set in which its files may lie, in the order in which they are looked into.
+func (s ArticleSource) places() []string {
+	places := append(append([]string{""}, s.Configs...), "data", s.Split)
+	for _, config := range s.Configs {
+		places = append(places, config+"/"+s.Split)
+	}
+	return places
+}
+
+// isOfSplit is the hub's rule for the name of a split in a file's name: between separators, in any case.
+func (s ArticleSource) isOfSplit(name string) bool {
+	return regexp.MustCompile(`(?i)(^|[-._ /])` + regexp.QuoteMeta(s.Split) + `([-._ 0-9]|$)`).MatchString(name)
+}
 
 // splitFiles chooses among the files of one directory.
-func splitFiles(dir string) ([]string, error) {
+func (s ArticleSource) splitFiles(dir string) ([]string, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, err
 	}
-	inTest := strings.EqualFold(filepath.Base(dir), "test")
-	var all, test []string
+	inSplit := strings.EqualFold(filepath.Base(dir), s.Split)
+	var all, split []string
 	var other string
 	for _, entry := range entries {
 		name := entry.Name()
@@ -72,20 +76,20 @@ func splitFiles(dir string) ([]string, error) {
 		case name == "dataset_info.json", name == "dataset_infos.json", name == "dataset_dict.json", name == "state.json": // the hub's descriptions
 		case IsTable(name):
 			all = append(all, path)
-			if inTest || testWord.MatchString(name) {
-				test = append(test, path)
+			if inSplit || s.isOfSplit(name) {
+				split = append(split, path)
 			}
 		case isOtherData(name) && other == "":
 			other = path
 		}
 	}
-	switch test, all := preferred(test), preferred(all); {
-	case len(test) > 0:
-		return test, nil
+	switch split, all := preferred(split), preferred(all); {
+	case len(split) > 0:
+		return split, nil
 	case len(all) == 1:
 		return all, nil
 	case len(all) > 1:
-		return nil, fmt.Errorf("%w: %s holds %d data files and none is named test…; name the one to read", ErrFormat, dir, len(all))
+		return nil, fmt.Errorf("%w: %s holds %d data files and none is named %s…; name the one to read", ErrFormat, dir, len(all), s.Split)
 	case other != "":
 		return nil, refuse(other)
 	}

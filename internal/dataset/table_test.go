@@ -204,7 +204,7 @@ func TestArticlesOfEveryFormat(t *testing.T) {
 		"a.csv":   "id,highlights,article\n7,\"a\nb\",\"text, with\"\n",
 		"a.tsv":   "article\thighlights\tid\ntext, with\t\"a\nb\"\t7\n",
 	} {
-		got, err := dataset.ReadArticles(write(t, name, content))
+		got, err := dataset.ReadArticles(write(t, name, content), dataset.CNNDailyMail)
 		require.NoError(t, err, name)
 		require.Equal(t, want, got, name)
 	}
@@ -216,7 +216,7 @@ func TestArticlesOfEveryFormat(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "ccdv", "cnn_dailymail", "3.0.0"), 0o755))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "ccdv", "cnn_dailymail", "3.0.0", name), data, 0o600))
 	}
-	got, err := dataset.ReadArticles(dir)
+	got, err := dataset.ReadArticles(dir, dataset.CNNDailyMail)
 	require.NoError(t, err)
 	require.Len(t, got, 80)
 	require.Equal(t, got[:40], got[40:])

@@ -20,7 +20,7 @@ import (
 // The whole of an evaluation against numpy's order and rouge-score's numbers (scripts/rouge_goldens.py): the "model" answers with
 // the first characters of the article, so that everything else is what is tested.
 func TestSummarizeEqualsTheReference(t *testing.T) {
-	all, err := dataset.ReadArticles(filepath.Join("..", "..", "examples", "summarize", "testdata", "articles.jsonl"))
+	all, err := dataset.ReadArticles(filepath.Join("..", "..", "examples", "summarize", "testdata", "articles.jsonl"), dataset.CNNDailyMail)
 	require.NoError(t, err)
 	data, err := os.ReadFile("testdata/lead.json")
 	require.NoError(t, err)

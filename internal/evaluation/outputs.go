@@ -33,6 +33,7 @@ type record struct {
 	Summaries    []string       `json:"summaries,omitempty"` // of all beams, if there are several
 	Reference    string         `json:"reference"`
 	Scores       []rouge.Scores `json:"scores"`
+	Perplexities []float64      `json:"perplexities,omitempty"`
 }
 
 // outputWriter writes the files of Outputs as samples come. They are opened before anything is generated, so that a path which
@@ -91,7 +92,7 @@ func (w *outputWriter) add(s Sample) error {
 func recordOf(s Sample) record {
 	r := record{
 		Index: s.Index, Row: s.Row, ID: s.Article.ID, Article: s.Article.Text, PromptTokens: s.PromptTokens, OutputTokens: s.OutputTokens,
-		Summary: s.Summaries[0], Reference: s.Article.Highlights, Scores: s.Scores,
+		Summary: s.Summaries[0], Reference: s.Article.Highlights, Scores: s.Scores, Perplexities: s.Perplexities,
 	}
 	if len(s.Summaries) > 1 {
 		r.Summaries = s.Summaries

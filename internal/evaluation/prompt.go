@@ -26,6 +26,8 @@ type Prompter struct {
 	AddSpecialTokens bool
 	// ChatTemplate asks by the model's chat template, with Instruction before the article, instead of upstream's raw prompt.
 	ChatTemplate bool
+	// Plain leaves Suffix and Instruction out: the text is the prompt, as in upstream's tasks other than summarize.
+	Plain bool
 }
 
 // Prompt returns the token ids of the prompt for one article: upstream's raw prompt, or with ChatTemplate the conversation with
@@ -33,10 +35,14 @@ type Prompter struct {
 //
 // The raw prompt is the article and Suffix, white space at both ends removed, " n't" joined to the word before it.
 func (p Prompter) Prompt(article string) ([]int32, error) {
-	if p.ChatTemplate {
-		return p.Message(Instruction, clean(article))
+	instruction, suffix := Instruction, Suffix
+	if p.Plain {
+		instruction, suffix = "", ""
 	}
-	return p.Text(clean(article + Suffix))
+	if p.ChatTemplate {
+		return p.Message(instruction, clean(article))
+	}
+	return p.Text(clean(article + suffix))
 }
 
 // clean is upstream's strip and its undoing of a data set's tokenisation.

@@ -17,6 +17,8 @@ type Result struct {
 	Samples []Sample
 	// Beams has the scores of each beam or sequence over all samples.
 	Beams []rouge.Interval
+	// Perplexities are the means over all samples for each beam, if they were asked for.
+	Perplexities []float64
 	// Latency is the time of tokenising, generating and decoding all batches.
 	Latency time.Duration
 	// OutputTokens is the number of generated tokens, of all sequences.
@@ -31,6 +33,13 @@ func (r *Result) aggregate() {
 	}
 	for beam := range r.Samples[0].Scores {
 		r.Beams = append(r.Beams, rouge.Aggregate(r.beamScores(beam)))
+	}
+	for beam := range r.Samples[0].Perplexities {
+		sum := 0.0
+		for _, sample := range r.Samples {
+			sum += sample.Perplexities[beam]
+		}
+		r.Perplexities = append(r.Perplexities, sum/float64(len(r.Samples)))
 	}
 }
 
@@ -71,21 +80,41 @@ func (f Fmeasures) values() [4]float64 {
 	return [4]float64{f.Rouge1, f.Rouge2, f.RougeL, f.RougeLsum}
 }
 
-// Report is the last line of summarize --json. It is of the first beam.
+// Report is the last line of summarize --json. It is of the first beam; Beams has all of them if there are several.
 type Report struct {
 	Fmeasures
-	Samples         int       `json:"samples"`
-	TokensPerSecond float64   `json:"tokens_per_second"`
-	OutputTokens    int       `json:"output_tokens"`
-	Seconds         float64   `json:"seconds"`
-	Mean            Fmeasures `json:"mean"`
+	Samples         int          `json:"samples"`
+	TokensPerSecond float64      `json:"tokens_per_second"`
+	OutputTokens    int          `json:"output_tokens"`
+	Seconds         float64      `json:"seconds"`
+	Mean            Fmeasures    `json:"mean"`
+	Perplexity      *float64     `json:"perplexity,omitempty"`
+	Beams           []BeamReport `json:"beams,omitempty"`
+}
+
+// BeamReport sums one beam up.
+type BeamReport struct {
+	Fmeasures
+	Mean       Fmeasures `json:"mean"`
+	Perplexity *float64  `json:"perplexity,omitempty"`
 }
 
 // Report sums the result up.
 func (r *Result) Report() Report {
 	report := Report{Samples: len(r.Samples), TokensPerSecond: r.TokensPerSecond(), OutputTokens: r.OutputTokens, Seconds: r.Latency.Seconds()}
-	if len(r.Beams) > 0 {
-		report.Fmeasures, report.Mean = fmeasuresOf(r.Beams[0].Median), fmeasuresOf(r.Beams[0].Mean)
+	var beams []BeamReport
+	for i, beam := range r.Beams {
+		b := BeamReport{Fmeasures: fmeasuresOf(beam.Median), Mean: fmeasuresOf(beam.Mean)}
+		if i < len(r.Perplexities) {
+			b.Perplexity = &r.Perplexities[i]
+		}
+		beams = append(beams, b)
+	}
+	if len(beams) > 0 {
+		report.Fmeasures, report.Mean, report.Perplexity = beams[0].Fmeasures, beams[0].Mean, beams[0].Perplexity
+	}
+	if len(beams) > 1 {
+		report.Beams = beams
 	}
 	return report
 }
@@ -114,26 +143,34 @@ func (r *Result) WriteText(w io.Writer, standardDeviation bool) error {
 	fmt.Fprintf(&b, "TensorRT-LLM (total latency: %s sec)\n", pythonFloat(r.Latency.Seconds()))
 	fmt.Fprintf(&b, "TensorRT-LLM (total output tokens: %d)\n", r.OutputTokens)
 	fmt.Fprintf(&b, "TensorRT-LLM (tokens per second: %s)\n", pythonFloat(r.TokensPerSecond()))
-	for beam, total := range r.Beams {
-		fmt.Fprintf(&b, "TensorRT-LLM beam %d result\n", beam)
-		mean := fmeasuresOf(total.Mean).values()
-		if standardDeviation {
-			for i, deviation := range r.deviations(beam) {
-				fmt.Fprintf(&b, "  %s: %s (%s)\n", fmeasureNames[i], pythonFloat(mean[i]), pythonFloat(deviation))
-			}
-			continue
+	for beam := range r.Beams {
+		r.writeBeam(&b, beam, standardDeviation)
+		if beam < len(r.Perplexities) {
+			fmt.Fprintf(&b, "  Per-token perplexity: %s\n", pythonFloat(r.Perplexities[beam]))
 		}
-		for i, median := range fmeasuresOf(total.Median).values() {
-			fmt.Fprintf(&b, "  %s: %s\n", fmeasureNames[i], pythonFloat(median))
-		}
-		fmt.Fprintf(&b, "  (mean of %d:", total.Samples)
-		for i, name := range fmeasureNames {
-			fmt.Fprintf(&b, " %s %.2f", name, mean[i])
-		}
-		b.WriteString(")\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r *Result) writeBeam(b *strings.Builder, beam int, standardDeviation bool) {
+	total := r.Beams[beam]
+	fmt.Fprintf(b, "TensorRT-LLM beam %d result\n", beam)
+	mean := fmeasuresOf(total.Mean).values()
+	if standardDeviation {
+		for i, deviation := range r.deviations(beam) {
+			fmt.Fprintf(b, "  %s: %s (%s)\n", fmeasureNames[i], pythonFloat(mean[i]), pythonFloat(deviation))
+		}
+		return
+	}
+	for i, median := range fmeasuresOf(total.Median).values() {
+		fmt.Fprintf(b, "  %s: %s\n", fmeasureNames[i], pythonFloat(median))
+	}
+	fmt.Fprintf(b, "  (mean of %d:", total.Samples)
+	for i, name := range fmeasureNames {
+		fmt.Fprintf(b, " %s %.2f", name, mean[i])
+	}
+	b.WriteString(")\n")
 }
 
 // pythonFloat writes a number as Python does: the shortest digits that give it back, with a decimal point.
@@ -160,6 +197,18 @@ func (r *Result) CheckAccuracy(threshold float64, standardDeviation bool) error 
 	}
 	if rouge1 := 100 * total.Rouge1.FMeasure; !(rouge1 > threshold) {
 		return fmt.Errorf("%w: [FAILED] rouge1 (%s) is not greater than threshold (%s)", ErrAccuracy, pythonFloat(rouge1), pythonFloat(threshold))
+	}
+	return nil
+}
+
+// CheckPerplexity is --check_accuracy with --eval_ppl: the first beam's mean perplexity must be smaller than the threshold. An error
+// wraps ErrAccuracy.
+func (r *Result) CheckPerplexity(threshold float64) error {
+	if len(r.Perplexities) == 0 {
+		return errors.Join(ErrAccuracy, ErrNoSamples)
+	}
+	if mean := r.Perplexities[0]; !(mean < threshold) {
+		return fmt.Errorf("%w: [FAILED] the mean perplexity (%s) is not smaller than threshold (%s)", ErrAccuracy, pythonFloat(mean), pythonFloat(threshold))
 	}
 	return nil
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/trtgo/trtgo/internal/dataset"
 	"github.com/trtgo/trtgo/internal/numpyrandom"
@@ -24,6 +28,8 @@ type SummarizeOptions struct {
 	// MinInputLength leaves out articles whose prompts have no more tokens than this. A batch that is left without any does not
 	// count as an iteration.
 	MinInputLength int
+	// Score gives log-probs for the perplexity of prompt and output, nil: none is computed.
+	Score Scorer
 	// Observer hears of progress; its zero value is deaf.
 	Observer Observer
 	// Outputs keep what was generated; the zero value keeps nothing.
@@ -55,6 +61,10 @@ type Sample struct {
 	OutputTokens int
 	// Scores has the ROUGE of each summary.
 	Scores []rouge.Scores
+	// Perplexities has that of prompt and output together for each summary, if it was asked for: e to the power of the mean of
+	// -ln p of all tokens but the first.
+	Perplexities []float64
+	sequences    [][]int32 // prompt and output of each, kept until they are scored
 }
 
 // Summarize generates a summary of each article and scores it against the article's highlights.
@@ -153,6 +163,9 @@ func (s *summarizer) run(ctx context.Context, outputs *outputWriter) error {
 		if len(batch) > 0 {
 			iterations++
 		}
+		if err := s.measure(ctx, batch); err != nil {
+			return err
+		}
 		for i := range batch {
 			s.score(&batch[i])
 			s.result.Samples = append(s.result.Samples, batch[i])
@@ -204,6 +217,11 @@ func (s *summarizer) batch(ctx context.Context, start, end int) ([]Sample, error
 		if err := s.decode(&samples[i], outputs[i], len(outputs[0])); err != nil {
 			return nil, err
 		}
+		if s.Score != nil {
+			for _, ids := range outputs[i] {
+				samples[i].sequences = append(samples[i].sequences, slices.Concat(prompts[i], ids))
+			}
+		}
 	}
 	return samples, nil
 }
@@ -235,6 +253,50 @@ func (s *summarizer) decode(sample *Sample, sequences [][]int32, beams int) erro
 		sample.OutputTokens += len(ids)
 	}
 	return nil
+}
+
+// measure computes the perplexities of a batch, its sequences side by side.
+func (s *summarizer) measure(ctx context.Context, batch []Sample) error {
+	if s.Score == nil {
+		return nil
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range batch {
+		sample := &batch[i]
+		sample.Perplexities = make([]float64, len(sample.sequences))
+		for beam, ids := range sample.sequences {
+			group.Go(func() (err error) {
+				if sample.Perplexities[beam], err = perplexityOf(ctx, s.Score, ids); err != nil {
+					return sample.errorf("perplexity: %w", err)
+				}
+				return nil
+			})
+		}
+	}
+	err := group.Wait()
+	for i := range batch {
+		batch[i].sequences = nil
+	}
+	return err
+}
+
+// perplexityOf is that of a sequence; of one token alone, which nothing stands before, it is 1.
+func perplexityOf(ctx context.Context, score Scorer, ids []int32) (float64, error) {
+	if len(ids) < 2 {
+		return 1, nil
+	}
+	logProbs, err := score(ctx, ids, 1)
+	if err != nil {
+		return 0, err
+	}
+	if len(logProbs) != len(ids)-1 {
+		return 0, fmt.Errorf("the engine told %d log-probs of %d tokens", len(logProbs), len(ids)-1)
+	}
+	sum := 0.0
+	for _, p := range logProbs {
+		sum -= float64(p)
+	}
+	return math.Exp(sum / float64(len(logProbs))), nil
 }
 
 func (s *summarizer) score(sample *Sample) {
