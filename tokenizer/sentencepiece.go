@@ -11,13 +11,14 @@ type sentencePiece struct {
 	model       *spModel
 	norm        spNormalizer
 	denorm      *spNormalizer // nil for none
-	userDefined pieceTrie     // what normalising and merging leave whole
-	pieces      pieceTrie     // what text may give, to ids; of a Unigram model empty
+	vocab       *vocabulary
+	shadowed    map[string]int32 // pieces of text that are spelled as a reserved one, which vocab has
+	userDefined pieceTrie        // what normalising and merging leave whole
 	unigram     *unigram[float32]
+	longest     int // bytes of the longest piece
 	bytes       [256]int32
 	unk         int32 // -1 without, which byte_fallback allows
 	legacy      bool
-	innerSpace  bool             // a piece has a space symbol that is not its first character
 	extra       map[int32]string // tokens added by a configuration beyond the pieces
 
 	// byWord is true when no piece has a space symbol behind another character, so that
@@ -43,9 +44,10 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 	if !utf8.ValidString(m.unkSurface) {
 		return nil, invalid("unk_surface, %q, is not UTF-8", m.unkSurface)
 	}
-	sp := &sentencePiece{model: m, legacy: legacy, unk: -1, extra: make(map[int32]string)}
 	vocab := newVocabulary(len(m.pieces))
-	if err := sp.index(vocab); err != nil {
+	sp := &sentencePiece{model: m, vocab: vocab, legacy: legacy, unk: -1, extra: make(map[int32]string),
+		byWord: m.normalizer.escapeSpace}
+	if err := sp.index(); err != nil {
 		return nil, err
 	}
 	if err := sp.prepare(); err != nil {
@@ -81,27 +83,25 @@ const maxSPPiece = 8000
 
 // index checks the pieces as SentencePiece's own loader does and puts them into the vocabulary. In a
 // BPE model all pieces differ; in others a reserved piece may be spelled as one of text, and goes before it.
-func (sp *sentencePiece) index(vocab *vocabulary) error {
+func (sp *sentencePiece) index() error {
 	for i := range sp.bytes {
 		sp.bytes[i] = -1
 	}
-	for _, reserved := range []bool{false, true} {
-		for i := range sp.model.pieces {
-			p := &sp.model.pieces[i]
-			if p.ofText() == reserved {
-				continue
-			}
-			if err := sp.checkPiece(i); err != nil {
-				return err
-			}
-			old, dup := vocab.id(p.text)
-			if dup && (sp.model.modelType == modelBPE || sp.model.pieces[old].ofText() == p.ofText()) {
-				return invalid("pieces %d and %d are both %q", old, i, p.text)
-			}
-			if err := vocab.add(p.text, int64(i), int64(len(sp.model.pieces))); err != nil {
-				return err
-			}
+	for i := range sp.model.pieces {
+		if err := sp.checkPiece(i); err != nil {
+			return err
 		}
+		p := &sp.model.pieces[i]
+		old := sp.vocab.push(p.text)
+		if old < 0 {
+			continue
+		}
+		other := &sp.model.pieces[old]
+		_, twice := sp.shadowed[p.text]
+		if sp.model.modelType == modelBPE || twice || other.ofText() == p.ofText() {
+			return invalid("pieces %d and %d are both %q", old, i, p.text)
+		}
+		sp.shadow(old, int32(i))
 	}
 	if sp.unk < 0 && !sp.model.byteFallback {
 		return invalid("the model has no unknown piece")
@@ -114,20 +114,39 @@ func (sp *sentencePiece) index(vocab *vocabulary) error {
 	return nil
 }
 
+// shadow settles which of two pieces that are spelled alike the vocabulary finds: the reserved one.
+func (sp *sentencePiece) shadow(first, second int32) {
+	if sp.shadowed == nil {
+		sp.shadowed = make(map[string]int32)
+	}
+	text, reserved := first, second
+	if sp.model.pieces[second].ofText() {
+		text, reserved = second, first
+	}
+	spelling := sp.model.pieces[text].text
+	sp.shadowed[spelling] = text
+	*sp.vocab.slot(spelling) = reserved + 1
+}
+
 // checkPiece checks piece i by itself and takes note of what it is for.
 func (sp *sentencePiece) checkPiece(i int) error {
 	p := &sp.model.pieces[i]
+	ascii, nul := looksOf(p.text)
 	switch {
 	case p.text == "":
 		return invalid("piece %d is empty", i)
 	case len(p.text) >= maxSPPiece:
 		return invalid("piece %d has %d bytes, allowed are %d", i, len(p.text), maxSPPiece-1)
-	case !utf8.ValidString(p.text):
+	case !ascii && !utf8.ValidString(p.text):
 		return invalid("piece %d, %q, is not UTF-8", i, p.text)
-	case strings.IndexByte(p.text, 0) >= 0 && (p.text != "\x00" || p.kind != pieceUnused):
+	case nul && (p.text != "\x00" || p.kind != pieceUnused):
 		return invalid("piece %d, %q, has a NUL character", i, p.text)
 	case sp.model.modelType == modelUnigram && (math.IsNaN(float64(p.score)) || math.IsInf(float64(p.score), 0)):
 		return invalid("piece %d, %q, has the score %v", i, p.text, p.score)
+	}
+	if p.ofText() {
+		sp.noteText(p, ascii)
+		return nil
 	}
 	switch p.kind {
 	case pieceUnknown:
@@ -145,6 +164,30 @@ func (sp *sentencePiece) checkPiece(i int) error {
 	return nil
 }
 
+// noteText takes note of a piece that text may give.
+func (sp *sentencePiece) noteText(p *spPiece, ascii bool) {
+	sp.longest = max(sp.longest, len(p.text))
+	// What an unused piece is taken apart to depends on the whole text.
+	sp.byWord = sp.byWord && p.kind != pieceUnused
+	if ascii {
+		return
+	}
+	if rest := p.text[1:]; strings.Contains(rest, spaceSymbol) {
+		p.innerSpace = true
+		sp.byWord = sp.byWord && !strings.Contains(strings.TrimLeft(p.text, spaceSymbol), spaceSymbol)
+	}
+}
+
+// looksOf reports whether a piece is ASCII, and whether it has a NUL.
+func looksOf(piece string) (ascii, nul bool) {
+	or := byte(0)
+	for i := range len(piece) {
+		or |= piece[i]
+		nul = nul || piece[i] == 0
+	}
+	return or < utf8.RuneSelf, nul
+}
+
 // bytePiece reads <0xNN>.
 func bytePiece(s string) (byte, bool) {
 	const hex = "0123456789ABCDEF"
@@ -157,31 +200,17 @@ func bytePiece(s string) (byte, bool) {
 
 // prepare builds the tables of encoding and decoding.
 func (sp *sentencePiece) prepare() error {
-	var user, text []string
-	var userIDs, textIDs []int32
+	var user []string
+	var ids []int32
 	m := sp.model
-	sp.byWord = m.normalizer.escapeSpace
 	for i := range m.pieces {
-		p := &m.pieces[i]
-		if !p.ofText() || p.text == "\x00" {
-			continue
+		if p := &m.pieces[i]; p.kind == pieceUserDefined {
+			user, ids = append(user, p.text), append(ids, int32(i))
 		}
-		text, textIDs = append(text, p.text), append(textIDs, int32(i))
-		if p.kind == pieceUserDefined {
-			user, userIDs = append(user, p.text), append(userIDs, int32(i))
-		}
-		if strings.LastIndex(p.text, spaceSymbol) > 0 {
-			sp.innerSpace = true
-			sp.byWord = sp.byWord && !strings.Contains(strings.TrimLeft(p.text, spaceSymbol), spaceSymbol)
-		}
-		// What an unused piece is taken apart to depends on the whole text.
-		sp.byWord = sp.byWord && p.kind != pieceUnused
 	}
-	sp.userDefined = newPieceTrie(user, userIDs)
+	sp.userDefined = newPieceTrie(user, ids)
 	if m.modelType == modelUnigram {
 		sp.unigram = sp.newUnigram()
-	} else {
-		sp.pieces = newPieceTrie(text, textIDs)
 	}
 	var err error
 	if sp.norm, err = newSPNormalizer(m.normalizer, m.whitespaceAsSuffix, &sp.userDefined); err != nil {
@@ -275,11 +304,17 @@ func (sp *sentencePiece) emit(dst []int32, symbol string, id int32, known bool) 
 	return dst
 }
 
-// piece returns the id of the piece that symbol is.
+// piece returns the id of the piece that symbol is, if text may give it.
 func (sp *sentencePiece) piece(symbol string) (id int32, ok bool) {
-	node, ok := sp.pieces.walk(0, symbol)
-	if !ok {
+	if len(symbol) > sp.longest {
 		return -1, false
 	}
-	return sp.pieces.value(node)
+	id, ok = sp.vocab.id(symbol)
+	if !ok || int(id) >= len(sp.model.pieces) {
+		return -1, false
+	}
+	if !sp.model.pieces[id].ofText() {
+		id, ok = sp.shadowed[symbol]
+	}
+	return id, ok
 }

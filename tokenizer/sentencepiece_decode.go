@@ -46,7 +46,7 @@ func (s *spState) add(dst []byte, id int32, keepSpecial bool) []byte {
 		s.dropPrefix(p.text)
 		dst = append(dst, s.sp.model.unkSurface...)
 	default:
-		dst = s.spaced(dst, s.dropPrefix(p.text))
+		dst = appendSpaced(dst, s.dropPrefix(p.text), p.innerSpace)
 	}
 	s.wrote = s.wrote || len(dst) > before
 	return dst
@@ -63,15 +63,39 @@ func (s *spState) dropPrefix(piece string) string {
 	return piece
 }
 
-// spaced appends a piece with its space symbols as spaces.
-func (s *spState) spaced(dst []byte, piece string) []byte {
+// appendSpaced appends a piece with its space symbols as spaces. inner says whether it has some that are
+// not its first character.
+func appendSpaced(dst []byte, piece string, inner bool) []byte {
 	if rest, ok := strings.CutPrefix(piece, spaceSymbol); ok {
 		dst, piece = append(dst, ' '), rest
 	}
-	if s.sp.innerSpace {
+	if inner {
 		piece = strings.ReplaceAll(piece, spaceSymbol, " ")
 	}
 	return append(dst, piece...)
+}
+
+// appendWhole implements [wholeDecoding]: pieces in the middle of a text, which nearly all are, need no state.
+func (sp *sentencePiece) appendWhole(dst []byte, t *Tokenizer, ids []int32, skip bool) (text []byte, done int) {
+	if sp.denorm != nil {
+		return dst, 0
+	}
+	s := spState{sp: sp, atStart: true}
+	for i, id := range ids {
+		if id < 0 || int(id) >= len(sp.model.pieces) {
+			return dst, i // added by a configuration, or unknown
+		}
+		p := &sp.model.pieces[id]
+		if skip && p.kind != pieceControl && t.added.isSpecial(id) {
+			continue
+		}
+		if p.kind == pieceNormal && !s.atStart && len(s.pending) == 0 {
+			dst = appendSpaced(dst, p.text, p.innerSpace)
+			continue
+		}
+		dst = s.add(dst, id, !skip)
+	}
+	return s.flush(dst), len(ids)
 }
 
 func (s *spState) literal(dst []byte, id int32) []byte {

@@ -49,11 +49,8 @@ func (sp *sentencePiece) encodeWord(dst []int32, word string) []int32 {
 type spSymbol struct {
 	at, size   int32
 	prev, next int32
-	node       uint32 // where the symbol ends in the trie of pieces; noNode if none begins with it
-	frozen     bool   // user-defined: it stays as it is
+	frozen     bool // user-defined: it stays as it is
 }
-
-const noNode = 1<<32 - 1
 
 // spMerger joins, of all adjacent symbols whose concatenation is a piece, the pair with the
 // highest score, the leftmost of equals, until none is left.
@@ -71,11 +68,7 @@ func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
 	for at := 0; at < len(word); {
 		n, frozen := sp.firstSymbol(word[at:])
 		i := int32(len(m.symbols))
-		s := spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, node: noNode, frozen: frozen}
-		if node, ok := sp.pieces.walk(0, word[at:at+n]); ok {
-			s.node = node
-		}
-		m.symbols = append(m.symbols, s)
+		m.symbols = append(m.symbols, spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, frozen: frozen})
 		at += n
 	}
 	for i := 1; i < len(m.symbols); i++ {
@@ -86,7 +79,7 @@ func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
 	}
 	for i := int32(0); int(i) < len(m.symbols); i = m.symbols[i].next {
 		s := &m.symbols[i]
-		dst = m.emit(dst, word[s.at:s.at+s.size], s.node, 0)
+		dst = m.emit(dst, word[s.at:s.at+s.size], 0)
 	}
 	return dst
 }
@@ -94,19 +87,15 @@ func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
 // push adds the pair to the heap if its concatenation is a piece.
 func (m *spMerger) push(i, j int32) {
 	a, b := &m.symbols[i], &m.symbols[j]
-	if a.frozen || b.frozen || a.node == noNode {
+	if a.frozen || b.frozen {
 		return
 	}
-	node, ok := m.sp.pieces.walk(a.node, m.word[b.at:b.at+b.size])
-	if !ok {
-		return
-	}
-	id, ok := m.sp.pieces.value(node)
+	id, ok := m.sp.piece(m.word[a.at : a.at+a.size+b.size])
 	if !ok {
 		return
 	}
 	p := &m.sp.model.pieces[id]
-	m.heap.push(spPair{order: uint64(descending(p.score))<<32 | uint64(i), right: j, size: a.size + b.size, node: node})
+	m.heap.push(spPair{order: uint64(descending(p.score))<<32 | uint64(i), right: j, size: a.size + b.size})
 	if p.kind == pieceUnused {
 		if m.split == nil {
 			m.split = make(map[string]int32)
@@ -131,7 +120,7 @@ func (m *spMerger) join(p spPair) {
 	if a.size == 0 || b.size == 0 || a.size+b.size != p.size {
 		return // one of them has been joined since
 	}
-	a.size, a.node = p.size, p.node
+	a.size = p.size
 	a.next = b.next
 	b.size = 0
 	if int(a.next) < len(m.symbols) {
@@ -146,13 +135,10 @@ func (m *spMerger) join(p spPair) {
 // maxResegment bounds how deep an unused piece is taken apart, as in the library.
 const maxResegment = 100
 
-// emit appends the ids of a symbol that ends at a node of the trie: its piece, or the pieces that an
-// unused one was joined from; what is no piece, or unused without having been joined, is unknown.
-func (m *spMerger) emit(dst []int32, symbol string, node uint32, depth int) []int32 {
-	if node == noNode {
-		return m.sp.emit(dst, symbol, -1, false)
-	}
-	id, ok := m.sp.pieces.value(node)
+// emit appends the ids of a symbol: its piece, or the pieces that an unused one was joined from; what is no
+// piece, or unused without having been joined, is unknown.
+func (m *spMerger) emit(dst []int32, symbol string, depth int) []int32 {
+	id, ok := m.sp.piece(symbol)
 	if ok && depth > maxResegment {
 		return append(dst, id)
 	}
@@ -160,21 +146,14 @@ func (m *spMerger) emit(dst []int32, symbol string, node uint32, depth int) []in
 	if !ok || m.sp.model.pieces[id].kind != pieceUnused || !joined {
 		return m.sp.emit(dst, symbol, id, ok)
 	}
-	for _, part := range []string{symbol[:n], symbol[n:]} {
-		node, ok := m.sp.pieces.walk(0, part)
-		if !ok {
-			node = noNode
-		}
-		dst = m.emit(dst, part, node, depth+1)
-	}
-	return dst
+	dst = m.emit(dst, symbol[:n], depth+1)
+	return m.emit(dst, symbol[n:], depth+1)
 }
 
 // spPair is a candidate: order is its score, descending, then the place of its left symbol.
 type spPair struct {
 	order       uint64
 	right, size int32
-	node        uint32
 }
 
 // spHeap is a binary min-heap by order.

@@ -1,5 +1,7 @@
 package tokenizer
 
+import "math"
+
 // Piece types of sentencepiece_model.proto.
 const (
 	pieceNormal      = 1
@@ -22,9 +24,10 @@ const spaceSymbol = "\u2581" // ▁ stands for a space inside pieces
 
 // spPiece is an entry of the vocabulary; its place in the file is its id.
 type spPiece struct {
-	text  string
-	score float32
-	kind  uint8
+	text       string
+	score      float32
+	kind       uint8
+	innerSpace bool // it has a space symbol that is not its first character
 }
 
 // ofText reports whether text can give the piece: the others are reserved.
@@ -61,6 +64,7 @@ func parseSPModel(data string) (*spModel, error) {
 	m := &spModel{modelType: modelUnigram, unkPiece: "<unk>", bosPiece: "<s>", eosPiece: "</s>", padPiece: "<pad>",
 		unkSurface: " \u2047 ", normalizer: spec, denormalizer: spec}
 	r := wireReader{data: data, where: "ModelProto"}
+	m.pieces = make([]spPiece, 0, len(data)/16) // 18 bytes are usual
 	for {
 		f, ok, err := r.next()
 		if err != nil {
@@ -121,6 +125,10 @@ func pieceField(tag uint64) (uint64, bool) {
 }
 
 func (m *spModel) parsePiece(data string) error {
+	if p, ok := usualPiece(data); ok {
+		m.pieces = append(m.pieces, p)
+		return nil
+	}
 	p := spPiece{kind: pieceNormal}
 	kind := uint64(pieceNormal)
 	err := fields(data, "SentencePiece", pieceField, func(f wireField) {
@@ -142,6 +150,31 @@ func (m *spModel) parsePiece(data string) error {
 	p.kind = uint8(kind)
 	m.pieces = append(m.pieces, p)
 	return nil
+}
+
+// usualPiece reads a piece as the trainer writes it: text, score and, if it is not normal, type. All that is
+// unusual is left to the general reader.
+func usualPiece(data string) (p spPiece, ok bool) {
+	if len(data) < 2 || data[0] != 1<<3|wireBytes || data[1] >= 0x80 {
+		return p, false
+	}
+	text := int(data[1])
+	if rest := len(data) - 2 - text; rest != 5 && rest != 7 {
+		return p, false
+	}
+	p = spPiece{text: data[2 : 2+text], kind: pieceNormal}
+	data = data[2+text:]
+	if data[0] != 2<<3|wireFixed32 {
+		return p, false
+	}
+	p.score = math.Float32frombits(uint32(data[1]) | uint32(data[2])<<8 | uint32(data[3])<<16 | uint32(data[4])<<24)
+	if len(data) == 7 {
+		if data[5] != 3<<3|wireVarint || data[6] < pieceNormal || data[6] > pieceByte {
+			return p, false
+		}
+		p.kind = data[6]
+	}
+	return p, true
 }
 
 func trainerField(tag uint64) (uint64, bool) {

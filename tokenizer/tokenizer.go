@@ -40,6 +40,12 @@ type encoder interface {
 // decoding makes the state of one decoding.
 type decoding interface{ newState() decodeState }
 
+// wholeDecoding is a decoding with a faster way for a list of ids. done is how many it took; if they are not
+// all, the text is of no use.
+type wholeDecoding interface {
+	appendWhole(dst []byte, t *Tokenizer, ids []int32, skip bool) (text []byte, done int)
+}
+
 // decodeState appends the text that becomes certain with each id, and at the end what is left.
 // keepSpecial makes a SentencePiece control token visible.
 type decodeState interface {
@@ -121,6 +127,11 @@ func (t *Tokenizer) encodeText(ids []int32, text string, plainSpecial bool) ([]i
 
 // Decode returns the text of ids. An id without a token is an error that wraps ErrUnknownID.
 func (t *Tokenizer) Decode(ids []int32, o DecodeOptions) (string, error) {
+	if w, ok := t.decoding.(wholeDecoding); ok && !t.cleanUp {
+		if text, done := w.appendWhole(make([]byte, 0, 4*len(ids)), t, ids, o.SkipSpecialTokens); done == len(ids) {
+			return string(text), nil
+		}
+	}
 	d := t.NewDecoder(o)
 	for i, id := range ids {
 		if err := d.add(id); err != nil {

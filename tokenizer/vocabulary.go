@@ -75,6 +75,21 @@ func (v *vocabulary) add(token string, id, limit int64) error {
 	return nil
 }
 
+// push puts a token at the next id and returns the id that was its until then, or -1.
+func (v *vocabulary) push(token string) (old int32) {
+	v.tokens, v.used = append(v.tokens, token), append(v.used, true)
+	if 2*(v.count+1) > len(v.slots) {
+		v.grow(2 * (v.count + 1))
+	}
+	s := v.slot(token)
+	old = *s - 1
+	if old < 0 {
+		v.count++
+	}
+	*s = int32(len(v.tokens))
+	return old
+}
+
 // id returns the id of a token.
 func (v *vocabulary) id(token string) (int32, bool) {
 	s := *v.slot(token)
