@@ -83,6 +83,21 @@ func TestInterruptedRun(t *testing.T) {
 		require.NoFileExists(t, kept)
 		require.Regexp(t, `warning: \d+ of 3000 questions were answered before, accuracy [0-9.]+, log-likelihood accuracy [0-9.]+; they are kept in .*answers.jsonl.partial: the same`, c.stderr.String())
 	})
+	t.Run("compare", func(t *testing.T) {
+		text, page, temporary := filepath.Join(dir, "long.txt"), filepath.Join(dir, "page.html"), filepath.Join(dir, "temporary")
+		require.NoError(t, os.Mkdir(temporary, 0o755))
+		require.NoError(t, os.WriteFile(text, []byte(strings.Repeat("The river rose in the night. ", 9000)), 0o600))
+		c := startCommand(t, "eval", "compare", filepath.Join(filepath.Dir(engine), "checkpoint"), engine, text, "--max_length", "64", "--stride", "8", "--report", page, "--temp_dir", temporary)
+		require.Eventually(t, func() bool {
+			built, err := filepath.Glob(filepath.Join(temporary, "trtgo-compare-*", "A", "config.json"))
+			return err == nil && len(built) == 1
+		}, time.Minute, time.Millisecond)
+		require.Empty(t, c.interrupted(t))
+		require.NoFileExists(t, page)
+		left, err := os.ReadDir(temporary)
+		require.NoError(t, err)
+		require.Empty(t, left)
+	})
 	t.Run("summarize", func(t *testing.T) {
 		articles, kept := filepath.Join(dir, "articles.jsonl"), filepath.Join(dir, "kept.jsonl")
 		require.NoError(t, os.WriteFile(articles, []byte(strings.Repeat(`{"article":"a b c","highlights":"a"}`+"\n", 1000)), 0o600))

@@ -86,3 +86,12 @@ func rougeTypes(c *cli.Context) ([]rouge.Type, error) {
 	}
 	return types, nil
 }
+
+// whereKept tells what becomes of the results of an evaluation that ended early.
+func whereKept(c *cli.Context) string {
+	path := c.String("output")
+	if path == "" {
+		return "give --output to keep them"
+	}
+	return "they are kept in " + path + ".partial: the same command goes on from there"
+}

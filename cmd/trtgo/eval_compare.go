@@ -79,6 +79,7 @@ func evalCompare(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	pair.close() // now: a broken pipe would end the process while it prints
 	return reportComparison(c, pair, comparison, page)
 }
 
@@ -114,6 +115,7 @@ type pair struct {
 	temp    string // of engines that were built for this, "" without any
 }
 
+// close closes the engines and removes what was made for them. It may be called again.
 func (p *pair) close() {
 	for _, engine := range p.engines {
 		if engine != nil {

@@ -89,6 +89,9 @@ func runJSON[T any](t *testing.T, args ...string) []T {
 
 // What eval computes on a real model is what transformers computes on it.
 func TestEvaluationsEqualTransformers(t *testing.T) {
+	if testing.Short() { // the race detector has seen it all by then
+		t.Skip("a real model")
+	}
 	golden := loadEvalGolden(t)
 	engine := smolEngine(t, "full_prec")
 	t.Run("perplexity", func(t *testing.T) { perplexityEqualsTransformers(t, golden, engine) })

@@ -153,11 +153,7 @@ func logUnfinishedQuestions(c *cli.Context, log *slog.Logger, result evaluation.
 			scores = append(scores, fmt.Sprintf("%s %.2f", name, 100**p))
 		}
 	}
-	kept := "give --output to keep them"
-	if path := c.String("output"); path != "" {
-		kept = fmt.Sprintf("they are kept in %s.partial: the same command goes on from there", path)
-	}
-	log.Warn(fmt.Sprintf("%d of %d questions were answered before, %s; %s", len(result.Answers), result.Wanted, strings.Join(sorted(scores), ", "), kept))
+	log.Warn(fmt.Sprintf("%d of %d questions were answered before, %s; %s", len(result.Answers), result.Wanted, strings.Join(sorted(scores), ", "), whereKept(c)))
 }
 
 // jsonMMLU is the last line of --json.

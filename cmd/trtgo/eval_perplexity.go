@@ -165,11 +165,7 @@ func logUnfinishedWindows(c *cli.Context, log *slog.Logger, result evaluation.Pe
 	if result.Done == 0 {
 		return
 	}
-	kept := "give --output to keep them"
-	if path := c.String("output"); path != "" {
-		kept = fmt.Sprintf("they are kept in %s.partial: the same command goes on from there", path)
-	}
-	log.Warn(fmt.Sprintf("%d of %d windows were scored before, perplexity %.4f; %s", result.Done, result.Total.Windows, result.Total.Perplexity, kept))
+	log.Warn(fmt.Sprintf("%d of %d windows were scored before, perplexity %.4f; %s", result.Done, result.Total.Windows, result.Total.Perplexity, whereKept(c)))
 }
 
 // jsonPerplexity is a line of --json: of one file, or of several together.

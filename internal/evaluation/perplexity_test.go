@@ -267,3 +267,32 @@ func TestBadLogProbs(t *testing.T) {
 		require.ErrorContains(t, err, says)
 	}
 }
+
+// Whatever stands in a file that should be a journal, it is read, refused or gone on with, and numbers come of whole windows only.
+func FuzzJournal(f *testing.F) {
+	texts := []evaluation.Text{{Name: "a", Content: "The river rose."}}
+	path := filepath.Join(f.TempDir(), "windows.jsonl")
+	evaluate := func() (evaluation.PerplexityResult, error) {
+		o := perplexityOptions(8, 4)
+		o.Journal = path
+		return evaluation.EvaluatePerplexity(context.Background(), texts, (&scorer{}).score, o)
+	}
+	want, err := evaluate()
+	require.NoError(f, err)
+	whole, err := os.ReadFile(path)
+	require.NoError(f, err)
+	for _, cut := range []int{0, 10, len(whole) / 2, len(whole) - 1, len(whole)} {
+		f.Add(whole[:cut])
+	}
+	f.Add([]byte(`{"evaluation":"perplexity","settings":null}` + "\n"))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		require.NoError(t, os.RemoveAll(path))
+		require.NoError(t, os.WriteFile(path+".partial", content, 0o600))
+		got, err := evaluate()
+		if err != nil {
+			return
+		}
+		require.Equal(t, want.Total.Tokens, got.Total.Tokens)
+		require.NoFileExists(t, path+".partial")
+	})
+}
