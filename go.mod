@@ -3,7 +3,6 @@ module github.com/trtgo/trtgo
 go 1.26.0
 
 require (
-	github.com/dlclark/regexp2 v1.12.0 // test oracle for the hand-written pre-tokenisers
 	github.com/goccy/go-yaml v1.19.2 // NeMo configs (export/nemo)
 	github.com/parquet-go/parquet-go v0.32.0 // data sets as the hub lays them out (internal/dataset)
 	github.com/prometheus/client_golang v1.25.0 // the collector of trtllm/metrics, which nothing else imports

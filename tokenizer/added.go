@@ -17,35 +17,47 @@ type addedToken struct {
 // addedVocab finds added tokens in text: leftmost first, of those the longest.
 type addedVocab struct {
 	special []bool           // by id
+	texts   map[string]bool  // of special tokens
 	shown   map[int32]string // tokens that are decoded as they are searched: in normalised form
 	raw     matcher          // normalized == false: searched in the raw text, first
-	norm    matcher          // normalized == true: searched in what is left, after normalising
+	// firstMatters is set when a pre-tokenizer asks whether a piece begins where the text does.
+	firstMatters bool
+	norm         matcher // normalized == true: searched in what is left, after normalising
 }
 
 func newAddedVocab(tokens []*addedToken) *addedVocab {
 	v := &addedVocab{shown: make(map[int32]string)}
 	special := make(map[string]bool)
+	v.texts = special
 	for _, t := range tokens {
-		if t.pattern == "" {
+		if !t.normalized {
 			t.pattern = t.content
 		}
 		special[t.content] = special[t.content] || t.special
 	}
 	for _, t := range tokens {
-		for int(t.id) >= len(v.special) {
-			v.special = append(v.special, false)
-		}
-		if t.normalized {
+		switch {
+		case t.pattern == "": // nothing is found of it
+		case t.normalized:
 			v.norm.add(t)
-		} else {
+		default:
 			v.raw.add(t)
 		}
 		if t.pattern != t.content {
 			v.shown[t.id] = t.pattern
 		}
-		v.special[t.id] = special[t.pattern] // the library looks up what it shows
+		if special[t.pattern] { // the library looks up what it shows
+			v.markSpecial(t.id)
+		}
 	}
 	return v
+}
+
+func (v *addedVocab) markSpecial(id int32) {
+	for int(id) >= len(v.special) {
+		v.special = append(v.special, false)
+	}
+	v.special[id] = true
 }
 
 func (v *addedVocab) isSpecial(id int32) bool {
@@ -79,7 +91,7 @@ func (v *addedVocab) split(text string, n normalizers, plainSpecial bool) ([]seg
 		before := len(out)
 		out = v.norm.split(out, text, plainSpecial)
 		if len(out) > before {
-			out[before].first = s.first
+			out[before].first = s.first && (!v.firstMatters || n.keepsStart(s.text, text))
 		}
 	}
 	return out, nil

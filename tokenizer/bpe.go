@@ -125,12 +125,22 @@ func (m *bpe) wordLength(piece string) int {
 			return len(piece)
 		}
 		i += n
-		r, _ := utf8.DecodeLastRuneInString(piece[:i])
-		if string(r) != spaceSymbol && !m.joined[r] {
+		r, w := utf8.DecodeLastRuneInString(piece[:i])
+		if string(r) != spaceSymbol && !m.joined[r] && m.leavesSymbol(piece[i-w:i]) {
 			return i
 		}
 		i += len(spaceSymbol)
 	}
+}
+
+// leavesSymbol reports whether a character is sure to stand between its neighbours: one without a token may be
+// dropped.
+func (m *bpe) leavesSymbol(char string) bool {
+	if m.unk >= 0 {
+		return true
+	}
+	_, ok := m.symbol(char)
+	return ok
 }
 
 func (m *bpe) encodeWord(dst []int32, word string) ([]int32, error) {

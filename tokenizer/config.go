@@ -227,7 +227,7 @@ func (t *Tokenizer) apply(s *settings) {
 	t.chat = s.chat
 	c := &s.config
 	id := func(token namedToken, old int32) int32 {
-		if found, ok := t.vocab.id(token.Content); ok && token.Content != "" {
+		if found, ok := t.vocab.lookUp(token.Content); ok && token.Content != "" {
 			return found
 		}
 		return old

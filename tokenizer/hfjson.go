@@ -49,6 +49,11 @@ func parseHF(data []byte, added, special []hfAddedToken) (*Tokenizer, error) {
 	if t.added, err = parseAdded(file["added_tokens"], added, special, vocab, normalizers); err != nil {
 		return nil, err
 	}
+	for _, s := range stages {
+		if m, ok := s.(metaspace); ok && m.scheme == "first" {
+			t.added.firstMatters = true
+		}
+	}
 	if t.decoding, err = newHFDecoding(file["decoder"], vocab, t.added.shown); err != nil {
 		return nil, err
 	}
@@ -85,14 +90,21 @@ func parseAdded(raw string, added, special []hfAddedToken, vocab *vocabulary, n 
 		if !t.normalized || len(n) == 0 {
 			continue
 		}
+		// Of one of which nothing is left, nothing is found.
 		if t.pattern, err = n.normalize(t.content); err != nil {
 			return nil, err
 		}
-		if t.pattern == "" {
-			return nil, invalid("nothing is left of the added token %q when it is normalised", t.content)
+	}
+	v := newAddedVocab(tokens)
+	if vocab.listed > vocab.count {
+		// Of a token that is listed twice both ids are special: the library goes by the text.
+		for id, text := range vocab.tokens {
+			if _, other := v.shown[int32(id)]; v.texts[text] && !other {
+				v.markSpecial(int32(id))
+			}
 		}
 	}
-	return newAddedVocab(tokens), nil
+	return v, nil
 }
 
 // maxAdded bounds the text of an added token: searching takes 16 bytes for each of its bytes.
@@ -125,7 +137,7 @@ func assignAdded(known []*addedToken, list []hfAddedToken, v *vocabulary) ([]*ad
 		}
 		id, ok := v.id(a.Content)
 		if !ok {
-			if err := v.add(a.Content, next, limit); err != nil {
+			if err := v.addBeside(a.Content, next, limit); err != nil {
 				return nil, err
 			}
 			id = int32(next)
@@ -158,7 +170,7 @@ func markSpecial(tokens []*addedToken, special []hfAddedToken, v *vocabulary) []
 	for _, a := range special {
 		if t := byContent[a.Content]; t != nil {
 			t.special = true
-		} else if id, ok := v.id(a.Content); ok && a.Content != "" {
+		} else if id, ok := v.lookUp(a.Content); ok && a.Content != "" {
 			t := a.token()
 			t.id = id
 			byContent[a.Content] = t

@@ -98,20 +98,14 @@ func (t *truncation) truncate(ids []int32, added int) ([]int32, error) {
 		return ids, nil
 	}
 	room := *t.MaxLength - int64(added)
-	if room < 0 {
-		return nil, invalid("truncation to %d ids, but the post_processor alone adds %d", *t.MaxLength, added)
-	}
-	if int64(len(ids)) <= room {
-		return ids, nil
+	if room < 0 || int64(len(ids)) <= room {
+		return ids, nil // the library cuts nothing where what is added alone is too long
 	}
 	if t.Strategy == "OnlySecond" && room > 0 {
 		return nil, invalid("truncation cuts the second of two texts only, and there is one")
 	}
 	if room > 0 && *t.Stride >= room {
 		return nil, invalid("truncation has stride %d, which must be less than the %d ids that a text may have", *t.Stride, room)
-	}
-	if t.Strategy == "OnlyFirst" && room == 0 && *t.MaxLength > 0 {
-		return nil, invalid("truncation leaves no room for the text")
 	}
 	if t.Direction == "Left" {
 		return ids[int64(len(ids))-room:], nil

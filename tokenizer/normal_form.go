@@ -76,7 +76,7 @@ func (f normalForm) needsCare(text string) bool {
 		if unicode.Is(f.unknown, r) {
 			return true
 		}
-		if marks++; f.form.PropertiesString(text[i:]).CCC() == 0 {
+		if marks++; f.form.PropertiesString(text[i:]).BoundaryBefore() {
 			marks = 0
 		}
 		if marks > maxMarks {

@@ -24,6 +24,17 @@ func (list normalizers) normalize(text string) (string, error) {
 	return text, nil
 }
 
+// keepsStart reports whether the first character of a text is still in it when it is normalised: whether the
+// library takes what is left to begin where the text does.
+func (list normalizers) keepsStart(text, normalized string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	_, w := utf8.DecodeRuneInString(text)
+	rest, err := list.normalize(text[w:])
+	return err != nil || rest != normalized
+}
+
 // parseNormalizers reads a normalizer, nil for none.
 func parseNormalizers(raw string) (normalizers, error) {
 	parts, err := flatten(raw, "normalizer", "normalizers", 0)

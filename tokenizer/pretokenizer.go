@@ -7,9 +7,10 @@ import (
 
 // preTokenizer is one stage of cutting text into the pieces that a model encodes one by one.
 type preTokenizer interface {
-	// cut hands the pieces of text on. text is not empty; first is true where it begins where the
-	// whole text does.
-	cut(e *encoding, next int, text string, first bool) error
+	// cut hands the pieces of text on. text is not empty. origin says how many bytes at its start stand
+	// where the whole text begins, 0 if none was put in front of it; it is less than 0 for a piece from
+	// further on.
+	cut(e *encoding, next int, text string, origin int) error
 }
 
 // pipeline encodes text that holds no added token: normalised text is cut by one stage after the other, each
@@ -29,17 +30,21 @@ type encoding struct {
 
 func (p *pipeline) encode(dst []int32, text string, first bool) ([]int32, error) {
 	e := encoding{p: p, table: classTable(), ids: dst}
-	err := e.feed(0, text, first)
+	origin := -1
+	if first {
+		origin = 0
+	}
+	err := e.feed(0, text, origin)
 	return e.ids, err
 }
 
 // feed gives a piece to a stage, or behind the last one to the model.
-func (e *encoding) feed(stage int, text string, first bool) (err error) {
+func (e *encoding) feed(stage int, text string, origin int) (err error) {
 	if text == "" {
 		return nil
 	}
 	if stage < len(e.p.stages) {
-		return e.p.stages[stage].cut(e, stage+1, text, first)
+		return e.p.stages[stage].cut(e, stage+1, text, origin)
 	}
 	e.ids, err = e.p.model.encode(e.ids, text)
 	return err
@@ -48,10 +53,10 @@ func (e *encoding) feed(stage int, text string, first bool) (err error) {
 // splitAll cuts by a splitter that is known to cover the text.
 type splitAll struct{ split splitter }
 
-func (s splitAll) cut(e *encoding, next int, text string, first bool) error {
+func (s splitAll) cut(e *encoding, next int, text string, origin int) error {
 	for i := 0; i < len(text); {
 		end := s.split(e.table, text, i)
-		if err := e.feed(next, text[i:end], first && i == 0); err != nil {
+		if err := e.feed(next, text[i:end], origin-i); err != nil {
 			return err
 		}
 		i = end
@@ -66,7 +71,7 @@ type splitAt struct {
 	invert   bool
 }
 
-func (s splitAt) cut(e *encoding, next int, text string, first bool) error {
+func (s splitAt) cut(e *encoding, next int, text string, origin int) error {
 	for len(e.spans) < next {
 		e.spans = append(e.spans, nil)
 	}
@@ -81,25 +86,33 @@ func (s splitAt) cut(e *encoding, next int, text string, first bool) error {
 		}
 	}
 	return s.behavior.group(spans, func(start, end int) error {
-		return e.feed(next, text[start:end], first && start == 0)
+		return e.feed(next, text[start:end], origin-start)
 	})
 }
 
 // prefixSpace puts a space before a piece that does not begin with one (ByteLevel's add_prefix_space).
 type prefixSpace struct{}
 
-func (prefixSpace) cut(e *encoding, next int, text string, first bool) error {
+func (prefixSpace) cut(e *encoding, next int, text string, origin int) error {
 	if text[0] != ' ' {
-		text = " " + text
+		text, origin = " "+text, inserted(origin, 1)
 	}
-	return e.feed(next, text, first)
+	return e.feed(next, text, origin)
+}
+
+// inserted is an origin after n bytes were put in front.
+func inserted(origin, n int) int {
+	if origin < 0 {
+		return origin
+	}
+	return origin + n
 }
 
 // spellBytes spells each byte as ByteLevel does, where the model does not do that by itself.
 type spellBytes struct{}
 
-func (spellBytes) cut(e *encoding, next int, text string, first bool) error {
-	return e.feed(next, string(appendByteLevel(nil, text)), first)
+func (spellBytes) cut(e *encoding, next int, text string, origin int) error {
+	return e.feed(next, string(appendByteLevel(nil, text)), origin)
 }
 
 // metaspace turns spaces into a symbol, puts one in front, and cuts before each.
@@ -109,13 +122,13 @@ type metaspace struct {
 	split  bool
 }
 
-func (m metaspace) cut(e *encoding, next int, text string, first bool) error {
+func (m metaspace) cut(e *encoding, next int, text string, origin int) error {
 	text = strings.ReplaceAll(text, " ", m.symbol)
-	if (m.scheme == "always" || m.scheme == "first" && first) && !strings.HasPrefix(text, m.symbol) {
-		text = m.symbol + text
+	if (m.scheme == "always" || m.scheme == "first" && origin >= 0) && !strings.HasPrefix(text, m.symbol) {
+		text, origin = m.symbol+text, inserted(origin, len(m.symbol))
 	}
 	if !m.split {
-		return e.feed(next, text, first)
+		return e.feed(next, text, origin)
 	}
 	// Symbols in a row are pieces of their own but for the last.
 	for at := 0; at < len(text); {
@@ -123,7 +136,7 @@ func (m metaspace) cut(e *encoding, next int, text string, first bool) error {
 		if n := strings.Index(text[at+1:], m.symbol); n >= 0 {
 			end = at + 1 + n
 		}
-		if err := e.feed(next, text[at:end], first && at == 0); err != nil {
+		if err := e.feed(next, text[at:end], origin-at); err != nil {
 			return err
 		}
 		at = end
@@ -134,14 +147,14 @@ func (m metaspace) cut(e *encoding, next int, text string, first bool) error {
 // fixedLength cuts pieces of so many characters.
 type fixedLength int
 
-func (n fixedLength) cut(e *encoding, next int, text string, first bool) error {
+func (n fixedLength) cut(e *encoding, next int, text string, origin int) error {
 	for at := 0; at < len(text); {
 		end := at
 		for i := 0; i < int(n) && end < len(text); i++ {
 			_, w := utf8.DecodeRuneInString(text[end:])
 			end += w
 		}
-		if err := e.feed(next, text[at:end], first && at == 0); err != nil {
+		if err := e.feed(next, text[at:end], origin-at); err != nil {
 			return err
 		}
 		at = end
@@ -153,14 +166,14 @@ func (n fixedLength) cut(e *encoding, next int, text string, first bool) error {
 // with any, and kana with Han.
 type unicodeScripts struct{}
 
-func (unicodeScripts) cut(e *encoding, next int, text string, first bool) error {
+func (unicodeScripts) cut(e *encoding, next int, text string, origin int) error {
 	scripts := libraryScript().values
 	start, last := -1, -1 // the script before, -1 for none yet
 	for i, r := range text {
 		script := int(scripts[r])
 		if script != 0 && script != last {
 			if start >= 0 {
-				if err := e.feed(next, text[start:i], first && start == 0); err != nil {
+				if err := e.feed(next, text[start:i], origin-start); err != nil {
 					return err
 				}
 			}
@@ -173,5 +186,5 @@ func (unicodeScripts) cut(e *encoding, next int, text string, first bool) error 
 	if start < 0 {
 		return nil // the library drops a piece without any script
 	}
-	return e.feed(next, text[start:], first && start == 0)
+	return e.feed(next, text[start:], origin-start)
 }

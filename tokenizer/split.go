@@ -270,7 +270,7 @@ func splitNumbers(table []uint16, s string, i int) int {
 // splitWords cuts words, and runs of what is neither word nor white space, which is left out (Whitespace).
 type splitWords struct{}
 
-func (splitWords) cut(e *encoding, next int, text string, first bool) error {
+func (splitWords) cut(e *encoding, next int, text string, origin int) error {
 	for i := 0; i < len(text); {
 		_, class, w := nextRune(e.table, text, i)
 		if class&(classWord|classSpace) == classSpace {
@@ -283,7 +283,7 @@ func (splitWords) cut(e *encoding, next int, text string, first bool) error {
 		} else {
 			end = runOf(e.table, text, end, 0, classWord|classSpace)
 		}
-		if err := e.feed(next, text[i:end], first && i == 0); err != nil {
+		if err := e.feed(next, text[i:end], origin-i); err != nil {
 			return err
 		}
 		i = end

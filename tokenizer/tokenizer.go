@@ -151,7 +151,7 @@ func (t *Tokenizer) Token(id int32) (string, bool) { return t.vocab.token(id) }
 
 // TokenID returns the id of the token that the vocabulary spells s.
 func (t *Tokenizer) TokenID(s string) (int32, bool) {
-	return t.vocab.id(s)
+	return t.vocab.lookUp(s)
 }
 
 // BOS returns the id of the beginning-of-sequence token, if the model has one.

@@ -9,8 +9,9 @@ type vocabulary struct {
 	// slots is an open-addressing hash table of ids plus one, 0 for a free slot: a Go map of the same
 	// strings takes three times the time to fill and twice the memory.
 	slots  []int32
-	count  int // different tokens
-	listed int // entries of a file that may list a token twice; 0: as many as count
+	count  int              // different tokens
+	added  map[string]int32 // tokens that the model does not know
+	listed int              // entries of a file that may list a token twice; 0: as many as count
 }
 
 // hashSeed makes the places in hash tables differ from process to process, so that no file can choose them.
@@ -50,9 +51,8 @@ func (v *vocabulary) slot(token string) *int32 {
 	}
 }
 
-// add puts a token at an id. limit is the greatest id allowed. Of two ids with the same token the later
-// one is the token's.
-func (v *vocabulary) add(token string, id, limit int64) error {
+// place puts a token at an id. limit is the greatest id allowed.
+func (v *vocabulary) place(token string, id, limit int64) error {
 	if id < 0 || id > limit {
 		return invalid("token %q has id %d, allowed are 0 to %d", token, id, limit)
 	}
@@ -64,6 +64,32 @@ func (v *vocabulary) add(token string, id, limit int64) error {
 		return invalid("tokens %q and %q both have id %d", v.tokens[id], token, id)
 	}
 	v.tokens[id], v.used[id] = token, true
+	return nil
+}
+
+// addBeside puts a token that the model does not know at an id: id does not find it, lookUp does.
+func (v *vocabulary) addBeside(token string, id, limit int64) error {
+	if v.added == nil {
+		v.added = make(map[string]int32)
+	}
+	v.added[token] = int32(id)
+	return v.place(token, id, limit)
+}
+
+// lookUp returns the id of a token, be it the model's or added beside it.
+func (v *vocabulary) lookUp(token string) (int32, bool) {
+	if id, ok := v.id(token); ok {
+		return id, true
+	}
+	id, ok := v.added[token]
+	return id, ok
+}
+
+// add puts a token of the model at an id. Of two ids with the same token the later one is the token's.
+func (v *vocabulary) add(token string, id, limit int64) error {
+	if err := v.place(token, id, limit); err != nil {
+		return err
+	}
 	if 2*(v.count+1) > len(v.slots) {
 		v.grow(2 * (v.count + 1))
 	}
@@ -90,7 +116,7 @@ func (v *vocabulary) push(token string) (old int32) {
 	return old
 }
 
-// id returns the id of a token.
+// id returns the id of a token of the model.
 func (v *vocabulary) id(token string) (int32, bool) {
 	s := *v.slot(token)
 	return s - 1, s != 0
