@@ -42,6 +42,9 @@ func (r *rankedVocabulary) load() (*Tokenizer, error) {
 
 // stages returns the pre-tokeniser.
 func (r *rankedVocabulary) stages() ([]preTokenizer, error) {
+	if known, ok := tiktokenPatterns[r.pattern]; ok {
+		return []preTokenizer{splitAll{known}}, nil
+	}
 	split, err := json.Marshal(object{"type": "Split", "pattern": object{"Regex": r.pattern}, "behavior": "Removed", "invert": true})
 	if err != nil {
 		return nil, err

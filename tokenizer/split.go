@@ -1,5 +1,7 @@
 package tokenizer
 
+import "unicode/utf8"
+
 // A splitter cuts text, as a pre-tokeniser's regular expression does, into pieces that
 // together are the text. It returns the end of the piece that begins at s[i:]; i < len(s).
 //
@@ -27,10 +29,21 @@ type knownPattern struct {
 var knownPatterns = map[string]knownPattern{
 	patternGPT2:      {splitGPT2, true},
 	patternGPT2Short: {splitGPT2, true},
+	patternR50K:      {splitGPT2, true},
 	patternLlama3:    {splitLlama3, true},
 	patternQwen2:     {splitQwen2, true},
 	patternTekken:    {splitTekken, true},
+	patternO200:      {splitO200, true},
+	// DeepSeek-V3's three, one after the other.
+	patternNumbers:   {splitNumber3, false},
+	patternEastAsian: {splitEastAsian, false},
+	deepSeekV3:       {splitDeepSeek, false},
 }
+
+const (
+	patternNumbers   = `\p{N}{1,3}`
+	patternEastAsian = `[一-龥぀-ゟ゠-ヿ]+`
+)
 
 // runOf returns the end of the run of characters at s[i:] that have one of the classes in
 // want and none of those in not.
@@ -247,6 +260,109 @@ func tekkenUpper(table []uint16, s string, i int) int {
 		return -1
 	}
 	return runOf(table, s, end, classLower|classOther, 0)
+}
+
+// splitO200 matches o200k's pattern: Tekken's with contractions behind words, and three digits.
+func splitO200(table []uint16, s string, i int) int {
+	r, class, w := nextRune(table, s, i)
+	starts := [2]int{i, i}
+	if class&(classLetter|classNumber) == 0 && r != '\r' && r != '\n' {
+		starts[0] = i + w // with the optional leading character first
+	}
+	for _, word := range [](func([]uint16, string, int) int){tekkenLower, tekkenUpper} {
+		for _, start := range starts {
+			if end := word(table, s, start); end > 0 {
+				if end < len(s) {
+					end += contraction(s, end, true)
+				}
+				return end
+			}
+		}
+	}
+	if class&classNumber != 0 {
+		return numberEnd(table, s, i, 3)
+	}
+	return punctuationOrSpace(table, s, i, true)
+}
+
+// splitNumber3 cuts numbers into pieces of three digits.
+func splitNumber3(table []uint16, s string, i int) int {
+	if end := numberEnd(table, s, i, 3); end > i {
+		return end
+	}
+	return runOf(table, s, i, 0, classNumber)
+}
+
+// splitEastAsian cuts runs of Chinese and kana from the rest.
+func splitEastAsian(_ []uint16, s string, i int) int {
+	first := true
+	inside := false
+	for at, r := range s[i:] {
+		is := r >= 0x4E00 && r <= 0x9FA5 || r >= 0x3040 && r <= 0x30FF
+		if first {
+			first, inside = false, is
+		} else if is != inside {
+			return i + at
+		}
+	}
+	return len(s)
+}
+
+// splitDeepSeek cuts at the third of DeepSeek-V3's patterns, which leaves what is no letter, mark, punctuation,
+// symbol or white space, such as numbers.
+func splitDeepSeek(table []uint16, s string, i int) int {
+	if end := deepSeekEnd(table, s, i); end > i {
+		return end
+	}
+	// Up to the next match.
+	for {
+		_, _, w := nextRune(table, s, i)
+		i += w
+		if i >= len(s) || deepSeekEnd(table, s, i) > i {
+			return i
+		}
+	}
+}
+
+// deepSeekEnd returns where the match ends that begins at i; i for none.
+func deepSeekEnd(table []uint16, s string, i int) int {
+	r, class, w := nextRune(table, s, i)
+	if r < utf8.RuneSelf && class&(classPunctuation|classSymbol) != 0 {
+		end := i + 1
+		for end < len(s) && (s[end] >= 'A' && s[end] <= 'Z' || s[end] >= 'a' && s[end] <= 'z') {
+			end++
+		}
+		if end > i+1 {
+			return end
+		}
+	}
+	start := i
+	if r != '\r' && r != '\n' && class&(classLetter|classPunctuation|classSymbol) == 0 {
+		start = i + w
+	}
+	if end := runOf(table, s, start, classLetter|classMark, 0); end > start {
+		return end
+	}
+	if class&classMark != 0 { // not taken for the leading character
+		return runOf(table, s, i, classLetter|classMark, 0)
+	}
+	start = i
+	if s[i] == ' ' {
+		start = i + 1
+	}
+	if end := runOf(table, s, start, classPunctuation|classSymbol, 0); end > start {
+		for end < len(s) && (s[end] == '\r' || s[end] == '\n') {
+			end++
+		}
+		return end
+	}
+	if class&classSpace == 0 {
+		return i
+	}
+	if end := lineEnd(table, s, i); end > 0 {
+		return end
+	}
+	return spaceEnd(table, s, i)
 }
 
 // splitDigits cuts before and after every numeric character (Digits with individual_digits).

@@ -21,10 +21,9 @@ const (
 	patternQwen35 = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
 )
 
-func init() {
-	knownPatterns[patternR50K] = knownPattern{splitGPT2, true}
-	knownPatterns[patternCL100] = knownPattern{splitCL100, true}
-}
+// tiktokenPatterns mean another thing in a tokenizer.json: to Oniguruma {1,3}+ is any number, and $ no end
+// behind a line break.
+var tiktokenPatterns = map[string]splitter{patternCL100: splitCL100}
 
 // splitCL100 is splitLlama3, except that white space to the end of the text is one piece even if it
 // holds line breaks.
