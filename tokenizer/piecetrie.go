@@ -141,7 +141,7 @@ func (b *trieBuilder) branch(todo []trieRange, r trieRange, values []int32) []tr
 		return todo
 	}
 	b.sort(r)
-	base := b.place(b.labels)
+	base := b.place(b.labels, r.node)
 	b.units[r.node].base |= base
 	for i, c := range b.labels {
 		child := base ^ uint32(c)
@@ -200,30 +200,53 @@ func (b *trieBuilder) sort(r trieRange) {
 // child fill what those leave free.
 const placeTries = 8
 
-// place finds a base under which the units of all labels are free.
-func (b *trieBuilder) place(labels []byte) uint32 {
+// place finds a base under which the units of all labels are free, near the node that is to have it: a walk
+// should stay in the cache.
+func (b *trieBuilder) place(labels []byte, node uint32) uint32 {
+	near := node / trieBlock
 	if len(labels) == 1 {
-		if len(b.open) == 0 {
-			b.grow()
-		}
-		block := b.open[0]
-		return (block*trieBlock + lowest(b.free[block])) ^ uint32(labels[0])
+		return b.placeOne(node) ^ uint32(labels[0])
+	}
+	if fits := b.fits(near, labels); fits != [4]uint64{} {
+		return near*trieBlock + lowest(fits)
 	}
 	for i := len(b.open) - 1; i >= max(0, len(b.open)-placeTries); i-- {
 		block := b.open[i]
-		fits := [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
-		for _, c := range labels {
-			free := exchanged(b.free[block], c)
-			for w := range fits {
-				fits[w] &= free[w]
-			}
-		}
-		if fits != [4]uint64{} {
+		if fits := b.fits(block, labels); fits != [4]uint64{} {
 			return block*trieBlock + lowest(fits)
 		}
 	}
 	b.grow()
 	return b.open[len(b.open)-1] * trieBlock
+}
+
+// placeOne finds a unit for an only child: in the node's cache line, in its block, or anywhere.
+func (b *trieBuilder) placeOne(node uint32) uint32 {
+	const line = 8 // units of 8 bytes
+	block := node / trieBlock
+	first := node % trieBlock &^ (line - 1)
+	if free := b.free[block][first/64] >> (first % 64) & (1<<line - 1); free != 0 {
+		return block*trieBlock + first + uint32(bits.TrailingZeros64(free))
+	}
+	if b.free[block] == [4]uint64{} {
+		if len(b.open) == 0 {
+			b.grow()
+		}
+		block = b.open[0]
+	}
+	return block*trieBlock + lowest(b.free[block])
+}
+
+// fits returns the bases in a block under which the units of all labels are free.
+func (b *trieBuilder) fits(block uint32, labels []byte) [4]uint64 {
+	fits := [4]uint64{^uint64(0), ^uint64(0), ^uint64(0), ^uint64(0)}
+	for _, c := range labels {
+		free := exchanged(b.free[block], c)
+		for w := range fits {
+			fits[w] &= free[w]
+		}
+	}
+	return fits
 }
 
 // take makes a unit a node.

@@ -16,8 +16,7 @@ type spNormalizer struct {
 	charsMap    doubleArray
 	replacement string // NUL-terminated strings that charsMap points into
 
-	// plain tells of ASCII characters but the space which are copied as they are unless follows has the
-	// byte behind them.
+	// plain tells of ASCII characters which stand for themselves unless follows has the byte behind them.
 	plain   [utf8.RuneSelf]bool
 	follows [utf8.RuneSelf][4]uint64
 }
@@ -35,7 +34,7 @@ func newSPNormalizer(spec spNormalizerSpec, suffix bool, userDefined *pieceTrie)
 	}
 	for c := range n.plain {
 		_, user := n.userDefinedStep(byte(c))
-		n.plain[c] = c != ' ' && !user && n.charsMap.startsWith(byte(c), &n.follows[c])
+		n.plain[c] = !user && n.charsMap.startsWith(byte(c), &n.follows[c])
 	}
 	return n, nil
 }
@@ -85,7 +84,7 @@ func (n *spNormalizer) givesUTF8() bool {
 	return true
 }
 
-// isPlain reports whether the byte at text[i] is a character that is copied as it is.
+// isPlain reports whether the byte at text[i] is a character that stands for itself.
 func (n *spNormalizer) isPlain(text string, i int) bool {
 	c := text[i]
 	if c >= utf8.RuneSelf || !n.plain[c] {
@@ -115,13 +114,21 @@ func (n *spNormalizer) normalize(text string, prefix bool) string {
 	afterSpace := n.spec.collapseSpace
 	for text != "" {
 		run := 0
-		for run < len(text) && n.isPlain(text, run) {
+		for run < len(text) && text[run] != ' ' && n.isPlain(text, run) {
 			run++
 		}
 		if run > 0 {
 			out.WriteString(text[:run])
 			text = text[run:]
 			afterSpace = false
+			continue
+		}
+		if text[0] == ' ' && n.isPlain(text, 0) {
+			if !afterSpace {
+				out.WriteString(n.space)
+			}
+			afterSpace = n.spec.collapseSpace
+			text = text[1:]
 			continue
 		}
 		chunk, size := n.chunk(text)

@@ -28,9 +28,14 @@ func (sp *sentencePiece) newUnigram() *unigram[float32] {
 
 // encodeUnigram appends the ids of normalised text.
 func (sp *sentencePiece) encodeUnigram(dst []int32, text string) []int32 {
-	spans, _ := sp.unigram.segment(nil, text)
-	for _, s := range spans {
-		dst = sp.emit(dst, text[s.start:s.end], s.id, s.id != sp.unk)
-	}
+	sp.unigram.each(text, func(spans []unigramSpan) {
+		for _, s := range spans {
+			if s.id != sp.unk {
+				dst = append(dst, s.id)
+				continue
+			}
+			dst = sp.emit(dst, text[s.start:s.end], -1, false)
+		}
+	})
 	return dst
 }
