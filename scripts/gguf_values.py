@@ -1,6 +1,6 @@
 """Reads llama GGUF files with gguf-py: values, a transformers model, a tokenizer.
 
-Imported by logit_goldens.py and smollm2_goldens.py; nothing to run.
+Imported by logit_goldens.py, smollm2_goldens.py and eval_goldens.py; nothing to run.
 """
 import hashlib
 

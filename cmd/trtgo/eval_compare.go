@@ -30,10 +30,12 @@ func evalCompareCommand() *cli.Command {
 		&cli.IntFlag{Name: "max-length", DefaultText: "512, or what both take", Usage: "tokens of a window"},
 		&cli.IntFlag{Name: "stride", DefaultText: "half of --max-length", Usage: "tokens from one window's beginning to the next one's"},
 		&cli.IntFlag{Name: "largest", Value: 20, Usage: "how many of the largest differences are told with the best tokens of both"},
+		&cli.StringFlag{Name: "temp-dir", DefaultText: "the system's", Usage: "where temporary engines are built, and a .nemo that was compressed by gzip is inflated: room for twice the model until the command ends"},
 		&cli.StringFlag{Name: "report", Usage: "`FILE`.html for a page with pictures, which needs no other file"},
 		&cli.BoolFlag{Name: "json", Usage: "one JSON object on stdout"},
 	}
-	opening := slices.DeleteFunc(openingFlags(), func(f cli.Flag) bool { return f.Names()[0] == "engine-dir" })
+	others := func(f cli.Flag) bool { return f.Names()[0] == "engine-dir" || f.Names()[0] == "temp-dir" }
+	opening := slices.DeleteFunc(slices.Concat(openingFlags(), sourceFlags("")), others)
 	return &cli.Command{
 		Name:      "compare",
 		Usage:     "what two models predict of the same texts, token by token",
@@ -41,9 +43,9 @@ func evalCompareCommand() *cli.Command {
 		Description: "A and B are engines, or what engines are made from: a TensorRT-LLM checkpoint, a Hugging Face directory, a .nemo, a GGUF\n" +
 			"file …, of which a temporary engine for the CPU is built. Each FILE (- is stdin) is scored by both in windows, as by eval\n" +
 			"perplexity; without any a short sample is. Told are the KL divergence of B from A, how often both find the same token\n" +
-			"the likeliest, differences of log-probs, both perplexities and where they differ most.\n\n" +
-			nativeDescription,
-		Flags:  slices.Concat(own, opening, sourceFlags("the system's")),
+			"the likeliest, differences of log-probs, both perplexities and where they differ most. One of the two may be an engine for\n" +
+			"TensorRT-LLM of one rank that was built with --gather_context_logits.",
+		Flags:  append(own, opening...),
 		Action: evalCompare,
 	}
 }
