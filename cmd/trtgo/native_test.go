@@ -380,3 +380,38 @@ func TestNativeDoctor(t *testing.T) {
 		require.NotContains(t, p.Text, "runs none", "the library can run engines")
 	}
 }
+
+// The evaluations work on an engine for TensorRT-LLM that gives context logits; what another one lacks is named.
+func TestNativeEvaluations(t *testing.T) {
+	env := nativetest.StandIn(t, "L4")
+	engine := nativeEngine(t, 1, nil)
+	dir := t.TempDir()
+	text := filepath.Join(dir, "text.txt")
+	require.NoError(t, os.WriteFile(text, []byte("The river rose in the night. The ferry waited."), 0o600))
+	perplexity := []string{"eval", "perplexity", text, "--max_length", "16", "--stride", "8", "--json", "--engine_dir"}
+	first := runNative(t, env, append(perplexity, engine)...)
+	require.Zero(t, first.status, first.stderr)
+	require.Regexp(t, `^\{"file":".*text.txt","perplexity":[0-9.e+]+,.*\}\n$`, first.stdout)
+	require.Equal(t, first.stdout, runNative(t, env, append(perplexity, engine, "--no-kv_cache_enable_block_reuse")...).stdout)
+
+	for _, split := range []string{"dev", "test"} {
+		path := filepath.Join(dir, "mmlu", split, "anatomy_"+split+".csv")
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte("Leg?,femur,ulna,rib,jaw,A\n"), 0o600))
+	}
+	questions := []string{"eval", "mmlu", "--data_dir", filepath.Join(dir, "mmlu"), "--ntrain", "1", "--engine_dir"}
+	r := runNative(t, env, append(questions, engine)...)
+	require.Zero(t, r.status, r.stderr)
+	require.Regexp(t, `(?s)^Average accuracy .*\nMMLU weighted average accuracy: [0-9.]+\n.*MMLU log-likelihood accuracy: `, r.stdout)
+
+	r = runNative(t, env, "eval", "compare", engine, engine, text, "--max_length", "16")
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.stderr, "are both for TensorRT-LLM, of which a process runs one engine at a time: compare each with an engine for the CPU")
+
+	without := nativeEngine(t, 1, func(c *engineconfig.Config) { c.Build.GatherContextLogits = false })
+	r = runNative(t, env, append(perplexity, without)...)
+	require.Equal(t, 1, r.status)
+	require.Contains(t, r.stderr, "prompt log-probs are asked for, which this engine does not give: build the engine with gather_context_logits")
+	r = runNative(t, env, append(questions, without, "--method", "generate")...)
+	require.Zero(t, r.status, r.stderr)
+}
