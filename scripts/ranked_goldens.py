@@ -143,14 +143,15 @@ def rows(folder, paths):
                 write(f, tekken_rows(name, path, rng, 1500))
                 continue
             digest = hashlib.sha256(open(path, "rb").read()).hexdigest()[:6]
+            contracted = "|".join(branch + r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?" for branch in TEKKEN.split("|")[:2])
             pattern, special = {"b2b1b8": (QWEN, qwen), "82e9d3": (LLAMA3, {"<|begin_of_text|>": 128000, "<|eot_id|>": 128009}),
                                 "223921": (cl100k(), {"<|endoftext|>": 100257}),
-                                "446a95": ("|".join([TEKKEN_CONTRACTED, r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"]),
-                                           {"<|endoftext|>": 199999})}[digest]
+                                "446a95": ("|".join([contracted, r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"]),
+                                           {"<|endoftext|>": 199999}),
+                                "8dde38": (QWEN.replace(r"?\p{L}+", r"?[\p{L}\p{M}]+").replace(r" ?[^\s\p{L}\p{N}]+", r" ?[^\s\p{L}\p{M}\p{N}]+"),
+                                           {"<|endoftext|>": 248044, "<|im_start|>": 248045})}[digest]
             write(f, tiktoken_rows(name, path, pattern, special, rng, 1500))
 
-
-TEKKEN_CONTRACTED = "|".join(branch + r"(?i:'s|'t|'re|'ve|'m|'ll|'d)?" for branch in TEKKEN.split("|")[:2])
 
 if __name__ == "__main__":
     if sys.argv[1] == "goldens":
