@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,11 +38,12 @@ func readFile(path string) (data []byte, ok bool, err error) {
 	if info.Size() > maxFile {
 		return nil, false, invalid("%s has %d bytes, allowed are %d", path, info.Size(), int64(maxFile))
 	}
-	data, err = io.ReadAll(io.LimitReader(f, maxFile))
-	if err != nil {
+	var all bytes.Buffer
+	all.Grow(int(info.Size()) + bytes.MinRead) // no second look at a file that does not grow
+	if _, err = all.ReadFrom(io.LimitReader(f, maxFile)); err != nil {
 		return nil, false, err
 	}
-	return data, true, nil
+	return all.Bytes(), true, nil
 }
 
 // namedToken is a token in a configuration: a string, or an object with content and flags. As in

@@ -22,8 +22,8 @@ func asGGUF(t testing.TB, path string) map[string]any {
 	meta := map[string]any{"tokenizer.ggml.model": map[uint64]string{modelBPE: "llama", modelUnigram: "t5"}[m.modelType]}
 	names := map[string]string{m.bosPiece: "bos", m.eosPiece: "eos", m.unkPiece: "unknown", m.padPiece: "padding"}
 	for i, p := range m.pieces {
-		tokens, scores, types = append(tokens, p.text), append(scores, p.score), append(types, int32(p.kind))
-		if name, ok := names[p.text]; ok {
+		tokens, scores, types = append(tokens, m.texts[i]), append(scores, p.score), append(types, int32(p.kind))
+		if name, ok := names[m.texts[i]]; ok {
 			meta["tokenizer.ggml."+name+"_token_id"] = uint32(i)
 		}
 	}

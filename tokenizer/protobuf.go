@@ -6,6 +6,7 @@ import "math"
 // in the data, without copies.
 type wireReader struct {
 	data  string
+	at    int    // what is before it has been read
 	where string // for errors: the message's name
 }
 
@@ -26,7 +27,7 @@ const (
 
 // next returns the next field; ok is false at the end.
 func (r *wireReader) next() (f wireField, ok bool, err error) {
-	if len(r.data) == 0 {
+	if r.at == len(r.data) {
 		return f, false, nil
 	}
 	key, err := r.varint()
@@ -57,14 +58,15 @@ func (r *wireReader) next() (f wireField, ok bool, err error) {
 
 func (r *wireReader) varint() (uint64, error) {
 	v := uint64(0)
-	for i := 0; i < len(r.data) && i < 10; i++ {
-		c := r.data[i]
+	data := r.data[r.at:]
+	for i := 0; i < len(data) && i < 10; i++ {
+		c := data[i]
 		if i == 9 && c > 1 {
 			break
 		}
 		v |= uint64(c&0x7F) << (7 * i)
 		if c < 0x80 {
-			r.data = r.data[i+1:]
+			r.at += i + 1
 			return v, nil
 		}
 	}
@@ -82,11 +84,11 @@ func (r *wireReader) fixed(n, tag uint64) (uint64, error) {
 }
 
 func (r *wireReader) take(n, tag uint64) (string, error) {
-	if n > uint64(len(r.data)) {
-		return "", invalid("%s: field %d claims %d bytes, %d are left", r.where, tag, n, len(r.data))
+	if left := len(r.data) - r.at; n > uint64(left) {
+		return "", invalid("%s: field %d claims %d bytes, %d are left", r.where, tag, n, left)
 	}
-	b := r.data[:n]
-	r.data = r.data[n:]
+	b := r.data[r.at : r.at+int(n)]
+	r.at += int(n)
 	return b, nil
 }
 

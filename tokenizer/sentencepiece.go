@@ -44,7 +44,7 @@ func parseSentencePiece(data []byte, added []hfAddedToken, legacy bool) (*Tokeni
 	if !utf8.ValidString(m.unkSurface) {
 		return nil, invalid("unk_surface, %q, is not UTF-8", m.unkSurface)
 	}
-	vocab := newVocabulary(len(m.pieces))
+	vocab := newVocabularyOf(m.texts)
 	sp := &sentencePiece{model: m, vocab: vocab, legacy: legacy, unk: -1, extra: make(map[int32]string),
 		byWord: m.normalizer.escapeSpace}
 	if err := sp.index(); err != nil {
@@ -92,14 +92,14 @@ func (sp *sentencePiece) index() error {
 			return err
 		}
 		p := &sp.model.pieces[i]
-		old := sp.vocab.push(p.text)
+		old := sp.vocab.claim(int32(i))
 		if old < 0 {
 			continue
 		}
 		other := &sp.model.pieces[old]
-		_, twice := sp.shadowed[p.text]
+		_, twice := sp.shadowed[sp.model.texts[i]]
 		if sp.model.modelType == modelBPE || twice || other.ofText() == p.ofText() {
-			return invalid("pieces %d and %d are both %q", old, i, p.text)
+			return invalid("pieces %d and %d are both %q", old, i, sp.model.texts[i])
 		}
 		sp.shadow(old, int32(i))
 	}
@@ -123,7 +123,7 @@ func (sp *sentencePiece) shadow(first, second int32) {
 	if sp.model.pieces[second].ofText() {
 		text, reserved = second, first
 	}
-	spelling := sp.model.pieces[text].text
+	spelling := sp.model.texts[text]
 	sp.shadowed[spelling] = text
 	*sp.vocab.slot(spelling) = reserved + 1
 }
@@ -131,21 +131,22 @@ func (sp *sentencePiece) shadow(first, second int32) {
 // checkPiece checks piece i by itself and takes note of what it is for.
 func (sp *sentencePiece) checkPiece(i int) error {
 	p := &sp.model.pieces[i]
-	ascii, nul := looksOf(p.text)
+	text := sp.model.texts[i]
+	ascii, nul := looksOf(text)
 	switch {
-	case p.text == "":
+	case text == "":
 		return invalid("piece %d is empty", i)
-	case len(p.text) >= maxSPPiece:
-		return invalid("piece %d has %d bytes, allowed are %d", i, len(p.text), maxSPPiece-1)
-	case !ascii && !utf8.ValidString(p.text):
-		return invalid("piece %d, %q, is not UTF-8", i, p.text)
-	case nul && (p.text != "\x00" || p.kind != pieceUnused):
-		return invalid("piece %d, %q, has a NUL character", i, p.text)
+	case len(text) >= maxSPPiece:
+		return invalid("piece %d has %d bytes, allowed are %d", i, len(text), maxSPPiece-1)
+	case !ascii && !utf8.ValidString(text):
+		return invalid("piece %d, %q, is not UTF-8", i, text)
+	case nul && (text != "\x00" || p.kind != pieceUnused):
+		return invalid("piece %d, %q, has a NUL character", i, text)
 	case sp.model.modelType == modelUnigram && (math.IsNaN(float64(p.score)) || math.IsInf(float64(p.score), 0)):
-		return invalid("piece %d, %q, has the score %v", i, p.text, p.score)
+		return invalid("piece %d, %q, has the score %v", i, text, p.score)
 	}
 	if p.ofText() {
-		sp.noteText(p, ascii)
+		sp.noteText(p, text, ascii)
 		return nil
 	}
 	switch p.kind {
@@ -155,9 +156,9 @@ func (sp *sentencePiece) checkPiece(i int) error {
 		}
 		sp.unk = int32(i)
 	case pieceByte:
-		b, ok := bytePiece(p.text)
+		b, ok := bytePiece(text)
 		if !ok || !sp.model.byteFallback {
-			return invalid("piece %d, %q, is of type byte (byte_fallback is %v)", i, p.text, sp.model.byteFallback)
+			return invalid("piece %d, %q, is of type byte (byte_fallback is %v)", i, text, sp.model.byteFallback)
 		}
 		sp.bytes[b] = int32(i)
 	}
@@ -165,16 +166,16 @@ func (sp *sentencePiece) checkPiece(i int) error {
 }
 
 // noteText takes note of a piece that text may give.
-func (sp *sentencePiece) noteText(p *spPiece, ascii bool) {
-	sp.longest = max(sp.longest, len(p.text))
+func (sp *sentencePiece) noteText(p *spPiece, text string, ascii bool) {
+	sp.longest = max(sp.longest, len(text))
 	// What an unused piece is taken apart to depends on the whole text.
 	sp.byWord = sp.byWord && p.kind != pieceUnused
 	if ascii {
 		return
 	}
-	if rest := p.text[1:]; strings.Contains(rest, spaceSymbol) {
+	if rest := text[1:]; strings.Contains(rest, spaceSymbol) {
 		p.innerSpace = true
-		sp.byWord = sp.byWord && !strings.Contains(strings.TrimLeft(p.text, spaceSymbol), spaceSymbol)
+		sp.byWord = sp.byWord && !strings.Contains(strings.TrimLeft(text, spaceSymbol), spaceSymbol)
 	}
 }
 
@@ -205,7 +206,7 @@ func (sp *sentencePiece) prepare() error {
 	m := sp.model
 	for i := range m.pieces {
 		if p := &m.pieces[i]; p.kind == pieceUserDefined {
-			user, ids = append(user, p.text), append(ids, int32(i))
+			user, ids = append(user, m.texts[i]), append(ids, int32(i))
 		}
 	}
 	sp.userDefined = newPieceTrie(user, ids)

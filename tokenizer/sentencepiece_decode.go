@@ -28,9 +28,9 @@ func (s *spState) add(dst []byte, id int32, keepSpecial bool) []byte {
 	if int(id) >= len(s.sp.model.pieces) { // added by a configuration
 		return s.literal(dst, id)
 	}
-	p := &s.sp.model.pieces[id]
+	p, piece := &s.sp.model.pieces[id], s.sp.model.texts[id]
 	if p.kind == pieceByte {
-		b, _ := bytePiece(p.text)
+		b, _ := bytePiece(piece)
 		s.pending = append(s.pending, b)
 		return s.drain(dst, false)
 	}
@@ -40,13 +40,13 @@ func (s *spState) add(dst []byte, id int32, keepSpecial bool) []byte {
 	switch p.kind {
 	case pieceControl:
 		if keepSpecial {
-			dst = append(dst, p.text...)
+			dst = append(dst, piece...)
 		}
 	case pieceUnknown:
-		s.dropPrefix(p.text)
+		s.dropPrefix(piece)
 		dst = append(dst, s.sp.model.unkSurface...)
 	default:
-		dst = appendSpaced(dst, s.dropPrefix(p.text), p.innerSpace)
+		dst = appendSpaced(dst, s.dropPrefix(piece), p.innerSpace)
 	}
 	s.wrote = s.wrote || len(dst) > before
 	return dst
@@ -90,7 +90,7 @@ func (sp *sentencePiece) appendWhole(dst []byte, t *Tokenizer, ids []int32, skip
 			continue
 		}
 		if p.kind == pieceNormal && !s.atStart && len(s.pending) == 0 {
-			dst = appendSpaced(dst, p.text, p.innerSpace)
+			dst = appendSpaced(dst, sp.model.texts[id], p.innerSpace)
 			continue
 		}
 		dst = s.add(dst, id, !skip)

@@ -100,7 +100,7 @@ func (m *spMerger) push(i, j int32) {
 		if m.split == nil {
 			m.split = make(map[string]int32)
 		}
-		m.split[p.text] = a.size
+		m.split[m.sp.model.texts[id]] = a.size
 	}
 }
 

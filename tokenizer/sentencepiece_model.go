@@ -22,9 +22,8 @@ const (
 
 const spaceSymbol = "\u2581" // ▁ stands for a space inside pieces
 
-// spPiece is an entry of the vocabulary; its place in the file is its id.
+// spPiece is an entry of the vocabulary but for its text; its place in the file is its id.
 type spPiece struct {
-	text       string
 	score      float32
 	kind       uint8
 	innerSpace bool // it has a space symbol that is not its first character
@@ -47,6 +46,7 @@ type spNormalizerSpec struct {
 // are the proto's.
 type spModel struct {
 	pieces []spPiece
+	texts  []string // of the pieces
 
 	modelType          uint64
 	byteFallback       bool
@@ -64,8 +64,13 @@ func parseSPModel(data string) (*spModel, error) {
 	m := &spModel{modelType: modelUnigram, unkPiece: "<unk>", bosPiece: "<s>", eosPiece: "</s>", padPiece: "<pad>",
 		unkSurface: " \u2047 ", normalizer: spec, denormalizer: spec}
 	r := wireReader{data: data, where: "ModelProto"}
-	m.pieces = make([]spPiece, 0, len(data)/16) // 18 bytes are usual
+	m.pieces, m.texts = make([]spPiece, 0, len(data)/16), make([]string, 0, len(data)/16) // 18 bytes are usual
 	for {
+		if p, text, size := usualPiece(data[r.at:]); size > 0 {
+			m.pieces, m.texts = append(m.pieces, p), append(m.texts, text)
+			r.at += size
+			continue
+		}
 		f, ok, err := r.next()
 		if err != nil {
 			return nil, err
@@ -125,16 +130,13 @@ func pieceField(tag uint64) (uint64, bool) {
 }
 
 func (m *spModel) parsePiece(data string) error {
-	if p, ok := usualPiece(data); ok {
-		m.pieces = append(m.pieces, p)
-		return nil
-	}
 	p := spPiece{kind: pieceNormal}
+	text := ""
 	kind := uint64(pieceNormal)
 	err := fields(data, "SentencePiece", pieceField, func(f wireField) {
 		switch f.tag {
 		case 1:
-			p.text = f.bytes
+			text = f.bytes
 		case 2:
 			p.score = f.float()
 		case 3:
@@ -145,36 +147,37 @@ func (m *spModel) parsePiece(data string) error {
 		return err
 	}
 	if kind < pieceNormal || kind > pieceByte {
-		return invalid("piece %d, %q, has type %d", len(m.pieces), p.text, kind)
+		return invalid("piece %d, %q, has type %d", len(m.pieces), text, kind)
 	}
 	p.kind = uint8(kind)
-	m.pieces = append(m.pieces, p)
+	m.pieces, m.texts = append(m.pieces, p), append(m.texts, text)
 	return nil
 }
 
-// usualPiece reads a piece as the trainer writes it: text, score and, if it is not normal, type. All that is
-// unusual is left to the general reader.
-func usualPiece(data string) (p spPiece, ok bool) {
-	if len(data) < 2 || data[0] != 1<<3|wireBytes || data[1] >= 0x80 {
-		return p, false
+// usualPiece reads a field of a ModelProto that is a piece as the trainer writes it: text, score and, if it
+// is not normal, type. size is how many bytes it has; 0 for all that is unusual, which the general reader takes.
+func usualPiece(data string) (p spPiece, text string, size int) {
+	if len(data) < 4 || data[0] != 1<<3|wireBytes || data[1] >= 0x80 || data[2] != 1<<3|wireBytes || data[3] >= 0x80 {
+		return p, "", 0
 	}
-	text := int(data[1])
-	if rest := len(data) - 2 - text; rest != 5 && rest != 7 {
-		return p, false
+	size = 2 + int(data[1])
+	rest := 4 + int(data[3])
+	if size > len(data) || size-rest != 5 && size-rest != 7 {
+		return p, "", 0
 	}
-	p = spPiece{text: data[2 : 2+text], kind: pieceNormal}
-	data = data[2+text:]
+	text, data = data[4:rest], data[rest:size]
 	if data[0] != 2<<3|wireFixed32 {
-		return p, false
+		return p, "", 0
 	}
 	p.score = math.Float32frombits(uint32(data[1]) | uint32(data[2])<<8 | uint32(data[3])<<16 | uint32(data[4])<<24)
+	p.kind = pieceNormal
 	if len(data) == 7 {
 		if data[5] != 3<<3|wireVarint || data[6] < pieceNormal || data[6] > pieceByte {
-			return p, false
+			return p, "", 0
 		}
 		p.kind = data[6]
 	}
-	return p, true
+	return p, text, size
 }
 
 func trainerField(tag uint64) (uint64, bool) {

@@ -15,10 +15,10 @@ func (sp *sentencePiece) newUnigram() *unigram[float32] {
 		switch p.kind {
 		case pieceNormal:
 			worst = min(worst, p.score)
-			pieces = append(pieces, unigramPiece{text: p.text, id: int32(i), score: float64(p.score)})
+			pieces = append(pieces, unigramPiece{text: sp.model.texts[i], id: int32(i), score: float64(p.score)})
 		case pieceUserDefined:
-			score := float32(0.1 * float64(len(p.text)-1))
-			pieces = append(pieces, unigramPiece{text: p.text, id: int32(i), score: float64(score)})
+			score := float32(0.1 * float64(len(sp.model.texts[i])-1))
+			pieces = append(pieces, unigramPiece{text: sp.model.texts[i], id: int32(i), score: float64(score)})
 		}
 	}
 	u := newUnigram[float32](pieces, sp.unk, float64(worst-unkPenalty))

@@ -101,18 +101,21 @@ func (v *vocabulary) add(token string, id, limit int64) error {
 	return nil
 }
 
-// push puts a token at the next id and returns the id that was its until then, or -1.
-func (v *vocabulary) push(token string) (old int32) {
-	v.tokens, v.used = append(v.tokens, token), append(v.used, true)
-	if 2*(v.count+1) > len(v.slots) {
-		v.grow(2 * (v.count + 1))
-	}
-	s := v.slot(token)
+// newVocabularyOf makes the vocabulary of tokens in order of id, which are then to be claimed.
+func newVocabularyOf(tokens []string) *vocabulary {
+	v := &vocabulary{tokens: tokens, used: make([]bool, len(tokens))}
+	v.grow(len(tokens))
+	return v
+}
+
+// claim makes a token find its id and returns the id that it found until then, or -1.
+func (v *vocabulary) claim(id int32) (old int32) {
+	s := v.slot(v.tokens[id])
 	old = *s - 1
 	if old < 0 {
 		v.count++
 	}
-	*s = int32(len(v.tokens))
+	*s, v.used[id] = id+1, true
 	return old
 }
 
