@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"unicode/utf8"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -181,5 +183,46 @@ func checkStream(t *testing.T, tok *Tokenizer, ids []int32, want string, stream 
 	require.Equal(t, want, got+d.Flush(), name)
 	if strings.HasPrefix(want, library) && len(stream) == len(ids) {
 		require.LessOrEqual(t, len(library), len(want))
+	}
+}
+
+// TestLongTextsTakeLinearTime would not end within the test's time if any step were quadratic.
+func TestLongTextsTakeLinearTime(t *testing.T) {
+	for _, kind := range []string{"hf_bbpe_llama3", "hf_bpe_metaspace", "hf_unigram"} {
+		tok, err := OpenFile("testdata/" + kind + "/tokenizer.json")
+		require.NoError(t, err)
+		for _, unit := range []string{"a", " ", "\x01", "a ", "日", "e\u0301", "\u0301", "▁", "<", "'"} {
+			text := strings.Repeat(unit, 1<<19)
+			ids, err := tok.Encode(text, EncodeOptions{})
+			require.NoError(t, err)
+			s, err := tok.Decode(ids, DecodeOptions{})
+			require.NoError(t, err)
+			if kind == "hf_bbpe_llama3" {
+				require.Equal(t, text, s)
+			}
+		}
+	}
+}
+
+func TestTokenizersAreSafeForConcurrentUse(t *testing.T) {
+	for _, kind := range []string{"hf_bbpe_llama3", "hf_bpe_metaspace", "hf_unigram"} {
+		tok, err := OpenFile("testdata/" + kind + "/tokenizer.json")
+		require.NoError(t, err)
+		text := strings.Repeat("Pluvou heastaitoun. 다노은 土金 👍🏽 <s>\n", 20)
+		want, err := tok.Encode(text, EncodeOptions{})
+		require.NoError(t, err)
+		var group sync.WaitGroup
+		for range 8 {
+			group.Go(func() {
+				for range 20 {
+					ids, err := tok.Encode(text, EncodeOptions{})
+					assert.NoError(t, err)
+					assert.Equal(t, want, ids)
+					_, err = tok.Decode(ids, DecodeOptions{})
+					assert.NoError(t, err)
+				}
+			})
+		}
+		group.Wait()
 	}
 }

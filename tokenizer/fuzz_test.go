@@ -92,7 +92,7 @@ func FuzzEncodeDecode(f *testing.F) {
 		f.Add(s)
 	}
 	var toks []*Tokenizer
-	for _, path := range []string{"testdata/hf_bbpe_llama3/tokenizer.json", "testdata/sp_bpe_bf/tokenizer.model", "testdata/sp_bpe_bf_noprefix/tokenizer.model"} {
+	for _, path := range []string{"testdata/hf_bbpe_llama3/tokenizer.json", "testdata/hf_bpe_metaspace/tokenizer.json", "testdata/sp_bpe_bf/tokenizer.model", "testdata/sp_bpe_bf_noprefix/tokenizer.model"} {
 		tok, err := OpenFile(path)
 		require.NoError(f, err)
 		toks = append(toks, tok)

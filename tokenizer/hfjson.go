@@ -17,14 +17,14 @@ type hfAddedToken struct {
 // parseHF reads the bytes of a tokenizer.json. added are further added tokens, which go before the file's
 // of the same text; special are tokens that are special when the vocabulary has them.
 func parseHF(data []byte, added, special []hfAddedToken) (*Tokenizer, error) {
-	file, err := scanObject(string(data))
+	file, members, err := scanNested(string(data), "model")
 	if err != nil {
 		return nil, invalid("not a tokenizer.json: %v", err)
 	}
 	if v, ok := file["version"]; ok && v != `"1.0"` {
 		return nil, unsupported("version %s of tokenizer.json (\"1.0\" is read)", v)
 	}
-	model, vocab, unk, err := parseModel(file["model"])
+	model, vocab, unk, err := parseModel(members)
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +68,16 @@ func parseHF(data []byte, added, special []hfAddedToken) (*Tokenizer, error) {
 		}
 	}
 	return t, t.parseLimits(file["truncation"], file["padding"])
+}
+
+// isBPE reports whether a tokenizer.json has a BPE model.
+func (t *Tokenizer) isBPE() bool {
+	p, ok := t.encoder.(*pipeline)
+	if !ok {
+		return false
+	}
+	_, ok = p.model.(*bpe)
+	return ok
 }
 
 // parseAdded reads added_tokens and joins them with those of a configuration.

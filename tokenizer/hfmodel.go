@@ -27,13 +27,9 @@ type modelOptions struct {
 }
 
 // parseModel reads the model of a tokenizer.json. unk is the unknown token's id, -1 without.
-func parseModel(text string) (model hfModel, vocab *vocabulary, unk int32, err error) {
-	if text == "" || text == "null" {
+func parseModel(members map[string]string) (model hfModel, vocab *vocabulary, unk int32, err error) {
+	if members == nil {
 		return nil, nil, 0, invalid("tokenizer.json has no model")
-	}
-	members, err := scanObject(text)
-	if err != nil {
-		return nil, nil, 0, invalid("model: %v", err)
 	}
 	var o modelOptions
 	if err := o.read(members); err != nil {
@@ -168,8 +164,11 @@ type mergeReader struct {
 	joined  []byte
 }
 
+// bytesPerRule is a little more than rules take in published files: the table need not grow then.
+const bytesPerRule = 24
+
 func parseMerges(text string, v *vocabulary, prefix string) (*mergeTable, error) {
-	r := &mergeReader{scanner: jsonScanner{text: text}, vocab: v, prefix: prefix, table: newMergeTable(v.count)}
+	r := &mergeReader{scanner: jsonScanner{text: text}, vocab: v, prefix: prefix, table: newMergeTable(len(text) / bytesPerRule)}
 	err := r.scanner.array(r.rule)
 	if err != nil {
 		return nil, invalid("model: merges: %v", err)

@@ -319,21 +319,40 @@ func (s *jsonScanner) float() (float64, error) {
 
 // scanObject returns the text of each value of an object; of a key listed twice the last counts.
 func scanObject(text string) (map[string]string, error) {
+	members, _, err := scanNested(text, "")
+	return members, err
+}
+
+// scanNested is scanObject, and returns the members of the object under a key apart: to skip that object first
+// and to read it again would take twice the time.
+func scanNested(text, nested string) (members, inner map[string]string, err error) {
 	if !utf8.ValidString(text) {
-		return nil, fmt.Errorf("the text is not UTF-8")
+		return nil, nil, fmt.Errorf("the text is not UTF-8")
 	}
 	s := &jsonScanner{text: text}
-	members := make(map[string]string)
-	err := s.object(func(key string) error {
-		v, err := s.value()
-		members[key] = v
+	members = make(map[string]string)
+	err = s.object(func(key string) (err error) {
+		if nested != "" && key == nested && s.next() == '{' {
+			inner, err = s.members()
+			return err
+		}
+		members[key], err = s.value()
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		if s.next(); s.at < len(s.text) {
+			err = s.unexpected("the end of the text")
+		}
 	}
-	if s.next(); s.at < len(s.text) {
-		return nil, s.unexpected("the end of the text")
-	}
-	return members, nil
+	return members, inner, err
+}
+
+// members returns the text of each value of the object that comes next.
+func (s *jsonScanner) members() (map[string]string, error) {
+	m := make(map[string]string)
+	err := s.object(func(key string) (err error) {
+		m[key], err = s.value()
+		return err
+	})
+	return m, err
 }

@@ -106,7 +106,7 @@ func load(path string, data []byte, dir string) (*Tokenizer, error) {
 		t, err = parseHF(data, list, s.config.special())
 		if err == nil {
 			// transformers 5 ignores the clean-up for BPE, whose text it damages, unless forced.
-			t.cleanUp = s.config.CleanUp && s.config.ForceCleanUp
+			t.cleanUp = s.config.CleanUp && (s.config.ForceCleanUp || !t.isBPE())
 		}
 	case isTiktoken(data):
 		t, err = parseTiktoken(data, &s.config)

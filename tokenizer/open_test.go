@@ -247,6 +247,16 @@ func TestUnknownIDs(t *testing.T) {
 	require.False(t, ok)
 }
 
+func TestCleanUpOfOtherModelsThanBPE(t *testing.T) {
+	data, err := os.ReadFile("testdata/hf_unigram/tokenizer.json")
+	require.NoError(t, err)
+	for config, want := range map[string]string{`{}`: "so , it 's . no", `{"clean_up_tokenization_spaces":true}`: "so, it's. no"} {
+		tok, err := openDir(t, map[string]string{"tokenizer.json": string(data), "tokenizer_config.json": config})
+		require.NoError(t, err)
+		require.Equal(t, want, decode(t, tok, encode(t, tok, "so , it 's . no", tokenizer.EncodeOptions{}), true), config)
+	}
+}
+
 func TestCleanUpAsTheConfigurationSays(t *testing.T) {
 	for config, want := range map[string]string{
 		`{}`:                                    "so , it 's . do n't",
