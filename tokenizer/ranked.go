@@ -1,6 +1,9 @@
 package tokenizer
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"unicode/utf8"
+)
 
 // rankedVocabulary is a byte-level BPE vocabulary as tiktoken has it: tokens are byte strings, and two
 // neighbours are joined if what they make is a token, the one of the lowest rank first.
@@ -9,6 +12,14 @@ type rankedVocabulary struct {
 	ids     []int32  // by place in tokens
 	pattern string   // what cuts text before merging; what it does not match is dropped
 	nfc     bool     // text is normalised first
+}
+
+// Len, Less and Swap order the tokens by rank.
+func (r *rankedVocabulary) Len() int           { return len(r.tokens) }
+func (r *rankedVocabulary) Less(i, j int) bool { return r.ids[i] < r.ids[j] }
+func (r *rankedVocabulary) Swap(i, j int) {
+	r.tokens[i], r.tokens[j] = r.tokens[j], r.tokens[i]
+	r.ids[i], r.ids[j] = r.ids[j], r.ids[i]
 }
 
 // load makes the tokenizer, whose vocabulary spells tokens as a tokenizer.json does, without special
@@ -22,14 +33,9 @@ func (r *rankedVocabulary) load() (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab := newVocabulary(len(r.tokens))
-	limit := maxID(len(r.tokens))
-	var spelling []byte
-	for i, token := range r.tokens {
-		spelling = appendByteLevel(spelling[:0], token)
-		if err := vocab.add(string(spelling), int64(r.ids[i]), limit); err != nil {
-			return nil, err
-		}
+	vocab, err := r.vocabulary()
+	if err != nil {
+		return nil, err
 	}
 	m := &bpe{vocab: vocab, merges: r.merges(), byteLevel: true, whole: true, unk: -1}
 	m.prepare()
@@ -38,6 +44,28 @@ func (r *rankedVocabulary) load() (*Tokenizer, error) {
 		t.normalizers, err = parseNormalizers(`{"type":"NFC"}`)
 	}
 	return t, err
+}
+
+// vocabulary spells the tokens; no two of them may be the same.
+func (r *rankedVocabulary) vocabulary() (*vocabulary, error) {
+	ends, arena := make([]int, len(r.tokens)), []byte(nil)
+	for i, token := range r.tokens {
+		arena = appendByteLevel(arena, token)
+		ends[i] = len(arena)
+	}
+	spelled, start := string(arena), 0
+	v := newVocabulary(len(r.tokens))
+	for i, end := range ends {
+		before := v.count
+		if err := v.add(spelled[start:end], int64(r.ids[i]), maxID(len(r.tokens))); err != nil {
+			return nil, err
+		}
+		if v.count == before {
+			return nil, invalid("two tokens are both %q, the later with rank %d", r.tokens[i], r.ids[i])
+		}
+		start = end
+	}
+	return v, nil
 }
 
 // stages returns the pre-tokeniser.
@@ -109,6 +137,26 @@ func (r *rankedVocabulary) decoding(v *vocabulary, apart map[int32]bool) *ranked
 }
 
 func (d *rankedDecoding) newState() decodeState { return &rankedState{d: d} }
+
+// appendWhole implements [wholeDecoding]: the bytes of all tokens, looked at once.
+func (d *rankedDecoding) appendWhole(dst []byte, t *Tokenizer, ids []int32, skip bool) (text []byte, done int) {
+	if d.apart != nil {
+		return dst, 0
+	}
+	for i, id := range ids {
+		if _, ok := t.vocab.token(id); !ok {
+			return dst, i
+		}
+		if !skip || !t.added.isSpecial(id) {
+			dst = append(dst, d.text[id]...)
+		}
+	}
+	if utf8.Valid(dst) {
+		return dst, len(ids)
+	}
+	text, _ = appendLossy(make([]byte, 0, len(dst)+8), dst, true)
+	return text, len(ids)
+}
 
 // rankedState is one decoding; pending is the start of an unfinished character.
 type rankedState struct {

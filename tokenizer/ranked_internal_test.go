@@ -31,6 +31,7 @@ func TestTekkenRefusals(t *testing.T) {
 		"default_vocab_size is -9":      swap(`"default_vocab_size":416`, `"default_vocab_size":-9`),
 		`stands for "a", want the byte`: swap(`"token_bytes":"AA=="`, `"token_bytes":"YQ=="`),
 		`has the token_bytes "A"`:       swap(`"token_bytes":"AA=="`, `"token_bytes":"A"`),
+		`two tokens are both "\x00`:     swap(`"rank":300,"token_bytes":"`, `"rank":300,"token_bytes":"AA==","x":"`),
 		"token 0 has rank 5":            swap(`"rank":0,"token_bytes"`, `"rank":5,"token_bytes"`),
 	} {
 		if text == "" {
@@ -95,8 +96,9 @@ func TestTiktokenRefusals(t *testing.T) {
 	require.NoError(t, err)
 	for words, text := range map[string]string{
 		"line 257 is not a token":           tiktokenLines() + "YQ==\n",
-		"line 258: the token":               tiktokenLines("aa", "aa"),
-		"rank 5":                            tiktokenLines() + "YWE= 5\n",
+		"two tokens are both":               tiktokenLines("aa", "aa"),
+		"both have id 5":                    tiktokenLines() + "YWE= 5\n",
+		"line 1 is not a token":             "YWE= 99999999999999999999\n",
 		"beyond":                            tiktokenLines() + "YWE= 99999999\n",
 		"no token stands for the byte 0x00": "YQ== 0\n",
 	} {

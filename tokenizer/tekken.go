@@ -105,7 +105,6 @@ func (f *tekkenFile) ranked(n int64) (*rankedVocabulary, error) {
 		return nil, invalid("default_vocab_size is %d, but there are %d special tokens and %d others", f.Config.VocabSize, n, len(f.Vocab))
 	}
 	r := &rankedVocabulary{pattern: f.Config.Pattern}
-	seen := make(map[string]int, inner)
 	for i, v := range f.Vocab[:inner] {
 		token, err := base64.StdEncoding.DecodeString(v.Bytes)
 		switch {
@@ -116,10 +115,6 @@ func (f *tekkenFile) ranked(n int64) (*rankedVocabulary, error) {
 		case i < 256 && (len(token) != 1 || int(token[0]) != i):
 			return nil, invalid("token %d stands for %q, want the byte 0x%02X", i, token, i)
 		}
-		if j, dup := seen[string(token)]; dup {
-			return nil, invalid("tokens %d and %d both stand for %q", j, i, token)
-		}
-		seen[string(token)] = i
 		r.tokens, r.ids = append(r.tokens, string(token)), append(r.ids, int32(n)+int32(i))
 	}
 	return r, nil

@@ -6,7 +6,9 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"math"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 )
@@ -96,51 +98,64 @@ func llama3Special() map[int32]string {
 // isTiktoken reports whether a file begins as lines of "base64 rank" do.
 func isTiktoken(data []byte) bool {
 	line, _, _ := bytes.Cut(bytes.TrimLeft(data[:min(len(data), 1<<16)], "\r\n"), []byte("\n"))
-	_, _, ok := tiktokenLine(line)
+	_, _, ok := tiktokenLine(nil, line)
 	return ok
 }
 
-func tiktokenLine(line []byte) (token string, rank int64, ok bool) {
-	parts := bytes.Fields(line)
-	if len(parts) != 2 {
-		return "", 0, false
+// tiktokenLine reads a line and appends the bytes of its token to tokens.
+func tiktokenLine(tokens, line []byte) (out []byte, rank int64, ok bool) {
+	text, number, ok := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+	if !ok || len(text) == 0 {
+		return tokens, 0, false
 	}
-	raw, err1 := base64.StdEncoding.DecodeString(string(parts[0]))
-	rank, err2 := strconv.ParseInt(string(parts[1]), 10, 64)
-	return string(raw), rank, err1 == nil && err2 == nil && len(raw) > 0 && rank >= 0
+	out, err := base64.StdEncoding.AppendDecode(tokens, text)
+	if err != nil || len(out) == len(tokens) {
+		return tokens, 0, false
+	}
+	for _, c := range bytes.TrimSpace(number) {
+		if c < '0' || c > '9' || rank > math.MaxInt32 {
+			return tokens, 0, false
+		}
+		rank = 10*rank + int64(c-'0')
+	}
+	return out, rank, len(number) > 0
 }
 
 // readTiktoken reads the lines of a file of ranks.
 func readTiktoken(data []byte) (*rankedVocabulary, error) {
 	type entry struct {
-		token string
-		rank  int64
+		end  int // of the token in the text of all
+		rank int64
 	}
 	var entries []entry
-	seen := make(map[string]bool)
-	number := 0
+	arena := make([]byte, 0, len(data)/2)
+	number, ordered := 0, true
 	for line := range bytes.Lines(data) {
 		number++
 		if len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
-		token, rank, ok := tiktokenLine(line)
-		if !ok {
+		var rank int64
+		var ok bool
+		if arena, rank, ok = tiktokenLine(arena, line); !ok {
 			return nil, invalid("line %d is not a token in base64 and its rank: %.60q", number, line)
 		}
-		if seen[token] {
-			return nil, invalid("line %d: the token %q has come before", number, token)
+		if n := len(entries); n > 0 && entries[n-1].rank >= rank {
+			ordered = false
 		}
-		seen[token] = true
-		entries = append(entries, entry{token, rank})
+		entries = append(entries, entry{len(arena), rank})
 	}
-	slices.SortFunc(entries, func(a, b entry) int { return cmp.Compare(a.rank, b.rank) })
-	r := &rankedVocabulary{}
-	for i, e := range entries {
-		if e.rank > maxID(len(entries)) || i > 0 && e.rank == entries[i-1].rank {
-			return nil, invalid("token %q has rank %d, as another one or beyond %d", e.token, e.rank, maxID(len(entries)))
+	texts := string(arena)
+	r := &rankedVocabulary{tokens: make([]string, len(entries)), ids: make([]int32, len(entries))}
+	for i, start := 0, 0; i < len(entries); i++ {
+		if entries[i].rank > maxID(len(entries)) {
+			return nil, invalid("token %q has rank %d, beyond %d", texts[start:entries[i].end], entries[i].rank, maxID(len(entries)))
 		}
-		r.tokens, r.ids = append(r.tokens, e.token), append(r.ids, int32(e.rank))
+		r.tokens[i], r.ids[i] = texts[start:entries[i].end], int32(entries[i].rank)
+		start = entries[i].end
+	}
+	if !ordered {
+		sort.Stable(r)
 	}
 	return r, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/trtgo/trtgo/export/checkpoint"
 	"github.com/trtgo/trtgo/export/gguf"
 	"github.com/trtgo/trtgo/export/source"
+	"github.com/trtgo/trtgo/tokenizer"
 )
 
 func read(t *testing.T, m *gguf.Model, w checkpoint.Weight) []byte {
@@ -408,6 +409,26 @@ func TestTokenizerFiles(t *testing.T) {
 	require.Contains(t, made, "tokenizer.json")
 	require.Contains(t, made, "generation_config.json")
 	require.NotContains(t, made, checkpoint.GGUFTokenizerName)
+
+	// SentencePiece's vocabulary goes back to SentencePiece's file.
+	w.set("tokenizer.ggml.model", "llama")
+	w.set("tokenizer.ggml.token_type", []int32{1, 1, 1, 3, 2, 1, 1, 1, 1, 1, 1})
+	w.set("tokenizer.ggml.scores", []float32{-1, -2, -3, 0, 0, -4, -5, -6, -7, -8, -9})
+	w.set("tokenizer.ggml.add_space_prefix", false)
+	m, err = open(w)
+	require.NoError(t, err)
+	require.Empty(t, m.Notes())
+	made = files(t, m)
+	require.NotContains(t, made, "tokenizer.json")
+	dir := t.TempDir()
+	for name, f := range made {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), f.Data, 0o644))
+	}
+	tok, err := tokenizer.Open(dir)
+	require.NoError(t, err)
+	ids, err := tok.Encode("abi<|end|>", tokenizer.EncodeOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []int32{2, 10, 3}, ids)
 
 	// Another kind: kept, said so, and no failure.
 	w.set("tokenizer.ggml.model", "rwkv")
