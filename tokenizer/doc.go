@@ -9,7 +9,8 @@
 //     text never gives: see [Open];
 //   - files of ranks (*.tiktoken, Llama-3's tokenizer.model), with the ids of tiktoken 0.14; the pattern and the
 //     special tokens come from tokenizer_config.json (pat_str, added_tokens_decoder) or, of the vocabularies of
-//     r50k_base, p50k_base, cl100k_base, o200k_base, Llama-3, Qwen and Qwen3.5, which are known by their SHA-256, from here;
+//     r50k_base, p50k_base, cl100k_base, o200k_base, Llama-3, Qwen and Qwen3.5, which are known by their SHA-256, from here. Beside a
+//     configuration of the class QWenTokenizer text is normalised to NFC first, as that class does;
 //   - the tokenizer metadata of a GGUF file ([FromGGUF]), which becomes one of the former;
 //   - the files beside them: special tokens, the ids that end a generation, chat templates.
 //

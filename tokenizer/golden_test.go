@@ -39,7 +39,7 @@ func readLines[T any](t testing.TB, path string) []T {
 	defer f.Close()
 	var out []T
 	s := bufio.NewScanner(f)
-	s.Buffer(nil, 1<<20)
+	s.Buffer(nil, 1<<24)
 	for s.Scan() {
 		var row T
 		require.NoError(t, json.Unmarshal(s.Bytes(), &row), s.Text())

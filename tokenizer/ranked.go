@@ -2,6 +2,7 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -73,12 +74,49 @@ func (r *rankedVocabulary) stages() ([]preTokenizer, error) {
 	if known, ok := tiktokenPatterns[r.pattern]; ok {
 		return []preTokenizer{splitAll{known}}, nil
 	}
-	split, err := json.Marshal(object{"type": "Split", "pattern": object{"Regex": r.pattern}, "behavior": "Removed", "invert": true})
+	pattern, err := fromRust(r.pattern)
+	if err != nil {
+		return nil, err
+	}
+	split, err := json.Marshal(object{"type": "Split", "pattern": object{"Regex": pattern}, "behavior": "Removed", "invert": true})
 	if err != nil {
 		return nil, err
 	}
 	stages, _, err := parsePreTokenizers(string(split))
 	return stages, err
+}
+
+// fromRust turns a pattern of tiktoken's engine into one of Oniguruma's, where ^ and $ stand at every line. A
+// possessive count, {1,3}+, is a count of counts there, and refused.
+func fromRust(pattern string) (string, error) {
+	var out strings.Builder
+	inClass := 0
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\' && i+1 < len(pattern):
+			out.WriteByte(c)
+			i++
+			out.WriteByte(pattern[i])
+			continue
+		case c == '[':
+			inClass++
+		case c == ']' && inClass > 0:
+			inClass--
+		case inClass > 0:
+		case c == '^':
+			out.WriteString(`\A`)
+			continue
+		case c == '$':
+			out.WriteString(`\z`)
+			continue
+		case c == '+' && i > 0 && pattern[i-1] == '}' && (i < 2 || pattern[i-2] != '\\'):
+			if open := strings.LastIndexByte(pattern[:i], '{'); open < 2 || pattern[open-1] != 'p' && pattern[open-1] != 'P' || pattern[open-2] != '\\' {
+				return "", unsupported("pattern %q: a possessive count, %q", pattern, pattern[max(open, 0):i+1])
+			}
+		}
+		out.WriteByte(pattern[i])
+	}
+	return out.String(), nil
 }
 
 // checkBytes checks that every byte is a token: else there would be text that cannot be encoded.

@@ -118,6 +118,28 @@ func TestTiktokenRefusals(t *testing.T) {
 	}
 }
 
+// TestPatternsAreRusts: tiktoken's $ is the end of the text, and not of each line.
+func TestPatternsAreRusts(t *testing.T) {
+	for pattern, want := range map[string]string{
+		`^\p{L}++$|[$^]\$|\]$`: `\A\p{L}++\z|[$^]\$|\]\z`,
+		`\p{N}{1,3}+`:          "",
+		`[^\s]{2,}+`:           "",
+	} {
+		got, err := fromRust(pattern)
+		if want == "" {
+			require.ErrorIs(t, err, ErrUnsupported, pattern)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	tok, err := parseTiktoken([]byte(tiktokenLines("ab", "\n\n", "a\n")), &tokenizerConfig{PatStr: `[a-z]+$|[a-z]|\s+`})
+	require.NoError(t, err)
+	ids, err := tok.Encode("ab\nab", EncodeOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []int32{'a', 'b', '\n', 256}, ids)
+}
+
 // TestPairsOfOneTokenShareItsRank: (a, aa) and (aa, a) both make aaa, so that of two places the left one counts.
 func TestPairsOfOneTokenShareItsRank(t *testing.T) {
 	r := &rankedVocabulary{tokens: []string{"a", "aa", "aaa"}, ids: []int32{0, 1, 2}}

@@ -56,8 +56,10 @@ type decodeState interface {
 // EncodeOptions says how a text is encoded; the zero value adds nothing and parses the text of
 // special tokens.
 type EncodeOptions struct {
-	// AddSpecialTokens puts the model's tokens around the text (bos, eos), as its
-	// post-processor or configuration says.
+	// AddSpecialTokens puts the model's tokens around the text: of a tokenizer.json what its post-processor
+	// says; of the other kinds bos before it, if there is one, and nothing behind it, unless add_bos_token and
+	// add_eos_token of tokenizer_config.json say otherwise. A tokenizer.model that OpenFile read alone gets eos
+	// behind the text and no bos.
 	AddSpecialTokens bool
 	// PlainSpecialTokens treats the text of special tokens as any other text, so that a user's
 	// text cannot forge one. Added tokens that are not special are parsed all the same.
