@@ -43,7 +43,11 @@ const (
 	instAssert // the assertion of the parser's operation other
 )
 
-const maxRegexpCode = 20000
+// What a pattern may need: instructions, and classes of characters, of which each takes some 10 kB.
+const (
+	maxRegexpCode    = 20000
+	maxRegexpClasses = 2000
+)
 
 func parseRegexp(source string) (pattern, error) {
 	p := &regexpParser{text: source}

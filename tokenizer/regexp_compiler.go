@@ -29,7 +29,7 @@ func (c *regexpCompiler) class(s runeSet) *runeClass {
 }
 
 func (c *regexpCompiler) compile(n *regexpNode) error {
-	if len(c.code) > maxRegexpCode {
+	if len(c.code) > maxRegexpCode || len(c.classes) > maxRegexpClasses {
 		return fmt.Errorf("the pattern is too large")
 	}
 	switch n.op {
@@ -175,6 +175,14 @@ const noLimit = -1
 
 // width returns how many characters a node matches, at least and at most.
 func (n *regexpNode) width() (low, high int) {
+	if !n.measured {
+		n.low, n.high = n.measure()
+		n.measured = true
+	}
+	return n.low, n.high
+}
+
+func (n *regexpNode) measure() (low, high int) {
 	switch n.op {
 	case opSet:
 		return 1, 1

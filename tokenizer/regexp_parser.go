@@ -38,9 +38,13 @@ type regexpNode struct {
 	possessive bool
 	behind     bool
 	negate     bool
+
+	low, high int // the width, once it is known
+	measured  bool
 }
 
 const (
+	maxRegexpBytes = 1 << 16
 	maxRegexpDepth = 100
 	maxRepeat      = 1000
 )
@@ -90,6 +94,9 @@ func (p *regexpParser) rune() rune {
 func (p *regexpParser) parse() (*regexpNode, error) {
 	if !utf8.ValidString(p.text) {
 		return nil, p.errorf("the pattern is not UTF-8")
+	}
+	if len(p.text) > maxRegexpBytes {
+		return nil, p.errorf("the pattern has %d bytes, allowed are %d", len(p.text), maxRegexpBytes)
 	}
 	n, err := p.alternation()
 	if err == nil && p.more() {
@@ -189,20 +196,27 @@ func (p *regexpParser) skipExtended() bool {
 	return false
 }
 
-// foldedText matches characters in a row, ignoring case.
+// foldedText matches characters in a row, ignoring case. Where several of them are equal to one the ways part,
+// and share what follows.
 func foldedText(text []rune) *regexpNode {
-	if len(text) == 0 {
-		return &regexpNode{op: opEmpty}
+	rest := make([]*regexpNode, len(text)+1) // what matches from each character on
+	rest[len(text)] = &regexpNode{op: opEmpty}
+	for i := len(text) - 1; i >= 0; i-- {
+		rest[i] = foldedFrom(text[i:], rest[i:])
 	}
+	return rest[0]
+}
+
+// foldedFrom matches text, where rest holds what matches behind each character.
+func foldedFrom(text []rune, rest []*regexpNode) *regexpNode {
 	var ways []*regexpNode
-	then := func(first *regexpNode, rest []rune) {
-		if len(rest) > 0 {
-			first = &regexpNode{op: opConcat, subs: []*regexpNode{first, foldedText(rest)}}
+	then := func(first *regexpNode, n int) {
+		if rest[n].op != opEmpty {
+			first = &regexpNode{op: opConcat, subs: []*regexpNode{first, rest[n]}}
 		}
 		ways = append(ways, first)
 	}
-	set := runeSet{{text[0], text[0]}}.folded()
-	then(&regexpNode{op: opSet, set: set}, text[1:])
+	then(&regexpNode{op: opSet, set: runeSet{{text[0], text[0]}}.folded()}, 1)
 	for n := 2; n <= 3; n++ {
 		var equal []runeRange
 		for r, f := range multiFolds() {
@@ -211,15 +225,15 @@ func foldedText(text []rune) *regexpNode {
 			}
 		}
 		if equal != nil {
-			then(&regexpNode{op: opSet, set: canonical(equal)}, text[n:])
+			then(&regexpNode{op: opSet, set: canonical(equal)}, n)
 		}
 	}
 	if f := multiFolds()[text[0]]; f != nil {
-		subs := make([]*regexpNode, len(f))
-		for i, r := range f {
-			subs[i] = &regexpNode{op: opSet, set: runeSet{{r, r}}.folded()}
+		several := &regexpNode{op: opConcat}
+		for _, r := range f {
+			several.subs = append(several.subs, &regexpNode{op: opSet, set: runeSet{{r, r}}.folded()})
 		}
-		then(&regexpNode{op: opConcat, subs: subs}, text[1:])
+		then(several, 1)
 	}
 	if len(ways) == 1 {
 		return ways[0]

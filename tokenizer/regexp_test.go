@@ -26,7 +26,7 @@ func pieces(t testing.TB, source, text string) string {
 func TestRegexp(t *testing.T) {
 	for _, c := range [][3]string{
 		{`a{2,3}?`, "aaaaa", "aa|aa"}, {`a{,2}b`, "aaab", "aab"}, {`a{2}?b`, "baab", "b|aab"}, {`a{1,2}+`, "aaaa", "aaaa"}, {`{`, "a{b", "{"}, {`a{x}`, "a{x}", "a{x}"},
-		{`(?i:ss)`, "ß SS ẞ ſs", "ß|SS|ẞ|ſs"}, {`(?i:ß)`, "ss ẞ", "ss|ẞ"}, {`(?i:ﬃ)`, "ffi FFI", "ffi|FFI"}, {`(?i)a|B`, "AbC", "A|b"}, {`(?i:k)`, "\u212A", "\u212A"},
+		{`(?i:ss)`, "ß SS ẞ ſs", "ß|SS|ẞ|ſs"}, {`(?i:ß)`, "ss ẞ", "ss|ẞ"}, {`(?i:ﬃ)`, "ffi FFI", "ffi|FFI"}, {`(?i)a|B`, "AbC", "A|b"}, {`(?i:k)`, "\u212A", "\u212A"}, {`(?i:Mississippi)`, "MIſſißippi mißISSIPPI", "MIſſißippi|mißISSIPPI"},
 		{`(?:a|ab)(?:c|bcd)`, "abcd", "abcd"}, {`(?>a|ab)c`, "abc", ""}, {`(a*)*b`, "aab", "aab"}, {`(?:a?)*?b`, "aab", "aab"}, {`(?<name>a)b`, "ab", "ab"}, {`(?#x)a(?-i)b`, "ab", "ab"},
 		{`(?<=a|bc)d`, "ad bcd cd", "d|d"}, {`(?<!\p{L})a+`, "aa ba a", "aa|a"}, {`a(?=b*c)`, "abbc ab", "a"}, {`\p{Greek}+`, "abγδ", "γδ"}, {`\p{^L}`, "a1", "1"}, {`\P{Lu}`, "aA", "a"},
 		{`[^\]\-a]`, "]-ab", "b"}, {`[]a]`, "]ab", "]|a"}, {`[a-c&&b-d&&[^c]]`, "abcd", "b"}, {`[[:upper:][:digit:]]`, "aB3", "B|3"}, {`[\x41-\x{43}]`, "ABCD", "A|B|C"},
@@ -41,7 +41,8 @@ func TestRegexpRefusals(t *testing.T) {
 		`(a`: "not closed", `a)`: "was not opened", `[a`: "not closed", `[]`: "empty", `*a`: "nothing before it", `(a)\1`: "reference to a group", `\k<a>`: "reference to a group",
 		`\p{Klingon}`: `"Klingon" is not known`, `(?(1)a)`: "not read", `(?P<a>b)`: "not read", `a{2000}`: "more than 1000", `a{3,2}`: "lower bound above", `\K`: "not read", `[b-a]`: "is empty",
 		`\x{110000}`: "no character's number", `\`: "ends in a backslash", `(?q:a)`: "option", `\xff`: "no character's number", `\p{L`: "does not end", `^*`: "after an assertion",
-		strings.Repeat("(", 200): "nested more than", "a\xff": "not UTF-8", `(((a{900}){900}){900})`: "too large",
+		strings.Repeat("(", 200): "nested more than", "a\xff": "not UTF-8", `(((a{900}){900}){900})`: "too large", "(?i:" + strings.Repeat("s", 5000) + ")": "too large",
+		strings.Repeat("a", 1<<17): "allowed are 65536",
 	} {
 		_, err := parseRegexp(source)
 		require.ErrorContains(t, err, words, source)
