@@ -6,7 +6,8 @@ Each row is {"kind", "component", "cases"}: "normalizer" with cases [text, norma
 [tokens, text], or {"kind": "tokenizer", "json", "cases"} with a whole small tokenizer and
 cases {"text", "ids", "special", "plain", "limits", "dec", "skip", "stream"}: ids without and with added tokens, with special tokens as plain text, by the
 file's truncation and padding; the decoding of "special", kept and skipped, and the chunks of the library's own stream (null: nothing yet).
-Cases that the library panics at are left out.
+Cases that the library panics at are left out. Rows {"kind": "checksum", "of", "component", "crc"} have the CRC-32 of what a normalizer or pre-tokenizer
+makes of every character between letters and accents (POINTS, FRAME), each result, pieces joined by U+0001, followed by U+0000.
 
 Needs: tokenizers==0.23.3.
 """
@@ -16,6 +17,7 @@ import gzip
 import json
 import os
 import random
+import zlib
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
@@ -30,6 +32,24 @@ BEHAVIORS = ["Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Con
 REGEXES = [r"\s+", r"\w+|[^\w\s]+", r"(?i:ss|ß|it's)", r"[[:punct:]]", r"\d{1,3}(?=(?:\d{3})*\b)", r"(?<=\s)\S", r"(?<!a)b", r"\b", r"", r"^.", r".$", r"(?m:.+)", r"\p{Han}|\p{Hiragana}+|\p{Katakana}+",
            r"[^\p{Latin}\s]+", r"(?i:[a-c]+)", r"a*?b?", r"(?>a+)a", r"[a-z&&[^aeiou]]+", r"\p{Lu}\p{Ll}*", r"\h+", r"\R", "(?x: a # one\n  b )", r"(?i)the|end", r"\p{N}{1,3}+", r"[\w&&[^\d]]+", r"\A\s|\s\z|\S\Z", r"\x41|\u00e9|\x{3042}", r"(?:a|ab)++", r"[[:^space:]]{2}?", r"\W+?", r"[\p{L}\p{M}]+|[\p{P}\p{S}]",
            r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}++|\p{N}{1,3}+| ?[^\s\p{L}\p{N}]++[\r\n]*+|\s++$|\s*[\r\n]|\s+(?!\S)|\s"]
+
+
+POINTS = [c for first, last in ((0, 0xD7FF), (0xE000, 0x1FFFF), (0x2F800, 0x2FA1F), (0xE0000, 0xE01FF)) for c in range(first, last + 1)]
+FRAME = "a%s\u0316\u0301b"
+CHECKED = [("normalizer", {"type": t}) for t in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "StripAccents", "Nmt")] + [
+    ("normalizer", {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": True, "lowercase": True})] + [
+    ("pre_tokenizer", c) for c in ({"type": "Digits", "individual_digits": True}, {"type": "Punctuation", "behavior": "Isolated"}, {"type": "Whitespace"}, {"type": "WhitespaceSplit"},
+                                   {"type": "UnicodeScripts"}, {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True})]
+
+
+def checksum(kind, component):
+    part = getattr(Tokenizer.from_str(json.dumps(whole(**{kind: component}))), kind)
+    crc = 0
+    for c in POINTS:
+        s = FRAME % chr(c)
+        out = part.normalize_str(s) if kind == "normalizer" else "\x01".join(p for p, _ in part.pre_tokenize_str(s))
+        crc = zlib.crc32(out.encode() + b"\0", crc)
+    return crc
 
 
 def whole(**parts):
@@ -204,6 +224,7 @@ def main():
             except BaseException:
                 left_out += 1
         rows.append({"kind": "tokenizer", "json": j, "cases": cases})
+    rows += [{"kind": "checksum", "of": kind, "component": c, "crc": checksum(kind, c)} for kind, c in CHECKED]
     with open(os.path.join(ROOT, "components.jsonl.gz"), "wb") as f, gzip.GzipFile("", "wb", 9, f, mtime=0) as z:
         for row in rows:
             z.write(json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"encoding/json"
+	"hash/crc32"
 	"os"
 	"strings"
 	"sync"
@@ -20,6 +21,8 @@ type componentRow struct {
 	Component json.RawMessage `json:"component"`
 	JSON      json.RawMessage `json:"json"`
 	Cases     json.RawMessage `json:"cases"`
+	Of        string          `json:"of"`
+	CRC       uint32          `json:"crc"`
 }
 
 func componentRows(t *testing.T) []componentRow {
@@ -76,11 +79,48 @@ func TestComponents(t *testing.T) {
 			checkPreTokenizer(t, name, r)
 		case "decoder":
 			checkDecoder(t, name, r)
+		case "checksum":
+			checkCharacters(t, name, r)
 		}
 	}
 	require.Greater(t, seen["normalizer"], 20)
 	require.Greater(t, seen["pre_tokenizer"], 70)
 	require.Greater(t, seen["decoder"], 20)
+	require.Greater(t, seen["checksum"], 12)
+}
+
+// checkCharacters compares what a component makes of every character, by a checksum.
+func checkCharacters(t *testing.T, name string, r componentRow) {
+	var run func(s string) string
+	if r.Of == "pre_tokenizer" {
+		stages, byteLevel, err := parsePreTokenizers(string(r.Component))
+		require.NoError(t, err)
+		if byteLevel {
+			stages = append(stages, spellBytes{})
+		}
+		run = func(s string) string {
+			model := &pieceCollector{}
+			_, err := (&pipeline{stages: stages, model: model}).encode(nil, s, true)
+			require.NoError(t, err)
+			return strings.Join(model.pieces, "\x01")
+		}
+	} else {
+		n, err := parseNormalizers(string(r.Component))
+		require.NoError(t, err)
+		run = func(s string) string {
+			out, err := n.normalize(s)
+			require.NoError(t, err)
+			return out
+		}
+	}
+	crc := uint32(0)
+	for _, part := range [][2]rune{{0, 0xD7FF}, {0xE000, 0x1FFFF}, {0x2F800, 0x2FA1F}, {0xE0000, 0xE01FF}} {
+		for c := part[0]; c <= part[1]; c++ {
+			out := run("a" + string(c) + "\u0316\u0301b")
+			crc = crc32.Update(crc, crc32.IEEETable, append([]byte(out), 0))
+		}
+	}
+	require.Equal(t, r.CRC, crc, name)
 }
 
 func checkPreTokenizer(t *testing.T, name string, r componentRow) {
