@@ -89,6 +89,14 @@ func TestComponents(t *testing.T) {
 	require.Greater(t, seen["checksum"], 12)
 }
 
+func TestNewMarksBelongToClusters(t *testing.T) {
+	for text, want := range map[string]string{"a\u1AD7b": "a\u1AD7", "ſ\u0897\u0301\u1AE0x": "ſ\u0897\u0301\u1AE0", "\u1AD7a": "\u1AD7", "\n\u1AD7": "\n", "a": "a"} {
+		cluster, rest, _ := firstCluster(text, -1)
+		require.Equal(t, want, cluster)
+		require.Equal(t, text, cluster+rest)
+	}
+}
+
 // checkCharacters compares what a component makes of every character, by a checksum.
 func checkCharacters(t *testing.T, name string, r componentRow) {
 	var run func(s string) string

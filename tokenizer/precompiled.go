@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"encoding/base64"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/rivo/uniseg"
@@ -42,7 +43,7 @@ func (p *precompiled) normalize(text string) (string, error) {
 		if len(text) > 1 && text[0] < utf8.RuneSelf && text[1] < utf8.RuneSelf && text[0] != '\r' {
 			cluster, text, state = text[:1], text[1:], -1
 		} else {
-			cluster, text, _, state = uniseg.FirstGraphemeClusterInString(text, state)
+			cluster, text, state = firstCluster(text, state)
 		}
 		if len(cluster) <= longestMapped {
 			if s, ok := p.find(cluster); ok {
@@ -59,6 +60,26 @@ func (p *precompiled) normalize(text string) (string, error) {
 		}
 	}
 	return out.String(), nil
+}
+
+// newMarks are the marks that uniseg does not know yet.
+var newMarks = rangeTable([]unicode.Range32{
+	{Lo: 0x897, Hi: 0x897}, {Lo: 0x1ACF, Hi: 0x1ADD}, {Lo: 0x1AE0, Hi: 0x1AEB}, {Lo: 0x10D69, Hi: 0x10D6D}, {Lo: 0x10EFC, Hi: 0x10EFC}, {Lo: 0x113B8, Hi: 0x113C0},
+	{Lo: 0x113C2, Hi: 0x113C2}, {Lo: 0x113C5, Hi: 0x113C5}, {Lo: 0x113C7, Hi: 0x113CA}, {Lo: 0x113CC, Hi: 0x113D0}, {Lo: 0x113D2, Hi: 0x113D2},
+	{Lo: 0x113E1, Hi: 0x113E2}, {Lo: 0x11F5A, Hi: 0x11F5A}, {Lo: 0x1611E, Hi: 0x1612F}, {Lo: 0x1E5EE, Hi: 0x1E5EF},
+})
+
+// firstCluster cuts the first cluster of characters from a text.
+func firstCluster(text string, state int) (cluster, rest string, newState int) {
+	cluster, rest, _, newState = uniseg.FirstGraphemeClusterInString(text, state)
+	for rest != "" && cluster[0] >= ' ' {
+		if r, _ := utf8.DecodeRuneInString(rest); !unicode.Is(newMarks, r) {
+			break
+		}
+		more, _, _, _ := uniseg.FirstGraphemeClusterInString(rest, -1)
+		cluster, rest, newState = text[:len(cluster)+len(more)], rest[len(more):], -1
+	}
+	return cluster, rest, newState
 }
 
 // find returns what the shortest entry that s begins with is replaced by.
