@@ -35,5 +35,6 @@ else
 fi
 
 go build -o "$dir/rendertemplates" ./scripts/rendertemplates
-"$dir/venv/bin/python" scripts/verify_templates.py "$dir/rendertemplates" "$dir/llama.cpp" tokenizer/testdata/chat \
-	$([ -d "$dir/npm" ] && echo "$dir/npm") "$@"
+sources=("$dir/llama.cpp" tokenizer/testdata/chat)
+[ ! -d "$dir/npm" ] || sources+=("$dir/npm")
+"$dir/venv/bin/python" scripts/verify_templates.py "$dir/rendertemplates" "${sources[@]}" "$@"

@@ -48,7 +48,12 @@ func (s settings) measure() error {
 			b.WriteString(row + "\n")
 		}
 	}
-	fmt.Fprintf(&b, "\nAimed at: encode ≥ %.1f, decode ≥ %.1f, load ≥ %.1f.\n", leastEncode, float64(leastDecode), 1/mostLoad)
+	table, err := s.hostileTable()
+	if err != nil {
+		return err
+	}
+	b.WriteString("\n" + table)
+	fmt.Fprintf(&b, "\nAimed at: encode ≥ %.1f, decode ≥ %.1f, load ≥ %.1f, and time that grows as the text does.\n", leastEncode, float64(leastDecode), 1/mostLoad)
 	if len(s.subjects) < len(subjects()) {
 		return nil
 	}

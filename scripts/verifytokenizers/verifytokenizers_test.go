@@ -80,3 +80,13 @@ func TestChunksAndRow(t *testing.T) {
 	_, err = c.chunks([]int32{9}, tokenizer.DecodeOptions{})
 	require.ErrorIs(t, err, tokenizer.ErrUnknownID)
 }
+
+func TestSlowest(t *testing.T) {
+	own, err := tokenizer.OpenFile(filepath.Join("..", "..", "tokenizer", "testdata", "hf_bbpe_llama3", "tokenizer.json"))
+	require.NoError(t, err)
+	name, mb, growth, err := slowest(own)
+	require.NoError(t, err)
+	require.NotEmpty(t, name)
+	require.Positive(t, mb)
+	require.Positive(t, growth)
+}
