@@ -193,9 +193,9 @@ func TestGGUFGoldens(t *testing.T) {
 			require.Equal(t, export.FormatGGUF, report.Format)
 			requireGolden(t, out, v.golden(t, name), name)
 			if name == "gguf-spm" {
-				require.Contains(t, report.Notes[0], checkpoint.GGUFTokenizerName)
-				require.FileExists(t, filepath.Join(out, checkpoint.GGUFTokenizerName))
+				require.FileExists(t, filepath.Join(out, "tokenizer.model"))
 				require.NoFileExists(t, filepath.Join(out, "tokenizer.json"))
+				require.NoFileExists(t, filepath.Join(out, checkpoint.GGUFTokenizerName))
 			}
 		}
 	}

@@ -21,6 +21,7 @@ type pieceCache struct {
 type cachedPiece struct {
 	text string
 	ids  []int32
+	few  [6]int32 // where ids are, if they are no more
 }
 
 func (c *pieceCache) slot(piece string) *atomic.Pointer[cachedPiece] {
@@ -37,5 +38,7 @@ func (c *pieceCache) get(piece string) ([]int32, bool) {
 
 // put remembers a piece; it keeps neither the caller's text nor its ids.
 func (c *pieceCache) put(piece string, ids []int32) {
-	c.slot(piece).Store(&cachedPiece{text: strings.Clone(piece), ids: append(make([]int32, 0, len(ids)), ids...)})
+	p := &cachedPiece{text: strings.Clone(piece)}
+	p.ids = append(p.few[:0], ids...)
+	c.slot(piece).Store(p)
 }

@@ -125,7 +125,7 @@ func (sp *sentencePiece) shadow(first, second int32) {
 	}
 	spelling := sp.model.texts[text]
 	sp.shadowed[spelling] = text
-	*sp.vocab.slot(spelling) = reserved + 1
+	sp.vocab.take(spelling, reserved)
 }
 
 // checkPiece checks piece i by itself and takes note of what it is for.

@@ -49,7 +49,9 @@ func (sp *sentencePiece) encodeWord(dst []int32, word string) []int32 {
 type spSymbol struct {
 	at, size   int32
 	prev, next int32
-	frozen     bool // user-defined: it stays as it is
+	id         int32 // of its piece, -1 where nobody has looked
+	pair       int32 // that of it and the next symbol together, if they are to be joined
+	frozen     bool  // user-defined: it stays as it is
 }
 
 // spMerger joins, of all adjacent symbols whose concatenation is a piece, the pair with the
@@ -58,50 +60,134 @@ type spMerger struct {
 	sp      *sentencePiece
 	word    string
 	symbols []spSymbol
-	heap    spHeap
 	// split remembers from which two lengths an unused piece was joined, to take it apart again.
 	split map[string]int32
 }
 
 func (sp *sentencePiece) merge(dst []int32, word string) []int32 {
-	m := spMerger{sp: sp, word: word, symbols: make([]spSymbol, 0, len(word))}
+	var few [scanLimit]spSymbol // most words need no more
+	m := spMerger{sp: sp, word: word, symbols: few[:0]}
 	for at := 0; at < len(word); {
 		n, frozen := sp.firstSymbol(word[at:])
 		i := int32(len(m.symbols))
-		m.symbols = append(m.symbols, spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, frozen: frozen})
+		m.symbols = append(m.symbols, spSymbol{at: int32(at), size: int32(n), prev: i - 1, next: i + 1, id: -1, frozen: frozen})
 		at += n
 	}
-	for i := 1; i < len(m.symbols); i++ {
-		m.push(int32(i)-1, int32(i))
-	}
-	for len(m.heap) > 0 {
-		m.join(m.heap.pop())
+	if len(m.symbols) > scanLimit {
+		m.mergeHeap()
+	} else {
+		m.mergeScan()
 	}
 	for i := int32(0); int(i) < len(m.symbols); i = m.symbols[i].next {
 		s := &m.symbols[i]
-		dst = m.emit(dst, word[s.at:s.at+s.size], 0)
+		if s.id >= 0 && sp.model.pieces[s.id].kind != pieceUnused {
+			dst = append(dst, s.id)
+		} else {
+			dst = m.emit(dst, word[s.at:s.at+s.size], 0)
+		}
 	}
 	return dst
 }
 
-// push adds the pair to the heap if its concatenation is a piece.
-func (m *spMerger) push(i, j int32) {
-	a, b := &m.symbols[i], &m.symbols[j]
+// unjoined is the order of symbols that are not to be joined.
+const unjoined = math.MaxUint64
+
+// order is the score of a symbol and the one after it, if they are a piece together, descending, and then
+// the place of the left one.
+func (m *spMerger) order(i int32) uint64 {
+	a := &m.symbols[i]
+	if int(a.next) >= len(m.symbols) {
+		return unjoined
+	}
+	b := &m.symbols[a.next]
 	if a.frozen || b.frozen {
-		return
+		return unjoined
 	}
 	id, ok := m.sp.piece(m.word[a.at : a.at+a.size+b.size])
 	if !ok {
-		return
+		return unjoined
 	}
 	p := &m.sp.model.pieces[id]
-	m.heap.push(spPair{order: uint64(descending(p.score))<<32 | uint64(i), right: j, size: a.size + b.size})
 	if p.kind == pieceUnused {
 		if m.split == nil {
 			m.split = make(map[string]int32)
 		}
 		m.split[m.sp.model.texts[id]] = a.size
 	}
+	a.pair = id
+	return uint64(descending(p.score))<<32 | uint64(i)
+}
+
+// join joins a symbol with the one after it, which has no length from then on.
+func (m *spMerger) join(i int32) {
+	a := &m.symbols[i]
+	b := &m.symbols[a.next]
+	a.id = a.pair
+	a.size += b.size
+	a.next = b.next
+	b.size = 0
+	if int(a.next) < len(m.symbols) {
+		m.symbols[a.next].prev = i
+	}
+}
+
+// mergeScan looks through all pairs for each that it joins: at most scanLimit symbols.
+func (m *spMerger) mergeScan() {
+	var orders [scanLimit]uint64
+	pairs := orders[:len(m.symbols)]
+	for i := range pairs {
+		pairs[i] = m.order(int32(i))
+	}
+	for {
+		best := uint64(unjoined)
+		for _, order := range pairs {
+			best = min(best, order)
+		}
+		if best == unjoined {
+			return
+		}
+		i := int32(best & math.MaxUint32)
+		pairs[m.symbols[i].next] = unjoined
+		m.join(i)
+		pairs[i] = m.order(i)
+		if prev := m.symbols[i].prev; prev >= 0 {
+			pairs[prev] = m.order(prev)
+		}
+	}
+}
+
+// mergeHeap does the same in O(n log n). The key of a pair is the length of both symbols and the right
+// one's place: one of a pair that is joined otherwise has none of them.
+func (m *spMerger) mergeHeap() {
+	h := make(pairHeap, 0, len(m.symbols))
+	push := func(i int32) {
+		if order := m.order(i); order != unjoined {
+			h.push(heapPair{order: order, key: m.key(i)})
+		}
+	}
+	for i := range m.symbols {
+		push(int32(i))
+	}
+	for len(h) > 0 {
+		p := h.pop()
+		i := int32(p.order & math.MaxUint32)
+		if m.symbols[i].size == 0 || m.key(i) != p.key {
+			continue // one of them has been joined since
+		}
+		m.join(i)
+		push(i)
+		if prev := m.symbols[i].prev; prev >= 0 {
+			push(prev)
+		}
+	}
+}
+
+func (m *spMerger) key(i int32) uint64 {
+	a := &m.symbols[i]
+	if int(a.next) >= len(m.symbols) {
+		return 0
+	}
+	return uint64(a.next)<<32 | uint64(a.size+m.symbols[a.next].size)
 }
 
 // descending maps scores to integers that sort the other way round; -0 is less than 0, as in
@@ -112,24 +198,6 @@ func descending(score float32) uint32 {
 		return bits
 	}
 	return ^bits &^ (1 << 31)
-}
-
-func (m *spMerger) join(p spPair) {
-	i := int32(p.order & 0xFFFFFFFF)
-	a, b := &m.symbols[i], &m.symbols[p.right]
-	if a.size == 0 || b.size == 0 || a.size+b.size != p.size {
-		return // one of them has been joined since
-	}
-	a.size = p.size
-	a.next = b.next
-	b.size = 0
-	if int(a.next) < len(m.symbols) {
-		m.symbols[a.next].prev = i
-		m.push(i, a.next)
-	}
-	if a.prev >= 0 {
-		m.push(a.prev, i)
-	}
 }
 
 // maxResegment bounds how deep an unused piece is taken apart, as in the library.
@@ -148,55 +216,4 @@ func (m *spMerger) emit(dst []int32, symbol string, depth int) []int32 {
 	}
 	dst = m.emit(dst, symbol[:n], depth+1)
 	return m.emit(dst, symbol[n:], depth+1)
-}
-
-// spPair is a candidate: order is its score, descending, then the place of its left symbol.
-type spPair struct {
-	order       uint64
-	right, size int32
-}
-
-// spHeap is a binary min-heap by order.
-type spHeap []spPair
-
-func (h *spHeap) push(p spPair) {
-	s := append(*h, p)
-	i := len(s) - 1
-	for i > 0 {
-		up := (i - 1) / 2
-		if s[up].order <= p.order {
-			break
-		}
-		s[i] = s[up]
-		i = up
-	}
-	s[i] = p
-	*h = s
-}
-
-func (h *spHeap) pop() spPair {
-	s := *h
-	top, last := s[0], s[len(s)-1]
-	s = s[:len(s)-1]
-	*h = s
-	if len(s) == 0 {
-		return top
-	}
-	i := 0
-	for {
-		c := 2*i + 1
-		if c >= len(s) {
-			break
-		}
-		if c+1 < len(s) && s[c+1].order < s[c].order {
-			c++
-		}
-		if last.order <= s[c].order {
-			break
-		}
-		s[i] = s[c]
-		i = c
-	}
-	s[i] = last
-	return top
 }

@@ -6,12 +6,19 @@ import "hash/maphash"
 type vocabulary struct {
 	tokens []string
 	used   []bool
-	// slots is an open-addressing hash table of ids plus one, 0 for a free slot: a Go map of the same
-	// strings takes three times the time to fill and twice the memory.
-	slots  []int32
+	// slots is an open-addressing hash table: a Go map of the same strings takes three times the time to
+	// fill and twice the memory.
+	slots  []vocabularySlot
 	count  int              // different tokens
 	added  map[string]int32 // tokens that the model does not know
 	listed int              // entries of a file that may list a token twice; 0: as many as count
+}
+
+// vocabularySlot is an id plus one, 0 in a free slot, and a part of its token's hash, which tells most other
+// strings apart without a look at the token.
+type vocabularySlot struct {
+	id  int32
+	tag uint32
 }
 
 // hashSeed makes the places in hash tables differ from process to process, so that no file can choose them.
@@ -33,22 +40,36 @@ func (v *vocabulary) grow(n int) {
 		size *= 2
 	}
 	old := v.slots
-	v.slots = make([]int32, size)
+	v.slots = make([]vocabularySlot, size)
 	for _, s := range old {
-		if s != 0 {
-			*v.slot(v.tokens[s-1]) = s
+		if s.id != 0 {
+			free, _ := v.slot(v.tokens[s.id-1])
+			*free = s
 		}
 	}
 }
 
-// slot returns the place of a token in the table, or the free one where it belongs.
-func (v *vocabulary) slot(token string) *int32 {
-	mask := uint64(len(v.slots) - 1)
-	for i := maphash.String(hashSeed, token) & mask; ; i = (i + 1) & mask {
-		if s := v.slots[i]; s == 0 || v.tokens[s-1] == token {
-			return &v.slots[i]
+// slot returns the place of a token in the table, or the free one where it belongs, and the token's tag.
+func (v *vocabulary) slot(token string) (s *vocabularySlot, tag uint32) {
+	mask, hash := uint64(len(v.slots)-1), maphash.String(hashSeed, token)
+	tag = uint32(hash >> 32)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		s = &v.slots[i]
+		if s.id == 0 || s.tag == tag && v.tokens[s.id-1] == token {
+			return s, tag
 		}
 	}
+}
+
+// take makes a token find an id and returns the id that it found until then, or -1.
+func (v *vocabulary) take(token string, id int32) (old int32) {
+	s, tag := v.slot(token)
+	old = s.id - 1
+	if old < 0 {
+		v.count++
+	}
+	*s = vocabularySlot{id + 1, tag}
+	return old
 }
 
 // place puts a token at an id. limit is the greatest id allowed.
@@ -93,11 +114,7 @@ func (v *vocabulary) add(token string, id, limit int64) error {
 	if 2*(v.count+1) > len(v.slots) {
 		v.grow(2 * (v.count + 1))
 	}
-	s := v.slot(token)
-	if *s == 0 {
-		v.count++
-	}
-	*s = int32(id) + 1
+	v.take(token, int32(id))
 	return nil
 }
 
@@ -110,27 +127,23 @@ func newVocabularyOf(tokens []string) *vocabulary {
 
 // claim makes a token find its id and returns the id that it found until then, or -1.
 func (v *vocabulary) claim(id int32) (old int32) {
-	s := v.slot(v.tokens[id])
-	old = *s - 1
-	if old < 0 {
-		v.count++
-	}
-	*s, v.used[id] = id+1, true
-	return old
+	v.used[id] = true
+	return v.take(v.tokens[id], id)
 }
 
 // id returns the id of a token of the model.
 func (v *vocabulary) id(token string) (int32, bool) {
-	s := *v.slot(token)
-	return s - 1, s != 0
+	s, _ := v.slot(token)
+	return s.id - 1, s.id != 0
 }
 
 // idOfBytes is id of a token that is not worth making a string of.
 func (v *vocabulary) idOfBytes(token []byte) (int32, bool) {
-	mask := uint64(len(v.slots) - 1)
-	for i := maphash.Bytes(hashSeed, token) & mask; ; i = (i + 1) & mask {
-		if s := v.slots[i]; s == 0 || v.tokens[s-1] == string(token) {
-			return s - 1, s != 0
+	mask, hash := uint64(len(v.slots)-1), maphash.Bytes(hashSeed, token)
+	for i := hash & mask; ; i = (i + 1) & mask {
+		s := v.slots[i]
+		if s.id == 0 || s.tag == uint32(hash>>32) && v.tokens[s.id-1] == string(token) {
+			return s.id - 1, s.id != 0
 		}
 	}
 }
