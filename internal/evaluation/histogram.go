@@ -19,8 +19,8 @@ func histogram(title string, values []float64, median float64) string {
 		counts[bin]++
 		most = max(most, counts[bin])
 	}
-	const width, height, left, bottom = 320, 120, 24, 100
-	step := float64(width-left-8) / histogramBins
+	const width, height, left, right, bottom = 320, 120, 24, 12, 100
+	step := float64(width-left-right) / histogramBins
 	var b strings.Builder
 	fmt.Fprintf(&b, `<svg viewBox="0 0 %d %d" role="img" aria-label="%s of %d samples, median %.1f">`, width, height, title, len(values), 100*median)
 	fmt.Fprintf(&b, `<text class="name" x="%d" y="12">%s</text>`, left, title)
@@ -32,7 +32,7 @@ func histogram(title string, values []float64, median float64) string {
 		fmt.Fprintf(&b, `<rect class="bar" x="%.1f" y="%.0f" width="%.1f" height="%.0f"><title>%d of %d between %d and %d</title></rect>`,
 			left+float64(i)*step+0.5, bottom-h, step-1, h, count, len(values), 100*i/histogramBins, 100*(i+1)/histogramBins)
 	}
-	fmt.Fprintf(&b, `<line class="axis" x1="%d" y1="%d" x2="%d" y2="%d"/>`, left, bottom, width-8, bottom)
+	fmt.Fprintf(&b, `<line class="axis" x1="%d" y1="%d" x2="%d" y2="%d"/>`, left, bottom, width-right, bottom)
 	for tick := 0; tick <= 100; tick += 25 {
 		fmt.Fprintf(&b, `<text class="tick" x="%.1f" y="%d">%d</text>`, left+float64(tick)/100*step*histogramBins, bottom+14, tick)
 	}
