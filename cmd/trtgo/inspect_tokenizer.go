@@ -13,6 +13,7 @@ import (
 	"github.com/trtgo/trtgo/export"
 	"github.com/trtgo/trtgo/export/source"
 	"github.com/trtgo/trtgo/internal/engineconfig"
+	"github.com/trtgo/trtgo/internal/filetree"
 	"github.com/trtgo/trtgo/tokenizer"
 )
 
@@ -22,14 +23,11 @@ type tokenizerSummary struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// lookAtTokenizer opens the tokenizer of a directory, or the one inside of a file. It is nil
+// lookAtTokenizer opens the tokenizer of a directory, or the one inside of a source. It is nil
 // where there is none, where the source cannot be opened, which is a problem already told, and of
 // a compressed archive, which would be inflated once more for it.
 func lookAtTokenizer(c *cli.Context, path string, d *export.Description) *tokenizerSummary {
-	t, err := tokenizer.Open(path)
-	if err != nil && !engineconfig.IsEngine(path) && !sameFiles(d.Format) && !compressed(path) {
-		t, err = openInside(c, path)
-	}
+	t, err := openTokenizerOf(c, path, d)
 	switch {
 	case errors.Is(err, tokenizer.ErrNoTokenizer) || errors.Is(err, errNotOpened):
 		return nil
@@ -40,20 +38,16 @@ func lookAtTokenizer(c *cli.Context, path string, d *export.Description) *tokeni
 	return &tokenizerSummary{Summary: &s}
 }
 
-// sameFiles tells whether a format has its tokenizer's files in its own directory.
-func sameFiles(format string) bool {
-	return format == export.FormatHF || format == export.FormatCheckpoint
-}
-
-func compressed(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
+func openTokenizerOf(c *cli.Context, path string, d *export.Description) (*tokenizer.Tokenizer, error) {
+	switch {
+	case engineconfig.IsEngine(path) || d.Format == export.FormatHF || d.Format == export.FormatCheckpoint:
+		return tokenizer.Open(path) // its files lie in its own directory
+	case d.Format == export.FormatNemo || d.Format == export.FormatQnemo:
+		if packed, err := filetree.IsGzip(path); err == nil && packed {
+			return nil, errNotOpened
+		}
 	}
-	defer f.Close()
-	var magic [2]byte
-	n, _ := io.ReadFull(f, magic[:])
-	return n == 2 && magic == [2]byte{0x1f, 0x8b}
+	return openInside(c, path)
 }
 
 var errNotOpened = errors.New("the source cannot be opened")
