@@ -66,30 +66,24 @@ func talk(c *cli.Context, t terminal) error {
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, sharedUpstreamFlags, log), checkChatFlags(c)); err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log)
-	if err != nil {
-		return err
-	}
-	if !engine.Leader() {
-		return follow(c, engine)
-	}
-	defer engine.Close()
-	talk, err := newConversation(c, engine)
-	if err != nil {
-		return err
-	}
-	request, err := chatRequest(c, log)
-	if err != nil {
-		return err
-	}
-	done := make(chan struct{})
-	defer close(done)
-	s := &chatSession{c: c, engine: engine, request: request, conversation: talk, log: log, interactive: t.interactive, input: newChatInput(c.App.Reader, done)}
-	if t.interactive {
-		s.input.prompter, s.input.interrupts = t.prompter, t.interrupts(c.Context)
-		log.Info("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
-	}
-	return s.run(c.Context)
+	return withEngine(c, log, func(engine *trtllm.Engine) error {
+		talk, err := newConversation(c, engine)
+		if err != nil {
+			return err
+		}
+		request, err := chatRequest(c, log)
+		if err != nil {
+			return err
+		}
+		done := make(chan struct{})
+		defer close(done)
+		s := &chatSession{c: c, engine: engine, request: request, conversation: talk, log: log, interactive: t.interactive, input: newChatInput(c.App.Reader, done)}
+		if t.interactive {
+			s.input.prompter, s.input.interrupts = t.prompter, t.interrupts(c.Context)
+			log.Info("/help lists the commands; Ctrl-C stops an answer, Ctrl-D leaves")
+		}
+		return s.run(c.Context)
+	})
 }
 
 func checkChatFlags(c *cli.Context) error {

@@ -83,13 +83,18 @@ func checkKVCacheFraction(c *cli.Context) error {
 	return nil
 }
 
-// openEngine opens the engine of --engine-dir as the flags say.
-func openEngine(c *cli.Context, log *slog.Logger, more ...trtllm.Option) (*trtllm.Engine, error) {
+// withEngine opens the engine of --engine-dir as the flags say, uses it and closes it. Where mpirun started several processes only the leader
+// uses it; the others return when the leader has.
+func withEngine(c *cli.Context, log *slog.Logger, use func(*trtllm.Engine) error, more ...trtllm.Option) error {
 	engine, err := openEngineAt(c, c.String("engine-dir"), log, more...)
 	if err != nil {
-		return nil, notEngine(c, err)
+		return notEngine(c, err)
 	}
-	return engine, nil
+	if !engine.Leader() {
+		return follow(c, engine)
+	}
+	defer engine.Close()
+	return use(engine)
 }
 
 // openEngineAt opens the engine in a directory as the flags say.

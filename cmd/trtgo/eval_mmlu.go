@@ -71,30 +71,24 @@ func evalMMLU(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log)
-	if err != nil {
-		return err
-	}
-	if !engine.Leader() {
-		return follow(c, engine)
-	}
-	defer engine.Close()
-	options, err := mmluOptions(c, engine)
-	if err != nil {
-		return err
-	}
-	shown := startProgress(c, "mmlu: question", log, true)
-	options.Progress = func(done, total int) { shown.set(int64(done), int64(total)) }
-	result, err := evaluation.EvaluateMMLU(c.Context, subjects, options)
-	shown.end()
-	if err != nil {
-		logUnfinishedQuestions(c, log, result)
-		return err
-	}
-	if len(result.Unclassified) > 0 {
-		log.Warn("no subjects of the MMLU data set, counted in the total only: " + strings.Join(result.Unclassified, ", "))
-	}
-	return reportMMLU(c, result)
+	return withEngine(c, log, func(engine *trtllm.Engine) error {
+		options, err := mmluOptions(c, engine)
+		if err != nil {
+			return err
+		}
+		shown := startProgress(c, "mmlu: question", log, true)
+		options.Progress = func(done, total int) { shown.set(int64(done), int64(total)) }
+		result, err := evaluation.EvaluateMMLU(c.Context, subjects, options)
+		shown.end()
+		if err != nil {
+			logUnfinishedQuestions(c, log, result)
+			return err
+		}
+		if len(result.Unclassified) > 0 {
+			log.Warn("no subjects of the MMLU data set, counted in the total only: " + strings.Join(result.Unclassified, ", "))
+		}
+		return reportMMLU(c, result)
+	})
 }
 
 func checkMMLUFlags(c *cli.Context) error {

@@ -46,27 +46,21 @@ func evalPerplexity(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log)
-	if err != nil {
-		return err
-	}
-	if !engine.Leader() {
-		return follow(c, engine)
-	}
-	defer engine.Close()
-	options, err := perplexityOptions(c, engine)
-	if err != nil {
-		return err
-	}
-	shown := startProgress(c, "perplexity: window", log, true)
-	options.Progress = func(done, total int) { shown.set(int64(done), int64(total)) }
-	result, err := evaluation.EvaluatePerplexity(c.Context, texts, scorerOf(engine), options)
-	shown.end()
-	if err != nil {
-		logUnfinishedWindows(c, log, result)
-		return err
-	}
-	return printPerplexity(c, texts, result)
+	return withEngine(c, log, func(engine *trtllm.Engine) error {
+		options, err := perplexityOptions(c, engine)
+		if err != nil {
+			return err
+		}
+		shown := startProgress(c, "perplexity: window", log, true)
+		options.Progress = func(done, total int) { shown.set(int64(done), int64(total)) }
+		result, err := evaluation.EvaluatePerplexity(c.Context, texts, scorerOf(engine), options)
+		shown.end()
+		if err != nil {
+			logUnfinishedWindows(c, log, result)
+			return err
+		}
+		return printPerplexity(c, texts, result)
+	})
 }
 
 func checkWindowFlags(c *cli.Context) error {

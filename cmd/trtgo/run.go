@@ -82,40 +82,34 @@ func generate(c *cli.Context) error {
 	if err := firstError(noOperands(c), checkUpstreamFlags(c, runUpstreamFlags, log), checkRunFlags(c, log)); err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log, statsOptions(c)...)
-	if err != nil {
-		return err
-	}
-	if !engine.Leader() {
-		return follow(c, engine)
-	}
-	defer engine.Close()
-	logits, err := logitsOf(c)
-	if err != nil {
-		return err
-	}
-	prompts, err := readPrompts(c, engine)
-	if err != nil {
-		return err
-	}
-	requests, err := runRequests(c, prompts, logits, log)
-	if err != nil {
-		return err
-	}
-	sequences, err := runAll(c, engine, prompts, requests)
-	if err != nil {
-		return err
-	}
-	if err := printSequences(c, engine, sequences); err != nil {
-		return err
-	}
-	if err := c.Context.Err(); err != nil {
-		return err // what there was is printed; files would look finished
-	}
-	if err := writeFiles(c, engine, prompts, sequences); err != nil {
-		return err
-	}
-	return failedRequests(c, sequences, log)
+	return withEngine(c, log, func(engine *trtllm.Engine) error {
+		logits, err := logitsOf(c)
+		if err != nil {
+			return err
+		}
+		prompts, err := readPrompts(c, engine)
+		if err != nil {
+			return err
+		}
+		requests, err := runRequests(c, prompts, logits, log)
+		if err != nil {
+			return err
+		}
+		sequences, err := runAll(c, engine, prompts, requests)
+		if err != nil {
+			return err
+		}
+		if err := printSequences(c, engine, sequences); err != nil {
+			return err
+		}
+		if err := c.Context.Err(); err != nil {
+			return err // what there was is printed; files would look finished
+		}
+		if err := writeFiles(c, engine, prompts, sequences); err != nil {
+			return err
+		}
+		return failedRequests(c, sequences, log)
+	}, statsOptions(c)...)
 }
 
 func checkRunFlags(c *cli.Context, log *slog.Logger) error {

@@ -72,32 +72,26 @@ func summarize(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	engine, err := openEngine(c, log)
-	if err != nil {
-		return err
-	}
-	if !engine.Leader() {
-		return follow(c, engine)
-	}
-	defer engine.Close()
-	t, err := engine.Tokenizer()
-	if err != nil {
-		return err
-	}
-	page, err := createPage(c)
-	if err != nil {
-		return err
-	}
-	defer page.close()
-	result, err := summarizeArticles(c, engine, t, task, articles, log)
-	if err != nil {
-		logUnfinished(log, result)
-		return err
-	}
-	if err := page.commit(c, engine.Config(), result); err != nil {
-		return err
-	}
-	return reportSummaries(c, task, result)
+	return withEngine(c, log, func(engine *trtllm.Engine) error {
+		t, err := engine.Tokenizer()
+		if err != nil {
+			return err
+		}
+		page, err := createPage(c)
+		if err != nil {
+			return err
+		}
+		defer page.close()
+		result, err := summarizeArticles(c, engine, t, task, articles, log)
+		if err != nil {
+			logUnfinished(log, result)
+			return err
+		}
+		if err := page.commit(c, engine.Config(), result); err != nil {
+			return err
+		}
+		return reportSummaries(c, task, result)
+	})
 }
 
 // logUnfinished tells what an evaluation that ended early has done: it may have taken hours.
