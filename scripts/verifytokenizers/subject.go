@@ -28,7 +28,7 @@ func subjects() []subject {
 	var list []subject
 	for _, s := range [][2]string{{"Llama-3.1", "llama3_1"}, {"Qwen3", "qwen3"}, {"Gemma 3", "gemma3"}, {"Gemma 1 (256k)", "gemini"},
 		{"Llama-2 as JSON", "llama2"}, {"DeepSeek-V3", "deepseek_v3"}, {"gpt-oss", "gptoss"}} {
-		list = append(list, subject{name: s[0], library: "hf", file: filepath.Join(s[1], "tokenizer.json"), source: fmt.Sprintf(npmPackage, s[1]), kept: true})
+		list = append(list, subject{name: s[0], library: "hf", file: filepath.Join("npm", s[1], "tokenizer.json"), source: fmt.Sprintf(npmPackage, s[1]), kept: true})
 	}
 	for _, s := range [][2]string{{"Mistral v1", "tokenizer.model.v1"}, {"Mistral v3", "mistral_instruct_tokenizer_240323.model.v3"}, {"Mistral v7", "mistral_instruct_tokenizer_241114.model.v7"}} {
 		list = append(list, subject{name: s[0], library: "sentencepiece", file: filepath.Join("mistral", s[1]), source: "PyPI mistral-common 1.13.1", bytes: true})
